@@ -1,0 +1,123 @@
+/**
+ * The tables of a trace. `events` is what people query: one row per event, as a view over the narrow table `log` and the
+ * dictionaries that it points into. `chunks` holds the frames themselves, packed. README of the format: docs of each table here.
+ */
+import Database from 'better-sqlite3';
+import { Kind } from './frame.ts';
+
+/** "irr1", in the file's header: what this SQLite database is. */
+export const APPLICATION_ID = 0x69727231;
+/** Format of the tables and of the chunks; grows with every change that an older program cannot read. */
+export const FORMAT = 1;
+
+/** Names of the kinds of events, by number; a number that is not here is shown as KIND_n. */
+export const KIND_NAMES: readonly string[] = Object.keys(Kind);
+
+/**
+ * `log.result` is the answer in the kernel's own convention: −4095…−1 is a failure with that errno (and ret −1), anything else
+ * is `ret` of a success. What does not fit (an odd importer, a hostile file) is a row of `outcomes`: result = OUTCOME − id.
+ * NULL: the call had not returned.
+ */
+export const MAX_ERRNO = 4095;
+export const OUTCOME = -(1n << 62n);
+
+const failed = `l.result BETWEEN -${MAX_ERRNO} AND -1`;
+const odd = `l.result <= ${OUTCOME}`;
+const outcome = (column: string) => `(SELECT x.${column} FROM outcomes x WHERE x.id = ${OUTCOME} - l.result)`;
+const errno = `CASE WHEN ${failed} THEN -l.result WHEN ${odd} THEN ${outcome('errno')} ELSE 0 END`;
+const kind = `CASE o.kind ${KIND_NAMES.map((name, n) => `WHEN ${n} THEN '${name}'`).join(' ')} ELSE 'KIND_' || o.kind END`;
+
+/** SQL of the columns of view `events`, over `log l` and `origins o`; select() uses them piecewise. */
+export const EVENT_COLUMNS = {
+  seq: 'l.seq',
+  t: '(SELECT c.t FROM clock c WHERE c.seq <= l.seq ORDER BY c.seq DESC LIMIT 1) + l.dt',
+  took: 'l.took',
+  pid: 'o.pid',
+  tid: 'o.tid',
+  kind,
+  call: 'o.call',
+  fd: 'o.fd',
+  file: 'o.file',
+  context: 'o.context',
+  object: 'o.object',
+  ret: `CASE WHEN ${failed} THEN -1 WHEN ${odd} THEN ${outcome('ret')} ELSE l.result END`,
+  errno,
+  error: `(SELECT e.name FROM errors e WHERE e.errno = ${errno})`,
+} as const;
+
+const TABLES = `
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+-- who did what to what: everything about an event that repeats
+CREATE TABLE origins (
+  id INTEGER PRIMARY KEY, pid INTEGER NOT NULL, tid INTEGER NOT NULL, fd INTEGER NOT NULL, file INTEGER NOT NULL,
+  kind INTEGER NOT NULL, call TEXT NOT NULL, context INTEGER NOT NULL, object INTEGER NOT NULL
+) STRICT;
+-- from event seq on, log.dt counts from t (nanoseconds since the start of the recording)
+CREATE TABLE clock (seq INTEGER PRIMARY KEY, t INTEGER NOT NULL) STRICT;
+CREATE TABLE outcomes (id INTEGER PRIMARY KEY, ret INTEGER NOT NULL, errno INTEGER NOT NULL) STRICT;
+CREATE TABLE errors (errno INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
+CREATE TABLE log (
+  seq INTEGER PRIMARY KEY, origin INTEGER NOT NULL, dt INTEGER NOT NULL, took INTEGER, result INTEGER
+) STRICT;
+
+-- packed frames of the events first … first + events - 1; digest chains every chunk to the one before it
+CREATE TABLE chunks (
+  first INTEGER PRIMARY KEY, events INTEGER NOT NULL, failures INTEGER NOT NULL, bytes INTEGER NOT NULL,
+  digest BLOB NOT NULL, data BLOB NOT NULL
+) STRICT;
+-- the same for the events after the last chunk while they are too few for one; empty in a finished trace
+CREATE TABLE tail (
+  first INTEGER PRIMARY KEY, events INTEGER NOT NULL, failures INTEGER NOT NULL, bytes INTEGER NOT NULL,
+  digest BLOB NOT NULL, data BLOB NOT NULL
+) STRICT;
+-- which chunks an origin occurs in: the index of the log
+CREATE TABLE places (origin INTEGER NOT NULL, chunk INTEGER NOT NULL, PRIMARY KEY (origin, chunk)) STRICT, WITHOUT ROWID;
+
+-- beside the log, never part of it: may change and may be thrown away
+CREATE TABLE snapshots (seq INTEGER PRIMARY KEY, version TEXT NOT NULL, data BLOB NOT NULL) STRICT;
+CREATE TABLE marks (name TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE notes (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, text TEXT NOT NULL) STRICT;
+`;
+
+const VIEW = `CREATE VIEW events AS SELECT
+${Object.entries(EVENT_COLUMNS)
+  .map(([name, sql]) => `  ${sql} AS ${name}`)
+  .join(',\n')}
+FROM log l CROSS JOIN origins o ON o.id = l.origin;
+`;
+
+const GUARDED = ['log', 'chunks', 'origins', 'clock', 'outcomes', 'errors', 'places'];
+const TRIGGERS = GUARDED.flatMap((table) =>
+  ['UPDATE', 'DELETE'].map(
+    (act) =>
+      `CREATE TRIGGER ${table}_no_${act.toLowerCase()} BEFORE ${act} ON ${table} BEGIN SELECT RAISE(ABORT, 'a trace is append-only'); END;\n`,
+  ),
+).join('');
+
+/** Everything that a new trace is made of. */
+export const DDL = TABLES + VIEW + TRIGGERS;
+
+let expected: string | undefined;
+
+/** The schema of a database as one text, to compare. At most one row more than ours is read, and no longer text than ours. */
+export function schemaText(db: Database.Database): string {
+  const rows = db
+    .prepare(
+      "SELECT type, name, tbl_name, substr(coalesce(sql, ''), 1, 8192) FROM sqlite_schema WHERE name NOT LIKE 'sqlite_autoindex_%' ORDER BY name LIMIT 64",
+    )
+    .raw()
+    .all() as string[][];
+  return JSON.stringify(rows);
+}
+
+/** What {@link schemaText} says of a trace of this format. */
+export function expectedSchema(): string {
+  if (expected === undefined) {
+    const db = new Database(':memory:');
+    db.exec(DDL);
+    expected = schemaText(db);
+    db.close();
+  }
+  return expected;
+}
