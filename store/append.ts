@@ -14,7 +14,7 @@ import { StoreError, storeError } from './errors.ts';
 import { FRAME_AT, FRAME_HEADER } from './frame.ts';
 import { META_LIMIT, metaRows, POSITION_KEY, parseMeta, type TraceMeta } from './meta.ts';
 import { connectNew, connectWriter, createExclusive, type Journal, SIDE_FILES } from './open.ts';
-import { CHUNK_BYTES, CHUNK_EVENTS, chunkDigest, MAX_FRAME, NO_DIGEST, packFrames, unpackFrames } from './pack.ts';
+import { CHUNK_BYTES, CHUNK_EVENTS, chunkDigest, MAX_FRAME, NO_DIGEST, packFrames, storeFrames, unpackFrames } from './pack.ts';
 import { type ErrorName, type EventRow, platformErrorName, RowWriter } from './rows.ts';
 
 export type { EventRow } from './rows.ts';
@@ -34,6 +34,9 @@ export const PARTIAL = '.partial';
 const FOLLOWERS_MS = 1000;
 /** Pages that may lie free in a finished trace; more, and more than one in twenty, and it is written anew. */
 const FREE_PAGES = 16;
+
+/** Events that a flush packs for good; fewer wait in the tail for more. */
+const WORTH_A_CHUNK = (CHUNK_EVENTS / 4) * 3;
 
 export class TraceWriter {
   /** where the trace will be when it is finished */
@@ -209,6 +212,7 @@ export class TraceWriter {
     if (this.#broken !== undefined) throw this.#broken;
     const patch = metaRows(this.#metaPatch);
     if (this.#count === this.#tailed && patch.length === 0 && !this.#positionDirty && !this.#db.inTransaction) return;
+    if (this.#count >= WORTH_A_CHUNK) this.#seal();
     this.#write(() => {
       this.#insertRows();
       if (this.#count > this.#tailed) this.#addTail();
@@ -321,7 +325,7 @@ export class TraceWriter {
     const count = this.#count - this.#tailed;
     const offsets = this.#offsets.subarray(this.#tailed, this.#count + 1);
     const bytes = offsets[count]! - offsets[0]!;
-    const data = packFrames({ first, count, buffer: this.#buffer, offsets });
+    const data = storeFrames({ first, count, buffer: this.#buffer, offsets });
     const digest = chunkDigest(this.#tailDigest, first, count, bytes, data);
     this.#putTail.run(first, count, this.#failures - this.#tailFailures, bytes, digest, data);
     this.#tailDigest = digest;
@@ -350,7 +354,7 @@ export class TraceWriter {
       this.#failures += tail.failures;
       this.#tailDigest = expected;
     }
-    const origins = this.#db.prepare('SELECT origin FROM log WHERE seq >= ? ORDER BY seq').pluck().all(next) as number[];
+    const origins = this.#db.prepare('SELECT origin FROM log WHERE rowid >= ? ORDER BY rowid').pluck().all(next) as number[];
     if (origins.length !== this.#count) throw new StoreError('damaged', this.livePath, { detail: 'rows and frames differ in number' });
     this.#origins.set(origins);
     this.#inserted = this.#tailed = this.#count;

@@ -134,7 +134,7 @@ export class TraceReader {
 
   #look(): void {
     this.#version = this.#db.pragma('data_version', { simple: true });
-    const last = this.#db.prepare('SELECT max(seq) FROM log').pluck().get() as number | null;
+    const last = this.#db.prepare('SELECT max(rowid) FROM log').pluck().get() as number | null;
     this.#last = last !== null && last > 0 && Number.isSafeInteger(last) ? last : 0;
   }
 

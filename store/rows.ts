@@ -27,7 +27,7 @@ export const platformErrorName: ErrorName = (errno) => PLATFORM_ERRORS.get(errno
 /** Rows of one INSERT. */
 const BATCH = 64;
 /** Columns of `log`. */
-const COLUMNS = 5;
+const COLUMNS = 4;
 /** log.dt stays within 3 bytes of a SQLite record: ± 8.4 ms around the clock row. */
 const CLOCK_REACH = 2 ** 23;
 /** A clock row costs as much as the fourth byte of so many dt. */
@@ -82,9 +82,9 @@ export class RowWriter {
     this.#baseLow = Number(base & 0xffff_ffffn);
     this.#baseHigh = Number(base >> 32n);
     this.#errorName = errorName;
-    const insert = 'INSERT INTO log (seq, origin, dt, took, result) VALUES ';
-    this.#many = db.prepare(insert + new Array(BATCH).fill('(?, ?, ?, ?, ?)').join(', '));
-    this.#one = db.prepare(`${insert}(?, ?, ?, ?, ?)`);
+    const insert = 'INSERT INTO log VALUES ';
+    this.#many = db.prepare(insert + new Array(BATCH).fill('(?, ?, ?, ?)').join(', '));
+    this.#one = db.prepare(`${insert}(?, ?, ?, ?)`);
     this.#putOrigin = db.prepare('INSERT INTO origins VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)');
     this.#putClock = db.prepare('INSERT INTO clock VALUES (?, ?)');
     this.#putOutcome = db.prepare('INSERT INTO outcomes VALUES (?, ?, ?)');
@@ -128,11 +128,10 @@ export class RowWriter {
       const origin = this.#origin(words, at, staged.labels, 3 * i);
       origins[i] = origin;
       const p = filled * COLUMNS;
-      params[p] = seq;
-      params[p + 1] = origin;
-      params[p + 2] = this.#dt(words[at + W.tEnter]!, words[at + W.tEnter + 1]!, seq);
-      params[p + 3] = took(words, at);
-      params[p + 4] = result;
+      params[p] = origin;
+      params[p + 1] = this.#dt(words[at + W.tEnter]!, words[at + W.tEnter + 1]!, seq);
+      params[p + 2] = took(words, at);
+      params[p + 3] = result;
       if (++filled === BATCH) {
         this.#many.run(params);
         filled = 0;

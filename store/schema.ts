@@ -29,8 +29,8 @@ const kind = `CASE o.kind ${KIND_NAMES.map((name, n) => `WHEN ${n} THEN '${name}
 
 /** SQL of the columns of view `events`, over `log l` and `origins o`; select() uses them piecewise. */
 export const EVENT_COLUMNS = {
-  seq: 'l.seq',
-  t: '(SELECT c.t FROM clock c WHERE c.seq <= l.seq ORDER BY c.seq DESC LIMIT 1) + l.dt',
+  seq: 'l.rowid',
+  t: '(SELECT c.t FROM clock c WHERE c.seq <= l.rowid ORDER BY c.seq DESC LIMIT 1) + l.dt',
   took: 'l.took',
   pid: 'o.pid',
   tid: 'o.tid',
@@ -57,9 +57,9 @@ CREATE TABLE origins (
 CREATE TABLE clock (seq INTEGER PRIMARY KEY, t INTEGER NOT NULL) STRICT;
 CREATE TABLE outcomes (id INTEGER PRIMARY KEY, ret INTEGER NOT NULL, errno INTEGER NOT NULL) STRICT;
 CREATE TABLE errors (errno INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
-CREATE TABLE log (
-  seq INTEGER PRIMARY KEY, origin INTEGER NOT NULL, dt INTEGER NOT NULL, took INTEGER, result INTEGER
-) STRICT;
+-- one row per event; its rowid is the number of the event. A declared column for it would cost a byte in every row, and as the
+-- numbers are 1, 2, 3 … without a gap, nothing that copies a table can change them
+CREATE TABLE log (origin INTEGER NOT NULL, dt INTEGER NOT NULL, took INTEGER, result INTEGER) STRICT;
 
 -- packed frames of the events first … first + events - 1; digest chains every chunk to the one before it
 CREATE TABLE chunks (
