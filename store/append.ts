@@ -10,20 +10,19 @@
  */
 import { existsSync, renameSync, rmSync } from 'node:fs';
 import type Database from 'better-sqlite3';
+import { chunkDigest, type DigestedChunk, labelsDigest, NO_DIGEST } from './digest.ts';
 import { StoreError, storeError } from './errors.ts';
 import { FRAME_AT, FRAME_HEADER } from './frame.ts';
 import { META_LIMIT, metaRows, POSITION_KEY, parseMeta, type TraceMeta } from './meta.ts';
-import { connectNew, connectWriter, createExclusive, type Journal, SIDE_FILES } from './open.ts';
-import { CHUNK_BYTES, CHUNK_EVENTS, chunkDigest, MAX_FRAME, NO_DIGEST, packFrames, storeFrames, unpackFrames } from './pack.ts';
+import { connectNew, connectWriter, createExclusive, type Journal, type JournalOptions, PAGE, SIDE_FILES } from './open.ts';
+import { CHUNK_BYTES, CHUNK_EVENTS, type FrameBatch, MAX_FRAME, packFrames, storeFrames, unpackFrames } from './pack.ts';
 import { type ErrorName, type EventRow, platformErrorName, RowWriter } from './rows.ts';
 
 export type { EventRow } from './rows.ts';
 
-export interface WriterOptions {
+export interface WriterOptions extends JournalOptions {
   /** an existing file may be replaced, when the new trace is complete */
   readonly force?: boolean;
-  /** every flush survives a loss of power, not only the death of the recorder */
-  readonly durable?: boolean;
   /** names for the column `error`; default: the names that this platform has */
   readonly errorName?: ErrorName;
 }
@@ -34,6 +33,9 @@ export const PARTIAL = '.partial';
 const FOLLOWERS_MS = 1000;
 /** Pages that may lie free in a finished trace; more, and more than one in twenty, and it is written anew. */
 const FREE_PAGES = 16;
+/** A finished trace below so many bytes gets smaller pages: every table and index takes one at least. */
+const SMALL = 2 ** 20;
+const SMALL_PAGE = 1024;
 
 /** Events that a flush packs for good; fewer wait in the tail for more. */
 const WORTH_A_CHUNK = (CHUNK_EVENTS / 4) * 3;
@@ -83,7 +85,7 @@ export class TraceWriter {
     const livePath = options.force && existsSync(path) ? path + PARTIAL : path;
     createExclusive(livePath);
     try {
-      const { db, journal } = connectNew(livePath, options.durable ?? false);
+      const { db, journal } = connectNew(livePath, options);
       const writer = new TraceWriter(db, journal, path, livePath, meta, '', options);
       writer.setMeta(meta);
       writer.flush();
@@ -99,7 +101,7 @@ export class TraceWriter {
    * it was not interrupted, `damaged` …
    */
   static resume(path: string, options: Omit<WriterOptions, 'force'> = {}): TraceWriter {
-    const { db, journal } = connectWriter(path, options.durable ?? false);
+    const { db, journal } = connectWriter(path, options);
     try {
       const rows = db.prepare('SELECT key, value FROM meta').raw().all() as [string, string][];
       const meta = parseMeta(rows);
@@ -134,8 +136,8 @@ export class TraceWriter {
     this.#begin = db.prepare('BEGIN IMMEDIATE');
     this.#commit = db.prepare('COMMIT');
     this.#putMeta = db.prepare('INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value');
-    this.#putChunk = db.prepare('INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?)');
-    this.#putTail = db.prepare('INSERT INTO tail VALUES (?, ?, ?, ?, ?, ?)');
+    this.#putChunk = db.prepare('INSERT INTO chunks VALUES (@first, @events, @failures, @bytes, @labels, @digest, @data)');
+    this.#putTail = db.prepare('INSERT INTO tail VALUES (@first, @events, @failures, @bytes, @labels, @digest, @data)');
     this.#clearTail = db.prepare('DELETE FROM tail');
     this.#putPlace = db.prepare('INSERT INTO places VALUES (?, ?)');
   }
@@ -252,7 +254,9 @@ export class TraceWriter {
     if (!this.#leaveJournal()) return;
     const free = this.#db.pragma('freelist_count', { simple: true }) as number;
     const pages = this.#db.pragma('page_count', { simple: true }) as number;
-    if (free > FREE_PAGES && free * 20 > pages) this.#db.exec('VACUUM');
+    const small = pages * PAGE < SMALL;
+    if (small) this.#db.pragma(`page_size = ${SMALL_PAGE}`);
+    if (small || (free > FREE_PAGES && free * 20 > pages)) this.#db.exec('VACUUM');
   }
 
   #leaveJournal(): boolean {
@@ -307,12 +311,10 @@ export class TraceWriter {
     if (this.#count === 0) return;
     this.#write(() => {
       this.#insertRows();
-      const [first, count, bytes] = [this.#first, this.#count, this.#offsets[this.#count]!];
-      const data = packFrames({ first, count, buffer: this.#buffer, offsets: this.#offsets });
-      const digest = chunkDigest(this.#chunkDigest, first, count, bytes, data);
+      const { chunk, digest } = this.#piece(0, this.#failures, this.#chunkDigest, packFrames);
       if (this.#tailed > 0) this.#clearTail.run();
-      this.#putChunk.run(first, count, this.#failures, bytes, digest, data);
-      for (const origin of new Set(this.#origins.subarray(0, count))) this.#putPlace.run(origin, first);
+      this.#putChunk.run({ ...chunk, digest });
+      for (const origin of new Set(this.#origins.subarray(0, this.#count))) this.#putPlace.run(origin, this.#first);
       this.#chunkDigest = digest;
       this.#tailDigest = digest;
     });
@@ -321,16 +323,31 @@ export class TraceWriter {
   }
 
   #addTail(): void {
-    const first = this.#first + this.#tailed;
-    const count = this.#count - this.#tailed;
-    const offsets = this.#offsets.subarray(this.#tailed, this.#count + 1);
-    const bytes = offsets[count]! - offsets[0]!;
-    const data = storeFrames({ first, count, buffer: this.#buffer, offsets });
-    const digest = chunkDigest(this.#tailDigest, first, count, bytes, data);
-    this.#putTail.run(first, count, this.#failures - this.#tailFailures, bytes, digest, data);
+    const { chunk, digest } = this.#piece(this.#tailed, this.#failures - this.#tailFailures, this.#tailDigest, storeFrames);
+    this.#putTail.run({ ...chunk, digest });
     this.#tailDigest = digest;
     this.#tailFailures = this.#failures;
     this.#tailed = this.#count;
+  }
+
+  /** The staged events from `from` on as a row of `chunks` or `tail`. */
+  #piece(
+    from: number,
+    failures: number,
+    previous: Uint8Array,
+    pack: (batch: FrameBatch) => Buffer,
+  ): { chunk: DigestedChunk; digest: Buffer } {
+    const offsets = this.#offsets.subarray(from, this.#count + 1);
+    const events = this.#count - from;
+    const chunk = {
+      first: this.#first + from,
+      events,
+      failures,
+      bytes: offsets[events]! - offsets[0]!,
+      labels: labelsDigest(this.#origins.subarray(from, this.#count), (origin) => this.#rows.label(origin)),
+      data: pack({ first: this.#first + from, count: events, buffer: this.#buffer, offsets }),
+    };
+    return { chunk, digest: chunkDigest(previous, chunk) };
   }
 
   /** Stages again what the interrupted recording had in its tail. */
@@ -339,10 +356,10 @@ export class TraceWriter {
     const { next, digest } = (chunk ?? { next: 1, digest: NO_DIGEST }) as { next: number; digest: Buffer };
     this.#first = next;
     this.#chunkDigest = this.#tailDigest = digest;
-    const tails = this.#db.prepare('SELECT first, events, failures, bytes, digest, data FROM tail ORDER BY first').all();
-    for (const tail of tails as { first: number; events: number; failures: number; bytes: number; digest: Buffer; data: Buffer }[]) {
+    const tails = this.#db.prepare('SELECT * FROM tail ORDER BY first').all() as (DigestedChunk & { digest: Buffer })[];
+    for (const tail of tails) {
       const { first, events, bytes, data } = tail;
-      const expected = chunkDigest(this.#tailDigest, first, events, bytes, data);
+      const expected = chunkDigest(this.#tailDigest, tail);
       if (first !== this.last + 1 || !expected.equals(tail.digest)) {
         throw new StoreError('damaged', this.livePath, { detail: `the frames from event ${first} on` });
       }

@@ -5,7 +5,7 @@
  * ever being in the way), else it has a rollback journal; finished, it is one file with neither. A file from a stranger is
  * hostile input: it is opened read-only, its schema must be ours word for word, and no length in it is believed.
  */
-import { closeSync, openSync, readFileSync, readSync, rmSync, statSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync, readFileSync, readSync, rmSync, statSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { guarded, StoreError, storeError } from './errors.ts';
 import { APPLICATION_ID, DDL, expectedSchema, FORMAT, schemaText } from './schema.ts';
@@ -14,13 +14,20 @@ import { APPLICATION_ID, DDL, expectedSchema, FORMAT, schemaText } from './schem
 const BUSY_MS = 5000;
 /** A file that was left in WAL mode without a -wal is read through memory up to this size, in bytes. */
 const MEMORY_LIMIT = 512 * 2 ** 20;
-/** Bytes per page: also what SQLite itself prefers. */
-const PAGE = 4096;
+/** Bytes per page while recording: what SQLite itself prefers. */
+export const PAGE = 4096;
 
 /** Files that SQLite may leave beside a database. */
 export const SIDE_FILES = ['-wal', '-shm', '-journal'] as const;
 
 export type Journal = 'wal' | 'truncate';
+
+export interface JournalOptions {
+  /** every flush survives a loss of power, not only the death of the recorder */
+  readonly durable?: boolean | undefined;
+  /** false: a rollback journal even where WAL seems to work; for network file systems that only claim to share memory maps */
+  readonly wal?: boolean | undefined;
+}
 
 /** Makes the file, empty; throws where there is one already. */
 export function createExclusive(path: string): void {
@@ -30,7 +37,7 @@ export function createExclusive(path: string): void {
 }
 
 /** Fills an empty file with the tables of a trace and opens it for writing. */
-export function connectNew(path: string, durable: boolean): { db: Database.Database; journal: Journal } {
+export function connectNew(path: string, options: JournalOptions): { db: Database.Database; journal: Journal } {
   return guarded(path, () => {
     const db = new Database(path, { timeout: BUSY_MS });
     try {
@@ -40,15 +47,15 @@ export function connectNew(path: string, durable: boolean): { db: Database.Datab
       db.close();
       throw error;
     }
-    return withJournal(db, path, durable);
+    return withJournal(db, path, options);
   });
 }
 
 /** Opens a trace whose recording was interrupted, to go on with it. */
-export function connectWriter(path: string, durable: boolean): { db: Database.Database; journal: Journal } {
+export function connectWriter(path: string, options: JournalOptions): { db: Database.Database; journal: Journal } {
   checkHeader(path);
   return guarded(path, () => {
-    const { db, journal } = withJournal(new Database(path, { timeout: BUSY_MS, fileMustExist: true }), path, durable);
+    const { db, journal } = withJournal(new Database(path, { timeout: BUSY_MS, fileMustExist: true }), path, options);
     try {
       checkContents(db, path);
       return { db, journal };
@@ -59,12 +66,30 @@ export function connectWriter(path: string, durable: boolean): { db: Database.Da
   });
 }
 
+/** Opens a trace to write beside its log. */
+export function connectSide(path: string): Database.Database {
+  checkHeader(path);
+  return guarded(path, () => {
+    accessSync(path, constants.W_OK);
+    const db = new Database(path, { timeout: BUSY_MS, fileMustExist: true });
+    try {
+      db.pragma('trusted_schema = OFF');
+      db.pragma('cell_size_check = ON');
+      checkContents(db, path);
+      return db;
+    } catch (error) {
+      db.close();
+      throw error;
+    }
+  });
+}
+
 /** WAL if the file system can (shared memory maps: not 9p, not NFS, not every FUSE), else a rollback journal. */
-function withJournal(first: Database.Database, path: string, durable: boolean): { db: Database.Database; journal: Journal } {
+function withJournal(first: Database.Database, path: string, options: JournalOptions): { db: Database.Database; journal: Journal } {
   let db = first;
   let journal: Journal = 'wal';
   try {
-    if (db.pragma('journal_mode = WAL', { simple: true }) !== 'wal') journal = 'truncate';
+    if (options.wal === false || db.pragma('journal_mode = WAL', { simple: true }) !== 'wal') journal = 'truncate';
     else {
       db.exec('BEGIN IMMEDIATE; COMMIT');
       db.prepare('SELECT count(*) FROM meta').get();
@@ -81,8 +106,9 @@ function withJournal(first: Database.Database, path: string, durable: boolean): 
     db.pragma('journal_mode = TRUNCATE');
     db.pragma('locking_mode = NORMAL');
     db.prepare('SELECT count(*) FROM meta').get(); // the lock is given up with the next access
+    if (statSync(`${path}-shm`, { throwIfNoEntry: false })?.isFile()) rmSync(`${path}-shm`);
   }
-  db.pragma(`synchronous = ${durable ? 'FULL' : 'NORMAL'}`);
+  db.pragma(`synchronous = ${options.durable ? 'FULL' : 'NORMAL'}`);
   db.pragma('trusted_schema = OFF');
   return { db, journal };
 }

@@ -31,6 +31,11 @@ export class TupleTable {
     return this.#add(key, slot);
   }
 
+  /** The tuple of an id that `intern` gave; a view that is good until the next call. */
+  tuple(id: number): Int32Array {
+    return this.#tuples.subarray((id - 1) * this.#width, id * this.#width);
+  }
+
   #add(key: Int32Array, slot: number): number {
     const at = this.count * this.#width;
     if (at === this.#tuples.length) {

@@ -15,7 +15,6 @@
  *       rows only, below four of them or in frames of more than 8 KiB: the words that are not above, row by row
  *       else the words of the first row, varint count of the columns that vary, of each varint word, then the columns
  */
-import { createHash } from 'node:crypto';
 import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
 import { ByteReader, ByteWriter } from './bytes.ts';
 import { COLUMN_ROWS, codingOrder, decodeColumn, encodeColumn, type Streams } from './columns.ts';
@@ -366,15 +365,3 @@ function readGroup(streams: Streams<ByteReader>, words: Uint32Array, shape: Shap
 function scatter(words: Uint32Array, rows: readonly number[], c: number, column: Uint32Array): void {
   for (let r = 0; r < rows.length; r++) words[rows[r]! + c] = column[r]!;
 }
-
-/** Links a chunk to the one before it: SHA-256 over that one's digest, this one's numbers and its data. */
-export function chunkDigest(previous: Uint8Array, first: number, count: number, bytes: number, data: Uint8Array): Buffer {
-  const numbers = Buffer.alloc(24);
-  numbers.writeBigUInt64LE(BigInt(first), 0);
-  numbers.writeBigUInt64LE(BigInt(count), 8);
-  numbers.writeBigUInt64LE(BigInt(bytes), 16);
-  return createHash('sha256').update(previous).update(numbers).update(data).digest();
-}
-
-/** The digest before the first chunk. */
-export const NO_DIGEST: Buffer = Buffer.alloc(32);

@@ -7,93 +7,48 @@
 import { existsSync } from 'node:fs';
 import type Database from 'better-sqlite3';
 import { PARTIAL } from './append.ts';
+import { chunkDigest, type DigestedChunk } from './digest.ts';
 import { guarded, StoreError } from './errors.ts';
 import { type Frame, FrameCursor } from './frame.ts';
 import { META_LIMIT, META_ROWS, parseMeta, type TraceMeta } from './meta.ts';
 import { connectReader } from './open.ts';
-import { chunkDigest, type FrameBatch, MAX_CHUNK_BYTES, unpackFrames } from './pack.ts';
+import { type FrameBatch, MAX_CHUNK_BYTES, MAX_CHUNK_EVENTS, unpackFrames } from './pack.ts';
+import { type EventView, RowSearch, type SqlValue, type Window } from './search.ts';
 
 export type { FrameBatch } from './pack.ts';
-
-/** An event as a row. Exact, except times beyond ± 2^53 ns (104 days), which no kernel reports. */
-export interface EventView {
-  readonly seq: number;
-  /** nanoseconds since the start of the recording */
-  readonly t: number;
-  /** nanoseconds that the call took; null where it had not returned */
-  readonly took: number | null;
-  readonly pid: number;
-  readonly tid: number;
-  /** 'IOCTL', 'OPEN' …; 'KIND_99' for one that is not known */
-  readonly kind: string;
-  readonly call: string;
-  /** -1 where there is none */
-  readonly fd: number;
-  /** number of the open file description, 0 unknown */
-  readonly file: number;
-  /** number of the iommufd context, 0 none */
-  readonly context: number;
-  /** id of the object that the call is about, 0 none */
-  readonly object: number;
-  /** 0n where the call had not returned */
-  readonly ret: bigint;
-  readonly errno: number;
-  /** name of errno, null where it is 0 */
-  readonly error: string | null;
-}
-
-export interface Window {
-  /** the first event that may be in the window, inclusive; default: the first of the trace, backward the last */
-  readonly from?: number;
-  /** the last event that may be in the window, inclusive, in the direction of reading */
-  readonly to?: number;
-  /** rows at most; default 1000 */
-  readonly limit?: number;
-  readonly direction?: 'forward' | 'backward';
-}
-
-/** A value for a `?` in a condition. */
-export type SqlValue = number | bigint | string | null;
+export type { Condition, EventView, SqlValue, Window } from './search.ts';
 
 export interface ReaderOptions {
   /** unpacked chunks that `frame` keeps, at least 1; one holds some megabytes at most, unless frames are huge */
   readonly cachedChunks?: number;
 }
 
-const DEFAULT_LIMIT = 1000;
 const DEFAULT_CACHED_CHUNKS = 2;
 
-interface ChunkRow {
-  readonly first: number;
-  readonly events: number;
-  readonly bytes: number;
-  readonly digest: Buffer;
-  readonly previous: Buffer;
-  /** null where it is longer than anything that we write */
-  readonly data: Buffer | null;
-}
+/** A row of `chunks` or `tail` with the digest of the row before it; `data` is null where it is longer than anything that we write. */
+export type ChunkRow = Omit<DigestedChunk, 'data'> & { readonly digest: Buffer; readonly previous: Buffer; readonly data: Buffer | null };
 
-/** The chunk (or the piece of the tail) that event ? is in: one statement, so a writer cannot come between. */
-const CHUNK_OF = `
-SELECT * FROM (
-  SELECT first, events, bytes, digest, CASE WHEN length(data) <= ${MAX_CHUNK_BYTES} THEN data END AS data,
-    coalesce((SELECT p.digest FROM chunks p WHERE p.first < c.first ORDER BY p.first DESC LIMIT 1), zeroblob(32)) AS previous
-  FROM chunks c WHERE first <= @seq ORDER BY first DESC LIMIT 1)
-WHERE first + events > @seq
-UNION ALL
-SELECT * FROM (
-  SELECT first, events, bytes, digest, CASE WHEN length(data) <= ${MAX_CHUNK_BYTES} THEN data END AS data,
-    coalesce((SELECT p.digest FROM tail p WHERE p.first < c.first ORDER BY p.first DESC LIMIT 1),
-             (SELECT p.digest FROM chunks p ORDER BY p.first DESC LIMIT 1), zeroblob(32)) AS previous
-  FROM tail c WHERE first <= @seq ORDER BY first DESC LIMIT 1)
-WHERE first + events > @seq
-LIMIT 1`;
+const chunkColumns = (previous: string) =>
+  `first, events, failures, bytes, labels, digest, CASE WHEN length(data) <= ${MAX_CHUNK_BYTES} THEN data END AS data, ${previous} AS previous`;
+const LAST_BEFORE = (table: string) => `(SELECT p.digest FROM ${table} p WHERE p.first < c.first ORDER BY p.first DESC LIMIT 1)`;
+
+/** SQL for the columns of a {@link ChunkRow} of table `c`. */
+export const CHUNK_COLUMNS = {
+  chunks: chunkColumns(`coalesce(${LAST_BEFORE('chunks')}, zeroblob(32))`),
+  tail: chunkColumns(`coalesce(${LAST_BEFORE('tail')}, ${LAST_BEFORE('chunks')}, zeroblob(32))`),
+} as const;
+
+const chunkOf = (table: 'chunks' | 'tail') =>
+  `SELECT * FROM (SELECT ${CHUNK_COLUMNS[table]} FROM ${table} c WHERE first <= @seq ORDER BY first DESC LIMIT 1) WHERE first + events > @seq`;
+
+/** The chunk (or the piece of the tail) that event @seq is in: one statement, so a writer cannot come between. */
+const CHUNK_OF = `${chunkOf('chunks')} UNION ALL ${chunkOf('tail')} LIMIT 1`;
 
 export class TraceReader {
   readonly path: string;
   #db: Database.Database;
   #chunkOf: Database.Statement;
-  readonly #selects = new Map<string, Database.Statement>();
+  #search: RowSearch;
   readonly #cache: FrameBatch[] = [];
   readonly #cacheSize: number;
   readonly #cursor = new FrameCursor();
@@ -117,6 +72,7 @@ export class TraceReader {
     this.#db = db;
     this.#cacheSize = Math.max(1, options.cachedChunks ?? DEFAULT_CACHED_CHUNKS);
     this.#chunkOf = db.prepare(CHUNK_OF);
+    this.#search = new RowSearch(db);
     this.#meta = readMeta(db, path);
     this.#look();
   }
@@ -156,7 +112,7 @@ export class TraceReader {
     const final = this.path.endsWith(PARTIAL) && !existsSync(this.path) ? this.path.slice(0, -PARTIAL.length) : this.path;
     this.#db = connectReader(final);
     this.#chunkOf = this.#db.prepare(CHUNK_OF);
-    this.#selects.clear();
+    this.#search = new RowSearch(this.#db);
     this.#cache.length = 0;
   }
 
@@ -211,21 +167,38 @@ export class TraceReader {
    * direction of reading, nearest first.
    */
   select(where: string, params: readonly SqlValue[], window: Window = {}): EventView[] {
-    const backward = window.direction === 'backward';
-    const bounds = backward
-      ? [window.to ?? 0, window.from ?? Number.MAX_SAFE_INTEGER]
-      : [window.from ?? 0, window.to ?? Number.MAX_SAFE_INTEGER];
-    const condition = where === '' ? '' : `(${where}) AND`;
-    const sql = `SELECT * FROM events WHERE ${condition} seq BETWEEN ? AND ? ORDER BY seq ${backward ? 'DESC' : 'ASC'} LIMIT ?`;
+    return guarded(this.path, () => this.#search.select(where, params, window));
+  }
+
+  /**
+   * The first event that was entered at `t` or later (nanoseconds since the start of the recording); one more than `last` where there is
+   * none. Calls of several threads may be some microseconds out of order, so it is exact only to that.
+   */
+  seqAt(t: number): number {
+    const time = this.#db.prepare('SELECT t FROM events WHERE seq = ?').pluck();
+    let [low, high] = [1, this.#last + 1];
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      if ((time.get(middle) as number) < t) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** Any SELECT, for counts and the like; whole numbers come as bigint where `bigints` says so, else rounded above 2^53. */
+  query(sql: string, params: readonly SqlValue[] = [], bigints = false): Record<string, SqlValue>[] {
     return guarded(this.path, () => {
-      let statement = this.#selects.get(sql);
-      if (statement === undefined) {
-        statement = this.#db.prepare(sql).safeIntegers();
-        this.#selects.set(sql, statement);
-      }
-      const [low, high] = bounds.map((n) => Math.min(Math.max(n!, 0), Number.MAX_SAFE_INTEGER));
-      return (statement.all(...params, low, high, window.limit ?? DEFAULT_LIMIT) as SqlEvent[]).map(eventView);
+      const statement = this.#db.prepare(sql).safeIntegers(bigints);
+      return statement.all(...params) as Record<string, SqlValue>[];
     });
+  }
+
+  /** SHA-256 over all frames, in hex: two traces with the same digest hold the same events. '' where there are none. */
+  get digest(): string {
+    const sql =
+      'SELECT digest FROM (SELECT first, digest FROM chunks UNION ALL SELECT first, digest FROM tail) ORDER BY first DESC LIMIT 1';
+    const digest = guarded(this.path, () => this.#db.prepare(sql).pluck().get()) as Buffer | undefined;
+    return digest?.toString('hex') ?? '';
   }
 
   close(): void {
@@ -233,34 +206,14 @@ export class TraceReader {
   }
 }
 
-type SqlEvent = { readonly [K in keyof EventView]: EventView[K] extends number | null ? bigint | null : EventView[K] };
-
-function eventView(row: SqlEvent): EventView {
-  return {
-    seq: Number(row.seq),
-    t: Number(row.t),
-    took: row.took === null ? null : Number(row.took),
-    pid: Number(row.pid),
-    tid: Number(row.tid),
-    kind: row.kind,
-    call: row.call,
-    fd: Number(row.fd),
-    file: Number(row.file),
-    context: Number(row.context),
-    object: Number(row.object),
-    ret: row.ret ?? 0n,
-    errno: Number(row.errno),
-    error: row.error,
-  };
-}
-
 /** The frames of a row of `chunks` or `tail`. Throws a plain Error where it is not as it was written. */
 export function unpackRow(row: ChunkRow): FrameBatch {
   const { first, events, bytes, data } = row;
   const where = `the chunk of events ${first} to ${first + events - 1}`;
-  const sizes = Number.isSafeInteger(first + events) && events > 0 && bytes >= 64 * events && bytes <= MAX_CHUNK_BYTES;
-  if (data === null || !sizes) throw new Error(`${where} has an impossible size`);
-  if (!chunkDigest(row.previous, first, events, bytes, data).equals(row.digest)) throw new Error(`${where} does not have its digest`);
+  const sizes =
+    Number.isSafeInteger(first + events) && events > 0 && events <= MAX_CHUNK_EVENTS && bytes >= 64 * events && bytes <= MAX_CHUNK_BYTES;
+  if (!Buffer.isBuffer(data) || !sizes) throw new Error(`${where} has an impossible size`);
+  if (!chunkDigest(row.previous, { ...row, data }).equals(row.digest)) throw new Error(`${where} does not have its digest`);
   try {
     return unpackFrames(data, first, events, bytes);
   } catch (error) {
@@ -268,7 +221,8 @@ export function unpackRow(row: ChunkRow): FrameBatch {
   }
 }
 
-function readMeta(db: Database.Database, path: string): TraceMeta {
+/** The meta of an open trace. Throws a StoreError `meta`. */
+export function readMeta(db: Database.Database, path: string): TraceMeta {
   const rows = db
     .prepare(`SELECT key, substr(value, 1, ${META_LIMIT + 1}) FROM meta LIMIT ${META_ROWS}`)
     .raw()

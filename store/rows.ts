@@ -1,6 +1,7 @@
 /** From frames to the rows that describe them: table `log` and the dictionaries it points into. */
 import { constants } from 'node:os';
 import type Database from 'better-sqlite3';
+import { labelText } from './digest.ts';
 import { FRAME_AT, State } from './frame.ts';
 import { TupleTable } from './origins.ts';
 import { MAX_ERRNO, OUTCOME } from './schema.ts';
@@ -139,6 +140,12 @@ export class RowWriter {
     }
     for (let k = 0; k < filled; k++) this.#one.run(params.slice(k * COLUMNS, (k + 1) * COLUMNS));
     return failures;
+  }
+
+  /** What origin `id` says that frames do not. */
+  label(id: number): string {
+    const tuple = this.#origins.tuple(id);
+    return labelText(this.#callNames[tuple[5]!]!, tuple[6]! >>> 0, tuple[7]! >>> 0);
   }
 
   #origin(words: Uint32Array, at: number, labels: Int32Array, label: number): number {

@@ -61,15 +61,16 @@ CREATE TABLE errors (errno INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
 -- numbers are 1, 2, 3 … without a gap, nothing that copies a table can change them
 CREATE TABLE log (origin INTEGER NOT NULL, dt INTEGER NOT NULL, took INTEGER, result INTEGER) STRICT;
 
--- packed frames of the events first … first + events - 1; digest chains every chunk to the one before it
+-- packed frames of the events first … first + events - 1; labels is a digest of what log says of them and frames do not (call, context,
+-- object); digest covers the frames, labels and the digest of the chunk before, so that none can be taken out
 CREATE TABLE chunks (
   first INTEGER PRIMARY KEY, events INTEGER NOT NULL, failures INTEGER NOT NULL, bytes INTEGER NOT NULL,
-  digest BLOB NOT NULL, data BLOB NOT NULL
+  labels BLOB NOT NULL, digest BLOB NOT NULL, data BLOB NOT NULL
 ) STRICT;
 -- the same for the events after the last chunk while they are too few for one; empty in a finished trace
 CREATE TABLE tail (
   first INTEGER PRIMARY KEY, events INTEGER NOT NULL, failures INTEGER NOT NULL, bytes INTEGER NOT NULL,
-  digest BLOB NOT NULL, data BLOB NOT NULL
+  labels BLOB NOT NULL, digest BLOB NOT NULL, data BLOB NOT NULL
 ) STRICT;
 -- which chunks an origin occurs in: the index of the log
 CREATE TABLE places (origin INTEGER NOT NULL, chunk INTEGER NOT NULL, PRIMARY KEY (origin, chunk)) STRICT, WITHOUT ROWID;

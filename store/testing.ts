@@ -1,6 +1,9 @@
-/** Random frames for property tests: everything that the layout allows, also what no kernel would do. */
+/** For tests of the store: random frames, everything that the layout allows, also what no kernel would do; small traces. */
 import fc from 'fast-check';
+import { TraceWriter, type WriterOptions } from './append.ts';
 import { encodeFrame, type Frame, type Part, type PartKind } from './frame.ts';
+import type { TraceMeta } from './meta.ts';
+import { synthetic } from './synthetic.ts';
 
 const u64 = fc.oneof(fc.bigInt(0n, 3n), fc.bigInt(0n, (1n << 64n) - 1n));
 const u32 = fc.oneof(fc.nat(3), fc.nat({ max: 2 ** 32 - 1 }));
@@ -49,3 +52,31 @@ export const anyFrameBytes: fc.Arbitrary<Buffer> = fc.oneof(
     }),
   },
 );
+
+/** A meta with something in every field that has to be there. */
+export const TEST_META: TraceMeta = {
+  v: 1,
+  tool: 'test',
+  kernel: '6.12.0',
+  machine: 'x86_64',
+  cpu: 'none',
+  command: ['a', 'b'],
+  cwd: '/',
+  dialect: 'linux-6.12',
+  clock: { realtimeNs: 1n << 60n, monotonicNs: 5_000_000_000n },
+  complete: false,
+  dropped: 0,
+};
+
+/** Appends `count` events of a made-up session. */
+export function appendSynthetic(writer: TraceWriter, count: number, seed = 1): void {
+  for (const { frame, row } of synthetic(count, seed)) writer.append(encodeFrame(frame), 0, row);
+}
+
+/** A finished trace of a made-up session; gives its path back. */
+export function writeTrace(path: string, count: number, options: WriterOptions = {}): string {
+  const writer = TraceWriter.create(path, TEST_META, options);
+  appendSynthetic(writer, count);
+  writer.finish();
+  return path;
+}
