@@ -4,7 +4,7 @@
  */
 import type { DialectRow, Edit } from './spec/dialects.ts';
 import { dialectRows } from './spec/dialects.ts';
-import { enumRows } from './spec/enums.ts';
+import { iommufdEnums, testEnums, vfioEnums } from './spec/enums.ts';
 import { iommufdCommands } from './spec/iommufd.ts';
 import { testCommands, testOps } from './spec/selftest.ts';
 import { payloadRows, structRows } from './spec/structs.ts';
@@ -15,6 +15,7 @@ import {
   type EnumRow,
   type Field,
   type FieldRow,
+  type Header,
   type PayloadRow,
   SCALAR_BYTES,
   type Struct,
@@ -34,6 +35,11 @@ export interface Rows {
   readonly ops: Map<string, TestOpRow>;
 }
 
+/** Rows of one header. */
+function headed<R extends { readonly header?: Header }>(rows: Readonly<Record<string, R>>, header: Header): (readonly [string, R])[] {
+  return Object.entries(rows).map(([name, row]) => [name, { header, ...row }] as const);
+}
+
 function mainline(): Rows {
   const commands: Record<string, CommandRow> = {
     ...iommufdCommands,
@@ -42,11 +48,15 @@ function mainline(): Rows {
     ...vfioGroupCommands,
     ...vfioContainerCommands,
   };
-  const structs: Record<string, StructRow> = { ...structRows, ...vfioStructRows };
+  const structs = new Map([...headed<StructRow>(structRows, 'iommufd.h'), ...headed<StructRow>(vfioStructRows, 'vfio.h')]);
   return {
     commands: new Map(Object.entries(commands)),
-    structs: new Map(Object.entries(structs)),
-    enums: new Map(Object.entries(enumRows satisfies Record<string, EnumRow> as Record<string, EnumRow>)),
+    structs,
+    enums: new Map([
+      ...headed<EnumRow>(iommufdEnums, 'iommufd.h'),
+      ...headed<EnumRow>(testEnums, 'iommufd_test.h'),
+      ...headed<EnumRow>(vfioEnums, 'vfio.h'),
+    ]),
     payloads: [...payloadRows, ...vfioPayloadRows],
     ops: new Map(Object.entries(testOps satisfies Record<string, TestOpRow> as Record<string, TestOpRow>)),
   };
@@ -240,6 +250,7 @@ export function buildStruct(name: string, row: StructRow, find: (name: string) =
     ...(trailing === undefined ? {} : { trailing }),
     since: row.since ?? '',
     source: row.source ?? 'abi',
+    header: row.header ?? 'iommufd.h',
   };
 }
 
@@ -258,5 +269,14 @@ export function buildEnum(name: string, row: EnumRow, constants: Readonly<Record
     const prefix = prefixes.find((p) => member.startsWith(p) && member.length > p.length) ?? '';
     short.set(member, member.slice(prefix.length));
   }
-  return { name, kind: row.kind, members, names, short, since: row.since ?? {}, source: row.source ?? 'abi' };
+  return {
+    name,
+    kind: row.kind,
+    members,
+    names,
+    short,
+    since: row.since ?? {},
+    ours: row.ours ?? false,
+    header: row.header ?? 'iommufd.h',
+  };
 }

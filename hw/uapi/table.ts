@@ -150,19 +150,21 @@ function answersOn(command: Command): readonly Target[] {
 }
 
 function makeCommand(name: string, row: CommandRow, find: (name: string) => Struct): Command {
-  const struct = row.struct === undefined ? undefined : buildStruct(row.struct, { ...row, fields: row.fields ?? [] }, find);
+  const header = name === 'IOMMU_TEST_CMD' ? 'iommufd_test.h' : row.target === 'iommufd' ? 'iommufd.h' : 'vfio.h';
+  const struct = row.struct === undefined ? undefined : buildStruct(row.struct, { header, ...row, fields: row.fields ?? [] }, find);
   return {
     name,
     nr: row.nr,
     request: REQUEST_TYPE | row.nr,
     target: row.target,
-    struct: struct === undefined ? undefined : { ...struct, since: row.since },
+    struct,
     arg: row.arg ?? 'struct',
     ...(row.argEnum === undefined ? {} : { argEnum: row.argEnum }),
     since: row.since,
     ...(row.returns === undefined ? {} : { returns: row.returns }),
     note: row.note,
     source: row.source ?? 'abi',
+    header,
   };
 }
 
@@ -176,7 +178,10 @@ function makeEnums(rows: Rows): Map<string, Enum> {
   enums.set('IOMMUFD_CMD', buildEnum('IOMMUFD_CMD', { kind: 'constants', prefix: 'IOMMUFD_CMD_', members: numbers }, {}));
   for (const [name, row] of rows.enums) enums.set(name, buildEnum(name, row, constants));
   const ops = Object.fromEntries([...rows.ops].map(([name, op]) => [name, op.value]));
-  enums.set('IOMMU_TEST_OP', buildEnum('IOMMU_TEST_OP', { kind: 'enum', prefix: 'IOMMU_TEST_OP_', members: ops }, {}));
+  enums.set(
+    'IOMMU_TEST_OP',
+    buildEnum('IOMMU_TEST_OP', { header: 'iommufd_test.h', kind: 'enum', prefix: 'IOMMU_TEST_OP_', members: ops }, {}),
+  );
   return enums;
 }
 

@@ -135,13 +135,18 @@ export interface StructRow {
   readonly note?: string;
   readonly since?: string;
   readonly source?: Source;
+  /** default: iommufd.h, in spec/vfio.ts vfio.h */
+  readonly header?: Header;
 }
 
 /**
  * Who vouches for a row: `abi` = a file of fixtures/abi (compared by spec.test.ts), `header` = only the C header
- * (compared by the static asserts of emit-c.ts).
+ * (compared by the static asserts of emit-asserts.ts).
  */
 export type Source = 'abi' | 'header';
+
+/** The C header a row is from; the selftest's is private to the kernel. */
+export type Header = 'iommufd.h' | 'iommufd_test.h' | 'vfio.h';
 
 export interface CommandRow extends Partial<StructRow> {
   readonly nr: number;
@@ -165,15 +170,17 @@ export type ArgKind = 'struct' | 'int' | 'none' | 'fd-pointer' | 'u32-pointer' |
 
 /** One constant of an enum; `selftest` members exist only in the kernel's private selftest header. */
 export interface EnumRow {
+  /** default: by the group that the row is in */
+  readonly header?: Header;
   readonly kind: 'enum' | 'flags' | 'constants';
   /** what the short form leaves out of the names, first match wins */
   readonly prefix: string | readonly string[];
   readonly members: Readonly<Record<string, number>>;
   /** further members, by name, from the enum `selftest_constants` */
   readonly selftest?: readonly string[];
-  /** header: the enum's name is ours, its members are macros of the C header */
-  readonly source?: Source;
-  /** first Linux release of a member, where it is younger than the rest */
+  /** an enum of ours, there to give a field's bits a name; its members come from elsewhere */
+  readonly ours?: true;
+  /** first Linux release of a member; '': of all of them. Approximate: a release after which it was surely there */
   readonly since?: Readonly<Record<string, string>>;
 }
 
@@ -245,9 +252,10 @@ export interface Struct {
   readonly fields: readonly Field[];
   readonly byName: ReadonlyMap<string, Field>;
   readonly trailing?: Trailing;
-  /** first Linux release that has it, '' where that is its command's */
+  /** first Linux release that has it */
   readonly since: string;
   readonly source: Source;
+  readonly header: Header;
 }
 
 export interface Command {
@@ -266,6 +274,7 @@ export interface Command {
   readonly returns?: CommandRow['returns'];
   readonly note: string;
   readonly source: Source;
+  readonly header: Header;
 }
 
 export interface TestOp {
@@ -305,5 +314,6 @@ export interface Enum {
   /** full name to short name */
   readonly short: ReadonlyMap<string, string>;
   readonly since: Readonly<Record<string, string>>;
-  readonly source: Source;
+  readonly ours: boolean;
+  readonly header: Header;
 }

@@ -11,6 +11,7 @@ const reg = { type: 'u32', dir: 'out', format: 'hex' } as const;
 export const structRows = {
   /** IOMMU_IOAS_IOVA_RANGES (out), IOMMU_IOAS_ALLOW_IOVAS (in) */
   iommu_iova_range: {
+    since: '6.2',
     fields: [
       { name: 'start', type: 'u64', dir: 'in' },
       { name: 'last', type: 'u64', dir: 'in', note: 'inclusive' },
@@ -19,6 +20,7 @@ export const structRows = {
 
   // ---- IOMMU_HWPT_ALLOC ----
   iommu_hwpt_vtd_s1: {
+    since: '6.7',
     note: 'first-stage page table of Intel VT-d; addr_width, SRE and EAFE are checked only at attach',
     fields: [
       { name: 'flags', type: 'u64', dir: 'in', flags: 'iommu_hwpt_vtd_s1_flags' },
@@ -28,14 +30,18 @@ export const structRows = {
     ],
   },
   iommu_hwpt_arm_smmuv3: {
+    since: '6.13',
     note: 'first two double words of the guest’s stream table entry; bits outside V, Cfg, S1Fmt, S1ContextPtr, S1CDMax, S1DSS, S1CIR, S1COR, S1CSH, S1STALLD, EATS are EIO',
     fields: [{ name: 'ste', type: 'le64', count: 2, dir: 'in' }],
   },
   iommu_hwpt_amd_guest: {
+    since: '7.0',
     note: 'the guest’s device table entry',
     fields: [{ name: 'dte', type: 'u64', count: 4, dir: 'in' }],
   },
   iommu_hwpt_selftest: {
+    header: 'iommufd_test.h',
+    since: '6.6',
     min: 'iotlb',
     fields: [
       { name: 'iotlb', type: 'u32', dir: 'in', format: 'hex' },
@@ -45,6 +51,7 @@ export const structRows = {
 
   // ---- IOMMU_GET_HW_INFO ----
   iommu_hw_info_vtd: {
+    since: '6.6',
     fields: [
       { name: 'flags', type: 'u32', dir: 'out', flags: 'iommu_hw_info_vtd_flags' },
       { name: '__reserved', type: 'u32', dir: 'out', pad: true },
@@ -53,6 +60,7 @@ export const structRows = {
     ],
   },
   iommu_hw_info_arm_smmuv3: {
+    since: '6.13',
     fields: [
       flags0,
       { name: '__reserved', type: 'u32', dir: 'out', pad: true },
@@ -62,6 +70,7 @@ export const structRows = {
     ],
   },
   iommu_hw_info_tegra241_cmdqv: {
+    since: '6.17',
     fields: [
       flags0,
       { name: 'version', type: 'u8', dir: 'out', note: 'PARAM[3:0]' },
@@ -71,17 +80,21 @@ export const structRows = {
     ],
   },
   iommu_hw_info_amd: {
+    since: '7.0',
     fields: [
       { name: 'efr', type: 'u64', dir: 'out', note: 'extended feature register' },
       { name: 'efr2', type: 'u64', dir: 'out', note: 'extended feature register 2' },
     ],
   },
   iommu_test_hw_info: {
+    header: 'iommufd_test.h',
+    since: '6.6',
     fields: [flags0, { name: 'test_reg', ...reg, note: 'always IOMMU_HW_INFO_SELFTEST_REGVAL' }],
   },
 
   // ---- IOMMU_HWPT_INVALIDATE, one entry ----
   iommu_hwpt_vtd_s1_invalidate: {
+    since: '6.8',
     note: 'hwpt_id is a nested HWPT; addr 0 with npages 2^64-1 is everything',
     fields: [
       { name: 'addr', type: 'u64', dir: 'in', note: '4 KiB aligned' },
@@ -91,10 +104,13 @@ export const structRows = {
     ],
   },
   iommu_viommu_arm_smmuv3_invalidate: {
+    since: '6.13',
     note: 'hwpt_id is a vIOMMU; one SMMU command',
     fields: [{ name: 'cmd', type: 'le64', count: 2, dir: 'in' }],
   },
   iommu_hwpt_invalidate_selftest: {
+    header: 'iommufd_test.h',
+    since: '6.8',
     note: 'hwpt_id is a nested HWPT',
     fields: [
       { name: 'flags', type: 'u32', dir: 'in', flags: 'iommu_test_invalidate_flags' },
@@ -102,6 +118,8 @@ export const structRows = {
     ],
   },
   iommu_viommu_invalidate_selftest: {
+    header: 'iommufd_test.h',
+    since: '6.13',
     note: 'hwpt_id is a vIOMMU',
     fields: [
       { name: 'flags', type: 'u32', dir: 'in', flags: 'iommu_test_invalidate_flags' },
@@ -112,6 +130,7 @@ export const structRows = {
 
   // ---- IOMMU_VIOMMU_ALLOC ----
   iommu_viommu_tegra241_cmdqv: {
+    since: '6.17',
     note: 'where mmap of the iommufd finds page 0 of the VINTF',
     fields: [
       { name: 'out_vintf_mmap_offset', type: 'u64', dir: 'out', note: 'bytes' },
@@ -119,6 +138,8 @@ export const structRows = {
     ],
   },
   iommu_viommu_selftest: {
+    header: 'iommufd_test.h',
+    since: '6.13',
     min: 'out_data',
     fields: [
       { name: 'in_data', type: 'u32', dir: 'in', format: 'hex' },
@@ -130,6 +151,7 @@ export const structRows = {
 
   // ---- records of a fault queue ----
   iommu_hwpt_pgfault: {
+    since: '6.11',
     fields: [
       { name: 'flags', type: 'u32', dir: 'out', flags: 'iommu_hwpt_pgfault_flags' },
       { name: 'dev_id', type: 'u32', dir: 'out', ref: ['DEVICE'] },
@@ -143,6 +165,7 @@ export const structRows = {
     ],
   },
   iommu_hwpt_page_response: {
+    since: '6.11',
     fields: [
       { name: 'cookie', type: 'u32', dir: 'in' },
       { name: 'code', type: 'u32', dir: 'in', enum: 'iommufd_page_response_code' },
@@ -151,6 +174,7 @@ export const structRows = {
 
   // ---- records of a vEVENTQ: header, then the payload of the queue's type ----
   iommufd_vevent_header: {
+    since: '6.15',
     note: 'with LOST_EVENTS there is no payload',
     fields: [
       { name: 'flags', type: 'u32', dir: 'out', flags: 'iommu_veventq_flag' },
@@ -158,14 +182,18 @@ export const structRows = {
     ],
   },
   iommu_vevent_arm_smmuv3: {
+    since: '6.15',
     note: 'an SMMU event record whose StreamID is the vSID',
     fields: [{ name: 'evt', type: 'le64', count: 4, dir: 'out' }],
   },
   iommu_vevent_tegra241_cmdqv: {
+    since: '6.17',
     note: 'bit n of word n/64 = LVCMDQ n has an error',
     fields: [{ name: 'lvcmdq_err_map', type: 'le64', count: 2, dir: 'out' }],
   },
   iommu_viommu_event_selftest: {
+    header: 'iommufd_test.h',
+    since: '6.15',
     fields: [{ name: 'virt_id', type: 'u32', dir: 'out', format: 'hex' }],
   },
 } as const satisfies Record<string, StructRow>;

@@ -336,6 +336,7 @@ const bitmap = (size: string) => ({ dir: 'inout', of: 'bitmap', length: { rule: 
 
 export const vfioStructRows = {
   vfio_pci_dependent_device: {
+    since: '3.12',
     source: 'header',
     fields: [
       { name: 'group_id', type: 'u32', dir: 'out', union: 'u0' },
@@ -348,6 +349,7 @@ export const vfioStructRows = {
 
   // ---- capabilities: a header, whose `next` is an offset from the start of the whole answer ----
   vfio_info_cap_header: {
+    since: '4.6',
     fields: [
       { name: 'id', type: 'u16', dir: 'out' },
       { name: 'version', type: 'u16', dir: 'out' },
@@ -355,6 +357,7 @@ export const vfioStructRows = {
     ],
   },
   vfio_device_info_cap_pci_atomic_comp: {
+    since: '6.6',
     source: 'header',
     fields: [
       header,
@@ -363,16 +366,19 @@ export const vfioStructRows = {
     ],
   },
   vfio_region_info_cap_sparse_mmap: {
+    since: '4.6',
     fields: [header, { name: 'nr_areas', type: 'u32', dir: 'out' }, { name: 'reserved', type: 'u32', dir: 'out', pad: true }],
     trailing: { name: 'areas', struct: 'vfio_region_sparse_mmap_area', count: 'nr_areas', dir: 'out' },
   },
   vfio_region_sparse_mmap_area: {
+    since: '4.6',
     fields: [
       { name: 'offset', type: 'u64', dir: 'out', note: 'in the region' },
       { name: 'size', type: 'u64', dir: 'out', note: 'bytes' },
     ],
   },
   vfio_region_info_cap_type: {
+    since: '4.6',
     source: 'header',
     fields: [
       header,
@@ -380,22 +386,26 @@ export const vfioStructRows = {
       { name: 'subtype', type: 'u32', dir: 'out' },
     ],
   },
-  vfio_region_info_cap_nvlink2_ssatgt: { source: 'header', fields: [header, { name: 'tgt', type: 'u64', dir: 'out' }] },
+  vfio_region_info_cap_nvlink2_ssatgt: { since: '5.0', source: 'header', fields: [header, { name: 'tgt', type: 'u64', dir: 'out' }] },
   vfio_region_info_cap_nvlink2_lnkspd: {
+    since: '5.0',
     source: 'header',
     fields: [header, { name: 'link_speed', type: 'u32', dir: 'out' }, { name: '__pad', type: 'u32', dir: 'out', pad: true }],
   },
   vfio_iommu_type1_info_cap_iova_range: {
+    since: '4.16',
     fields: [header, { name: 'nr_iovas', type: 'u32', dir: 'out' }, { name: 'reserved', type: 'u32', dir: 'out', pad: true }],
     trailing: { name: 'iova_ranges', struct: 'vfio_iova_range', count: 'nr_iovas', dir: 'out' },
   },
   vfio_iova_range: {
+    since: '4.16',
     fields: [
       { name: 'start', type: 'u64', dir: 'out' },
       { name: 'end', type: 'u64', dir: 'out', note: 'inclusive' },
     ],
   },
   vfio_iommu_type1_info_cap_migration: {
+    since: '5.8',
     source: 'header',
     fields: [
       header,
@@ -405,11 +415,13 @@ export const vfioStructRows = {
     ],
   },
   vfio_iommu_type1_info_dma_avail: {
+    since: '5.10',
     fields: [header, { name: 'avail', type: 'u32', dir: 'out', note: 'mappings left' }],
   },
 
   // ---- what `data` holds ----
   vfio_bitmap: {
+    since: '5.8',
     note: 'VFIO_IOMMU_UNMAP_DMA with GET_DIRTY_BITMAP',
     fields: [
       { name: 'pgsize', type: 'u64', dir: 'in', note: 'bytes per bit' },
@@ -418,6 +430,7 @@ export const vfioStructRows = {
     ],
   },
   vfio_iommu_type1_dirty_bitmap_get: {
+    since: '5.8',
     source: 'header',
     fields: [
       { name: 'iova', type: 'u64', dir: 'in' },
@@ -428,10 +441,12 @@ export const vfioStructRows = {
     ],
   },
   vfio_device_feature_migration: {
+    since: '5.18',
     source: 'header',
     fields: [{ name: 'flags', type: 'u64', dir: 'out', flags: 'vfio_migration_flags' }],
   },
   vfio_device_feature_mig_state: {
+    since: '5.18',
     source: 'header',
     fields: [
       { name: 'device_state', type: 'u32', dir: 'inout', enum: 'vfio_device_mig_state' },
@@ -439,6 +454,7 @@ export const vfioStructRows = {
     ],
   },
   vfio_device_low_power_entry_with_wakeup: {
+    since: '6.1',
     source: 'header',
     fields: [
       { name: 'wakeup_eventfd', type: 's32', dir: 'in', fd: 'EVENTFD' },
@@ -446,6 +462,7 @@ export const vfioStructRows = {
     ],
   },
   vfio_device_feature_dma_logging_control: {
+    since: '6.1',
     source: 'header',
     fields: [
       { name: 'page_size', type: 'u64', dir: 'inout' },
@@ -465,6 +482,7 @@ export const vfioStructRows = {
     ],
   },
   vfio_device_feature_dma_logging_range: {
+    since: '6.1',
     source: 'header',
     fields: [
       { name: 'iova', type: 'u64', dir: 'in' },
@@ -472,6 +490,7 @@ export const vfioStructRows = {
     ],
   },
   vfio_device_feature_dma_logging_report: {
+    since: '6.1',
     source: 'header',
     fields: [
       { name: 'iova', type: 'u64', dir: 'in' },
@@ -485,12 +504,14 @@ export const vfioStructRows = {
       },
     ],
   },
-  vfio_device_feature_mig_data_size: { source: 'header', fields: [{ name: 'stop_copy_length', type: 'u64', dir: 'out' }] },
+  vfio_device_feature_mig_data_size: { since: '6.2', source: 'header', fields: [{ name: 'stop_copy_length', type: 'u64', dir: 'out' }] },
   vfio_device_feature_bus_master: {
+    since: '6.7',
     source: 'header',
     fields: [{ name: 'op', type: 'u32', dir: 'in', enum: 'vfio_bus_master_op' }],
   },
   vfio_device_feature_dma_buf: {
+    since: '6.19',
     source: 'header',
     fields: [
       { name: 'region_index', type: 'u32', dir: 'in' },
@@ -501,6 +522,7 @@ export const vfioStructRows = {
     trailing: { name: 'dma_ranges', struct: 'vfio_region_dma_range', count: 'nr_ranges', dir: 'in' },
   },
   vfio_region_dma_range: {
+    since: '6.19',
     source: 'header',
     fields: [
       { name: 'offset', type: 'u64', dir: 'in' },
