@@ -1,0 +1,201 @@
+/**
+ * A session in time: the state at any event, step and reverse step. Snapshots are a cache, kept in memory; with or without
+ * them the state at an event is the same.
+ */
+import type { UapiTable } from '../hw/uapi/table.ts';
+import { uapiTable } from '../hw/uapi/table.ts';
+import type { FrameBatch } from '../store/read.ts';
+import { apply, type Change, revertAll } from './change.ts';
+import { Folder } from './decide.ts';
+import type { FrameSource } from './fold.ts';
+import { planOf } from './plan.ts';
+import { copyState, emptyState, type SessionState, sizeOf } from './state.ts';
+
+export interface TimelineOptions {
+  /** table of the dialect to read with; default: the trace's own */
+  readonly table?: UapiTable;
+  /** events between snapshots at first; default 8192. 0: none but the first */
+  readonly interval?: number;
+  /** snapshots kept at most; beyond that every second one goes and the interval doubles; default 256 */
+  readonly snapshots?: number;
+  /** steps whose changes are kept for stepping back; default 8192 */
+  readonly undo?: number;
+  /** called while a seek folds many events, about every 8192 */
+  readonly onProgress?: (seq: number, target: number) => void;
+}
+
+/** What a timeline needs of a trace. */
+export interface TimelineSource extends FrameSource {
+  readonly meta: { readonly dialect: string };
+}
+
+interface Step {
+  readonly seq: number;
+  readonly changes: readonly Change[];
+}
+
+const NONE: readonly Change[] = [];
+const PROGRESS = 8192;
+
+export class Timeline {
+  readonly #source: TimelineSource;
+  readonly #options: TimelineOptions;
+  readonly #folder: Folder;
+  readonly #table: UapiTable;
+  readonly #undoLimit: number;
+  readonly #snapshotLimit: number;
+  #interval: number;
+  /** ascending by seq; the first is the empty state */
+  #snapshots: SessionState[] = [emptyState()];
+  /** changes of the events before the current one, oldest first, without holes; ends at state.seq */
+  #undo: Step[] = [];
+  #batch: FrameBatch | undefined;
+
+  constructor(source: TimelineSource, options: TimelineOptions = {}) {
+    this.#source = source;
+    this.#options = options;
+    this.#table = options.table ?? uapiTable(source.meta.dialect as Parameters<typeof uapiTable>[0]);
+    this.#interval = options.interval ?? 8192;
+    this.#snapshotLimit = Math.max(2, options.snapshots ?? 256);
+    this.#undoLimit = Math.max(1, options.undo ?? 8192);
+    this.#folder = new Folder(planOf(this.#table), emptyState());
+  }
+
+  /** The event that the state includes last; 0 before the first. */
+  get seq(): number {
+    return this.state.seq;
+  }
+  /** The state after event `seq`. It changes in place when time moves: copy what is to stay, see copyState. */
+  get state(): SessionState {
+    return this.#folder.state;
+  }
+  /** Number of the last event of the trace. */
+  get last(): number {
+    return this.#source.last;
+  }
+  get table(): UapiTable {
+    return this.#table;
+  }
+
+  /** Goes to the state after event `seq`; beyond the ends of the trace to the nearest end. */
+  seek(seq: number): void {
+    const target = Math.min(Math.max(0, Math.trunc(seq) || 0), this.last);
+    const oldest = this.#undo[0];
+    if (target < this.seq && oldest && target >= oldest.seq - 1) {
+      while (this.seq > target) this.reverseStep();
+      return;
+    }
+    const snapshot = this.#snapshots.findLast((s) => s.seq <= target)!;
+    if (target < this.seq || snapshot.seq > this.seq) {
+      this.#folder.state = copyState(snapshot);
+      this.#undo = [];
+    }
+    this.#run(target);
+  }
+
+  /** One event forward; its changes. Empty where it changed nothing, or at the end. */
+  step(): readonly Change[] {
+    const next = this.seq + 1;
+    if (next > this.last) return NONE;
+    const batch = this.#at(next);
+    if (!batch) return NONE;
+    const changes = this.#folder.fold(batch.buffer, batch.offsets[next - batch.first]!);
+    this.state.seq = next;
+    this.#remember(next, changes);
+    this.#snapshot();
+    return changes;
+  }
+
+  /** One event back; the changes that were taken back. */
+  reverseStep(): readonly Change[] {
+    if (this.seq === 0) return NONE;
+    const newest = this.#undo.pop();
+    if (newest?.seq === this.seq) {
+      revertAll(this.state, newest.changes);
+      this.state.seq = newest.seq - 1;
+      return newest.changes;
+    }
+    // nothing to undo: come from the snapshot before, and keep the changes on the way
+    const from = this.seq;
+    const snapshot = this.#snapshots.findLast((s) => s.seq < from)!;
+    this.#folder.state = copyState(snapshot);
+    this.#undo = [];
+    this.#run(from);
+    return this.reverseStep();
+  }
+
+  /** What event `seq` changed. The timeline stays where it is. */
+  changesOf(seq: number): readonly Change[] {
+    return this.changesIn(seq, seq)[0] ?? NONE;
+  }
+
+  /** What each event from … to (both inclusive, as far as they are in the trace) changed. The timeline stays where it is. */
+  changesIn(from: number, to: number): (readonly Change[])[] {
+    const first = Math.max(1, Math.trunc(from));
+    const last = Math.min(Math.trunc(to), this.last);
+    if (!(first <= last)) return [];
+    const kept = first - (this.#undo[0]?.seq ?? first + 1);
+    if (kept >= 0 && last <= this.seq) return this.#undo.slice(kept, kept + last - first + 1).map((step) => step.changes);
+    const snapshot = this.#snapshots.findLast((s) => s.seq < first)!;
+    const folder = new Folder(planOf(this.#table), copyState(this.seq < first && this.seq > snapshot.seq ? this.state : snapshot));
+    const found: (readonly Change[])[] = [];
+    for (const batch of this.#source.scan(folder.state.seq + 1, last)) {
+      for (let i = 0; i < batch.count; i++) {
+        const changes = folder.fold(batch.buffer, batch.offsets[i]!);
+        if (batch.first + i >= first) found.push(changes);
+      }
+    }
+    return found;
+  }
+
+  /** Folds forward to `target`, with snapshots on the way. */
+  #run(target: number): void {
+    const from = this.seq;
+    if (target <= from) return;
+    const keepUndo = target - this.#undoLimit;
+    for (const batch of this.#source.scan(from + 1, target)) {
+      for (let i = 0; i < batch.count; i++) {
+        const seq = batch.first + i;
+        const changes = this.#folder.fold(batch.buffer, batch.offsets[i]!);
+        this.state.seq = seq;
+        if (seq > keepUndo) this.#remember(seq, changes);
+        this.#snapshot();
+        if (seq % PROGRESS === 0) this.#options.onProgress?.(seq, target);
+      }
+    }
+  }
+
+  #remember(seq: number, changes: readonly Change[]): void {
+    const newest = this.#undo[this.#undo.length - 1];
+    if (newest && newest.seq !== seq - 1) this.#undo = [];
+    this.#undo.push({ seq, changes });
+    if (this.#undo.length > 2 * this.#undoLimit) this.#undo = this.#undo.slice(-this.#undoLimit);
+  }
+
+  /** Takes a snapshot when it is time: after the interval, and not more work than the folding was. */
+  #snapshot(): void {
+    const newest = this.#snapshots[this.#snapshots.length - 1]!;
+    const since = this.seq - newest.seq;
+    if (this.#interval <= 0 || since < this.#interval || since < sizeOf(this.state)) return;
+    this.#snapshots.push(copyState(this.state));
+    if (this.#snapshots.length <= this.#snapshotLimit) return;
+    this.#snapshots = this.#snapshots.filter((_, i) => i % 2 === 0);
+    this.#interval *= 2;
+  }
+
+  /** The batch that holds event `seq`. */
+  #at(seq: number): FrameBatch | undefined {
+    const b = this.#batch;
+    if (b && seq >= b.first && seq < b.first + b.count) return b;
+    for (const batch of this.#source.scan(seq, Math.min(seq + PROGRESS, this.last))) {
+      this.#batch = batch;
+      return batch;
+    }
+    return undefined;
+  }
+}
+
+/** Makes changes again that were taken back, oldest first. */
+export function applyAll(state: SessionState, changes: readonly Change[]): void {
+  for (const c of changes) apply(state, c);
+}
