@@ -1,0 +1,216 @@
+/** The object graph as nodes and edges, for renderers: what is there, what stands on what, who holds it. */
+import { parentsOf } from './json.ts';
+import { type References, referencesOf, usersOf } from './references.ts';
+import { type Context, FILE_KINDS, type KernelObject, type Mapping, type SessionState, type Uid } from './state.ts';
+import { hex } from './u64.ts';
+import { objectName } from './words.ts';
+
+export type NodeKind = 'context' | 'object' | 'process' | 'mapping';
+export type EdgeKind =
+  /** stands on: the kernel counts it as a user */
+  | 'parent'
+  /** knows, without holding */
+  | 'names'
+  /** a device is attached to a HWPT */
+  | 'attached'
+  /** a process holds a descriptor */
+  | 'fd'
+  /** an address space shows its region */
+  | 'mmap'
+  /** belongs to the context, where it stands on nothing else */
+  | 'in';
+
+export interface GraphNode {
+  /** unique in the graph: "c1", "o12", "p4711", "m3" */
+  readonly key: string;
+  readonly kind: NodeKind;
+  /** what it is called: "VIOMMU 6", "process 4711" */
+  readonly label: string;
+  /** what else there is to say, a few words each */
+  readonly details: readonly string[];
+  /** of an object */
+  readonly type?: KernelObject['type'];
+  readonly context?: number;
+  readonly id?: number;
+  /** not made by an event of the log */
+  readonly inferred: boolean;
+}
+
+/** From what uses to what is used. */
+export interface GraphEdge {
+  readonly from: string;
+  readonly to: string;
+  readonly kind: EdgeKind;
+  /** '' where the kind says it all */
+  readonly label: string;
+}
+
+export interface Graph {
+  readonly seq: number;
+  readonly nodes: readonly GraphNode[];
+  readonly edges: readonly GraphEdge[];
+}
+
+export interface GraphOptions {
+  /** only these contexts; default: all */
+  readonly contexts?: readonly number[];
+  /** processes and their descriptors; default true */
+  readonly processes?: boolean;
+  /** mappings of iommufd and VFIO memory; default true */
+  readonly mappings?: boolean;
+}
+
+export function graphOf(state: SessionState, options: GraphOptions = {}): Graph {
+  const nodes: GraphNode[] = [];
+  const edges: GraphEdge[] = [];
+  const contexts = [...state.contexts.values()]
+    .filter((c) => !options.contexts || options.contexts.includes(c.context))
+    .sort((a, b) => a.context - b.context);
+  for (const c of contexts) addContext(state, c, nodes, edges);
+  if (options.processes ?? true) addProcesses(state, contexts, nodes, edges);
+  if (options.mappings ?? true) addMappings(state, contexts, nodes, edges);
+  return { seq: state.seq, nodes, edges };
+}
+
+const contextKey = (c: Pick<Context, 'context'>): string => `c${c.context}`;
+const objectKey = (uid: Uid): string => `o${uid}`;
+
+function addContext(state: SessionState, c: Context, nodes: GraphNode[], edges: GraphEdge[]): void {
+  const kind = FILE_KINDS[state.files.get(c.file)?.kind ?? 1] ?? 'IOMMUFD';
+  const details = [`${kind} file ${c.file}`, ...(c.accountedTo === 0 ? [] : [`accounted to ${c.accountedTo}`])];
+  nodes.push({
+    key: contextKey(c),
+    kind: 'context',
+    label: `context ${c.context}`,
+    details,
+    context: c.context,
+    inferred: c.origin === 'inferred',
+  });
+  const references = referencesOf(state, c);
+  for (const o of [...c.objects.values()].sort((a, b) => a.uid - b.uid)) {
+    nodes.push({
+      key: objectKey(o.uid),
+      kind: 'object',
+      label: objectName(o),
+      details: [...objectDetails(c, o), usersText(references, o.uid)],
+      type: o.type,
+      context: c.context,
+      id: o.id,
+      inferred: o.origin === 'inferred',
+    });
+    addObjectEdges(c, o, edges);
+  }
+}
+
+const usersText = (references: References, uid: Uid): string => {
+  const n = usersOf(references, uid);
+  return `${n} user${n === 1 ? '' : 's'}`;
+};
+
+const hexNumber = (n: number): string => `0x${n.toString(16)}`;
+
+/** What an object is beside its name. */
+function objectDetails(c: Context, o: KernelObject): string[] {
+  switch (o.type) {
+    case 'IOAS': {
+      const n = c.areas.get(o.uid)?.count ?? 0;
+      return [
+        `${n} area${n === 1 ? '' : 's'}`,
+        ...(c.compat === o.uid ? ['for VFIO type1'] : []),
+        ...(o.hugePages ? [] : ['no huge pages']),
+      ];
+    }
+    case 'DEVICE':
+      return o.file !== 0 ? [`VFIO file ${o.file < 0 ? '?' : o.file}`] : o.selftest !== 0 ? ['mock'] : [];
+    case 'HWPT_PAGING':
+      return [
+        ...(o.auto ? ['automatic'] : []),
+        ...(o.flags === 0 ? [] : [`flags ${hexNumber(o.flags)}`]),
+        ...(o.dirtyTracking ? ['dirty tracking'] : []),
+      ];
+    case 'HWPT_NESTED':
+      return [`data ${hexNumber(o.dataType)}`];
+    case 'ACCESS':
+      return [`file ${o.file < 0 ? '?' : o.file}`];
+    case 'FAULT':
+      return o.cookies.length === 0 ? [] : [`${o.cookies.length} unanswered`];
+    case 'VIOMMU':
+      return [`type ${hexNumber(o.kind)}`, ...(o.region ? [`mmap ${hex(o.region.offset)}+${hex(o.region.length)}`] : [])];
+    case 'VDEVICE':
+      return [`virtual id ${hex(o.virtId)}`];
+    case 'VEVENTQ':
+      return [`type ${hexNumber(o.kind)}`, `depth ${o.depth}`, `${o.events} read`, ...(o.lost === 0 ? [] : [`${o.lost} lost`])];
+    case 'HW_QUEUE':
+      return [`index ${o.index}`, `${hex(o.iova)}+${hex(o.length)}`];
+    case 'SELFTEST':
+      return [];
+    default:
+      return o satisfies never;
+  }
+}
+
+/** Roles in which an object is only named, not held. */
+const NAMED: ReadonlySet<string> = new Set(['device', 'selftest']);
+
+function addObjectEdges(c: Context, o: KernelObject, edges: GraphEdge[]): void {
+  const from = objectKey(o.uid);
+  let held = false;
+  for (const [role, uid] of Object.entries(parentsOf(o))) {
+    if (uid === 0 || !c.objects.has(uid)) continue;
+    const named = NAMED.has(role) && o.type !== 'VDEVICE';
+    // a mock device and its SELFTEST name each other: one edge is enough
+    if (o.type === 'DEVICE') continue;
+    edges.push({ from, to: objectKey(uid), kind: named ? 'names' : 'parent', label: role === 'parent' ? '' : role });
+    held ||= !named;
+  }
+  if (o.type === 'DEVICE') {
+    for (const a of o.attachments) {
+      if (!c.objects.has(a.hwpt)) continue;
+      edges.push({ from, to: objectKey(a.hwpt), kind: 'attached', label: a.pasid === 0 ? '' : `PASID ${a.pasid}` });
+    }
+  }
+  if (!held) edges.push({ from, to: contextKey(c), kind: 'in', label: '' });
+}
+
+function addProcesses(state: SessionState, contexts: readonly Context[], nodes: GraphNode[], edges: GraphEdge[]): void {
+  const byFile = new Map(contexts.map((c) => [c.file, contextKey(c)]));
+  const byObject = new Map<number, string>();
+  for (const f of state.files.values()) {
+    const c = state.contexts.get(f.context);
+    if (c && contexts.includes(c) && c.objects.has(f.object)) byObject.set(f.file, objectKey(f.object));
+  }
+  for (const pid of [...state.fds.keys()].sort((a, b) => a - b)) {
+    const mine: GraphEdge[] = [];
+    for (const [fd, file] of [...state.fds.get(pid)!].sort((a, b) => a[0] - b[0])) {
+      const to = byFile.get(file) ?? byObject.get(file);
+      if (to) mine.push({ from: `p${pid}`, to, kind: 'fd', label: `fd ${fd}` });
+    }
+    if (mine.length === 0) continue;
+    const p = state.processes.get(pid);
+    nodes.push({
+      key: `p${pid}`,
+      kind: 'process',
+      label: `process ${pid}`,
+      details: p?.exe ? [p.exe] : [],
+      inferred: p?.origin === 'inferred',
+    });
+    edges.push(...mine);
+  }
+}
+
+function addMappings(state: SessionState, contexts: readonly Context[], nodes: GraphNode[], edges: GraphEdge[]): void {
+  const all: Mapping[] = [];
+  for (const maps of state.mappings.values()) all.push(...maps.values());
+  all.sort((a, b) => a.memory - b.memory || (a.address < b.address ? -1 : 1));
+  all.forEach((m, i) => {
+    const c = contexts.find((x) => x.context === m.context);
+    if (!c) return;
+    const key = `m${i + 1}`;
+    const device = state.files.get(m.file)?.object ?? 0;
+    const uid = m.viommu !== 0 ? m.viommu : device;
+    const to = c.objects.has(uid) ? objectKey(uid) : contextKey(c);
+    const details = [`${hex(m.address)}+${hex(m.length)}`, ...(m.region < 0 ? [] : [`region ${m.region}`])];
+    nodes.push({ key, kind: 'mapping', label: `mmap of ${m.memory}`, details, context: c.context, inferred: false });
+    edges.push({ from: key, to, kind: 'mmap', label: '' });
+  });
+}
