@@ -121,8 +121,8 @@ export class TraceReader {
    * chunk. Throws a StoreError `damaged` at a chunk that cannot be unpacked.
    */
   *scan(from = 1, to = Number.POSITIVE_INFINITY): Generator<FrameBatch> {
-    const end = Math.min(to, this.#last);
-    for (let seq = Math.max(1, from); seq <= end; ) {
+    const end = Math.min(Math.floor(to), this.#last);
+    for (let seq = Math.max(1, Math.ceil(from)); seq <= end; ) {
       const batch = this.#unpack(seq);
       const start = seq - batch.first;
       const count = Math.min(batch.count - start, end - seq + 1);
@@ -133,7 +133,7 @@ export class TraceReader {
 
   /** The chunk that holds event `seq`, as far as it is in the trace; undefined beyond its ends. */
   batch(seq: number): FrameBatch | undefined {
-    if (!(seq >= 1 && seq <= this.#last)) return undefined;
+    if (!(Number.isInteger(seq) && seq >= 1 && seq <= this.#last)) return undefined;
     const found = this.#cache.findIndex((b) => seq >= b.first && seq < b.first + b.count);
     const batch = found >= 0 ? this.#cache.splice(found, 1)[0]! : this.#unpack(seq);
     this.#cache.unshift(batch);

@@ -105,7 +105,7 @@ let expected: string | undefined;
 export function schemaText(db: Database.Database): string {
   const rows = db
     .prepare(
-      "SELECT type, name, tbl_name, substr(coalesce(sql, ''), 1, 8192) FROM sqlite_schema WHERE name NOT LIKE 'sqlite_autoindex_%' ORDER BY name LIMIT 64",
+      "SELECT type, name, tbl_name, substr(coalesce(sql, ''), 1, 8192) FROM sqlite_schema WHERE NOT (type = 'index' AND sql IS NULL) ORDER BY name LIMIT 64",
     )
     .raw()
     .all() as string[][];

@@ -161,11 +161,11 @@ export class RowSearch {
     return (this.#tailStart.get() as number | undefined) ?? 1;
   }
 
-  #after(at: number, ids: string | undefined, failed: boolean): Span | undefined {
+  #after(at: number, ids: string | undefined, failed: boolean): Span {
+    const tail = { first: this.#tail(), last: Number.MAX_SAFE_INTEGER };
+    if (at >= tail.first) return tail;
     const chunk = this.#candidate('forward', this.#chunkAt.get(at) as number, ids, failed);
-    if (chunk !== undefined) return { first: chunk, last: this.#chunkEnd.get(chunk) as number };
-    const tail = this.#tail();
-    return { first: tail, last: Number.MAX_SAFE_INTEGER };
+    return chunk === undefined ? tail : { first: chunk, last: this.#chunkEnd.get(chunk) as number };
   }
 
   #before(at: number, ids: string | undefined, failed: boolean): Span | undefined {
