@@ -143,6 +143,12 @@ test('a second recording over the same file does not disturb the first', () => {
   expect(verifyTrace(path)).toMatchObject({ ok: true, events: 20 });
 });
 
+test('what is no file is never replaced', () => {
+  expect(code(() => TraceWriter.create(dir, TEST_META, { force: true }))).toBe('directory');
+  expect(code(() => TraceWriter.create('/dev/null', TEST_META, { force: true }))).toBe('exists');
+  expect(existsSync('/dev/null.partial')).toBe(false);
+});
+
 test('side files of a deleted trace are not taken for those of a new one', () => {
   const path = fresh();
   const old = TraceWriter.create(path, TEST_META);

@@ -8,14 +8,24 @@
  * A new trace is made under its own name, so a follower may open it at once, and a killed recording is found there. Only where it
  * is to replace an existing file, it is written beside that (`F.partial`) and renamed when it is complete.
  */
-import { existsSync, renameSync, rmSync } from 'node:fs';
+import { renameSync, rmSync } from 'node:fs';
 import type Database from 'better-sqlite3';
-import { chunkDigest, type DigestedChunk, labelsDigest, NO_DIGEST } from './digest.ts';
+import { CHUNK_COLUMNS, type ChunkRow, chunkDigest, type DigestedChunk, labelsDigest, NO_DIGEST, unpackRow } from './chunk.ts';
 import { StoreError, storeError } from './errors.ts';
 import { FRAME_AT, FRAME_HEADER } from './frame.ts';
 import { META_LIMIT, metaRows, POSITION_KEY, parseMeta, type TraceMeta } from './meta.ts';
-import { connectNew, connectWriter, createExclusive, type Journal, type JournalOptions, PAGE, SIDE_FILES } from './open.ts';
-import { CHUNK_BYTES, CHUNK_EVENTS, type FrameBatch, MAX_FRAME, packFrames, storeFrames, unpackFrames } from './pack.ts';
+import {
+  connectNew,
+  connectWriter,
+  createExclusive,
+  type Journal,
+  type JournalOptions,
+  liveName,
+  PAGE,
+  PARTIAL,
+  SIDE_FILES,
+} from './open.ts';
+import { CHUNK_BYTES, CHUNK_EVENTS, type FrameBatch, MAX_FRAME, packFrames, storeFrames } from './pack.ts';
 import { type ErrorName, type EventRow, platformErrorName, RowWriter } from './rows.ts';
 
 export type { EventRow } from './rows.ts';
@@ -27,8 +37,6 @@ export interface WriterOptions extends JournalOptions {
   readonly errorName?: ErrorName;
 }
 
-/** Suffix of a recording that will replace an existing file. */
-export const PARTIAL = '.partial';
 /** How long the end of a recording waits for its followers, milliseconds. */
 const FOLLOWERS_MS = 1000;
 /** Pages that may lie free in a finished trace; more, and more than one in twenty, and it is written anew. */
@@ -82,7 +90,7 @@ export class TraceWriter {
 
   /** A new trace. Throws a StoreError: `exists`, `permission`, `no-space` … */
   static create(path: string, meta: TraceMeta, options: WriterOptions = {}): TraceWriter {
-    const livePath = options.force && existsSync(path) ? path + PARTIAL : path;
+    const livePath = options.force ? liveName(path) : path;
     createExclusive(livePath);
     try {
       const { db, journal } = connectNew(livePath, options);
@@ -356,23 +364,19 @@ export class TraceWriter {
     const { next, digest } = (chunk ?? { next: 1, digest: NO_DIGEST }) as { next: number; digest: Buffer };
     this.#first = next;
     this.#chunkDigest = this.#tailDigest = digest;
-    const tails = this.#db.prepare('SELECT * FROM tail ORDER BY first').all() as (DigestedChunk & { digest: Buffer })[];
+    const tails = this.#db.prepare(`SELECT ${CHUNK_COLUMNS.tail} FROM tail c ORDER BY first`).all() as ChunkRow[];
     for (const tail of tails) {
-      const { first, events, bytes, data } = tail;
-      const expected = chunkDigest(this.#tailDigest, tail);
-      if (first !== this.last + 1 || !expected.equals(tail.digest)) {
-        throw new StoreError('damaged', this.livePath, { detail: `the frames from event ${first} on` });
-      }
-      const batch = unpackFrames(data, first, events, bytes);
-      for (let i = 0; i < events; i++) {
+      if (tail.first !== this.last + 1) throw damagedError(this.livePath, `events ${this.last + 1} to ${tail.first - 1} are missing`);
+      const batch = unpackTail(tail, this.livePath);
+      for (let i = 0; i < batch.count; i++) {
         const at = batch.offsets[i]!;
         this.#stage(batch.buffer, at, batch.offsets[i + 1]! - at, NO_LABELS);
       }
       this.#failures += tail.failures;
-      this.#tailDigest = expected;
+      this.#tailDigest = tail.digest;
     }
     const origins = this.#db.prepare('SELECT origin FROM log WHERE rowid >= ? ORDER BY rowid').pluck().all(next) as number[];
-    if (origins.length !== this.#count) throw new StoreError('damaged', this.livePath, { detail: 'rows and frames differ in number' });
+    if (origins.length !== this.#count) throw damagedError(this.livePath, 'rows and frames differ in number');
     this.#origins.set(origins);
     this.#inserted = this.#tailed = this.#count;
     this.#tailFailures = this.#failures;
@@ -381,3 +385,13 @@ export class TraceWriter {
 
 /** Restaged events have their rows already. */
 const NO_LABELS: EventRow = { call: '', context: 0, object: 0 };
+
+const damagedError = (path: string, detail: string, cause?: unknown): StoreError => new StoreError('damaged', path, { detail, cause });
+
+function unpackTail(row: ChunkRow, path: string): FrameBatch {
+  try {
+    return unpackRow(row);
+  } catch (error) {
+    throw damagedError(path, (error as Error).message, error);
+  }
+}

@@ -20,6 +20,9 @@ export const PAGE = 4096;
 /** Files that SQLite may leave beside a database. */
 export const SIDE_FILES = ['-wal', '-shm', '-journal'] as const;
 
+/** Suffix of a recording that will replace an existing file. */
+export const PARTIAL = '.partial';
+
 export type Journal = 'wal' | 'truncate';
 
 export interface JournalOptions {
@@ -34,6 +37,15 @@ export function createExclusive(path: string): void {
   guarded(path, () => closeSync(openSync(path, 'wx', 0o644)));
   // left over from a file of this name that was deleted: SQLite would take it for ours
   for (const side of SIDE_FILES) rmSync(path + side, { force: true });
+}
+
+/** Where to record what is to have the name `path`, although there may be a file of that name: beside it, if there is. */
+export function liveName(path: string): string {
+  const stat = guarded(path, () => statSync(path, { throwIfNoEntry: false }));
+  if (stat === undefined) return path;
+  if (stat.isDirectory()) throw new StoreError('directory', path);
+  if (!stat.isFile()) throw new StoreError('exists', path, { detail: 'and is no regular file', hint: 'choose another name' });
+  return path + PARTIAL;
 }
 
 /** Fills an empty file with the tables of a trace and opens it for writing. */

@@ -6,13 +6,12 @@
  */
 import { existsSync } from 'node:fs';
 import type Database from 'better-sqlite3';
-import { PARTIAL } from './append.ts';
-import { chunkDigest, type DigestedChunk } from './digest.ts';
+import { CHUNK_COLUMNS, type ChunkRow, unpackRow } from './chunk.ts';
 import { guarded, StoreError } from './errors.ts';
 import { type Frame, FrameCursor } from './frame.ts';
 import { META_LIMIT, META_ROWS, parseMeta, type TraceMeta } from './meta.ts';
-import { connectReader } from './open.ts';
-import { type FrameBatch, MAX_CHUNK_BYTES, MAX_CHUNK_EVENTS, unpackFrames } from './pack.ts';
+import { connectReader, PARTIAL } from './open.ts';
+import type { FrameBatch } from './pack.ts';
 import { type EventView, RowSearch, type SqlValue, type Window } from './search.ts';
 
 export type { FrameBatch } from './pack.ts';
@@ -24,19 +23,6 @@ export interface ReaderOptions {
 }
 
 const DEFAULT_CACHED_CHUNKS = 2;
-
-/** A row of `chunks` or `tail` with the digest of the row before it; `data` is null where it is longer than anything that we write. */
-export type ChunkRow = Omit<DigestedChunk, 'data'> & { readonly digest: Buffer; readonly previous: Buffer; readonly data: Buffer | null };
-
-const chunkColumns = (previous: string) =>
-  `first, events, failures, bytes, labels, digest, CASE WHEN length(data) <= ${MAX_CHUNK_BYTES} THEN data END AS data, ${previous} AS previous`;
-const LAST_BEFORE = (table: string) => `(SELECT p.digest FROM ${table} p WHERE p.first < c.first ORDER BY p.first DESC LIMIT 1)`;
-
-/** SQL for the columns of a {@link ChunkRow} of table `c`. */
-export const CHUNK_COLUMNS = {
-  chunks: chunkColumns(`coalesce(${LAST_BEFORE('chunks')}, zeroblob(32))`),
-  tail: chunkColumns(`coalesce(${LAST_BEFORE('tail')}, ${LAST_BEFORE('chunks')}, zeroblob(32))`),
-} as const;
 
 const chunkOf = (table: 'chunks' | 'tail') =>
   `SELECT * FROM (SELECT ${CHUNK_COLUMNS[table]} FROM ${table} c WHERE first <= @seq ORDER BY first DESC LIMIT 1) WHERE first + events > @seq`;
@@ -203,21 +189,6 @@ export class TraceReader {
 
   close(): void {
     this.#db.close();
-  }
-}
-
-/** The frames of a row of `chunks` or `tail`. Throws a plain Error where it is not as it was written. */
-export function unpackRow(row: ChunkRow): FrameBatch {
-  const { first, events, bytes, data } = row;
-  const where = `the chunk of events ${first} to ${first + events - 1}`;
-  const sizes =
-    Number.isSafeInteger(first + events) && events > 0 && events <= MAX_CHUNK_EVENTS && bytes >= 64 * events && bytes <= MAX_CHUNK_BYTES;
-  if (!Buffer.isBuffer(data) || !sizes) throw new Error(`${where} has an impossible size`);
-  if (!chunkDigest(row.previous, { ...row, data }).equals(row.digest)) throw new Error(`${where} does not have its digest`);
-  try {
-    return unpackFrames(data, first, events, bytes);
-  } catch (error) {
-    throw new Error(`${where}: ${(error as Error).message}`, { cause: error });
   }
 }
 

@@ -1,7 +1,7 @@
 /** From frames to the rows that describe them: table `log` and the dictionaries it points into. */
 import { constants } from 'node:os';
 import type Database from 'better-sqlite3';
-import { labelText } from './digest.ts';
+import { labelText } from './chunk.ts';
 import { FRAME_AT, State } from './frame.ts';
 import { TupleTable } from './origins.ts';
 import { MAX_ERRNO, OUTCOME } from './schema.ts';

@@ -1,6 +1,9 @@
 /**
  * The tables of a trace. `events` is what people query: one row per event, as a view over the narrow table `log` and the
- * dictionaries that it points into. `chunks` holds the frames themselves, packed. README of the format: docs of each table here.
+ * dictionaries that it points into. `chunks` holds the frames themselves, packed (pack.ts).
+ *
+ * A row of `log` has no column for its number: it is the rowid, which costs nothing, where a declared column would cost a byte in every
+ * row. As the numbers are 1, 2, 3 … without a gap, nothing that copies a table row by row can change them.
  */
 import Database from 'better-sqlite3';
 import { Kind } from './frame.ts';
@@ -45,38 +48,41 @@ export const EVENT_COLUMNS = {
   error: `(SELECT e.name FROM errors e WHERE e.errno = ${errno})`,
 } as const;
 
+// the comments within the statements are kept in the file, for whoever asks sqlite3 for its .schema
+const CHUNK = `
+  first INTEGER PRIMARY KEY, -- number of the first event
+  events INTEGER NOT NULL,
+  failures INTEGER NOT NULL, -- how many of them have errno <> 0
+  bytes INTEGER NOT NULL, -- of their frames, unpacked
+  labels BLOB NOT NULL, -- digest of what log says of them and frames do not: call, context, object
+  digest BLOB NOT NULL, -- SHA-256 over the digest of the row before and all of this row
+  data BLOB NOT NULL
+`;
+
 const TABLES = `
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-
--- who did what to what: everything about an event that repeats
-CREATE TABLE origins (
+CREATE TABLE origins ( -- who did what to what: everything about an event that repeats
   id INTEGER PRIMARY KEY, pid INTEGER NOT NULL, tid INTEGER NOT NULL, fd INTEGER NOT NULL, file INTEGER NOT NULL,
   kind INTEGER NOT NULL, call TEXT NOT NULL, context INTEGER NOT NULL, object INTEGER NOT NULL
 ) STRICT;
--- from event seq on, log.dt counts from t (nanoseconds since the start of the recording)
-CREATE TABLE clock (seq INTEGER PRIMARY KEY, t INTEGER NOT NULL) STRICT;
+CREATE TABLE clock ( -- from event seq on, log.dt counts from t, nanoseconds since the start of the recording
+  seq INTEGER PRIMARY KEY, t INTEGER NOT NULL
+) STRICT;
 CREATE TABLE outcomes (id INTEGER PRIMARY KEY, ret INTEGER NOT NULL, errno INTEGER NOT NULL) STRICT;
 CREATE TABLE errors (errno INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
--- one row per event; its rowid is the number of the event. A declared column for it would cost a byte in every row, and as the
--- numbers are 1, 2, 3 … without a gap, nothing that copies a table can change them
-CREATE TABLE log (origin INTEGER NOT NULL, dt INTEGER NOT NULL, took INTEGER, result INTEGER) STRICT;
-
--- packed frames of the events first … first + events - 1; labels is a digest of what log says of them and frames do not (call, context,
--- object); digest covers the frames, labels and the digest of the chunk before, so that none can be taken out
-CREATE TABLE chunks (
-  first INTEGER PRIMARY KEY, events INTEGER NOT NULL, failures INTEGER NOT NULL, bytes INTEGER NOT NULL,
-  labels BLOB NOT NULL, digest BLOB NOT NULL, data BLOB NOT NULL
+CREATE TABLE log ( -- one row per event; its rowid is the number of the event
+  origin INTEGER NOT NULL, dt INTEGER NOT NULL, took INTEGER,
+  result INTEGER -- ret, or -errno; below -2^62 see outcomes; NULL: had not returned
 ) STRICT;
--- the same for the events after the last chunk while they are too few for one; empty in a finished trace
-CREATE TABLE tail (
-  first INTEGER PRIMARY KEY, events INTEGER NOT NULL, failures INTEGER NOT NULL, bytes INTEGER NOT NULL,
-  labels BLOB NOT NULL, digest BLOB NOT NULL, data BLOB NOT NULL
-) STRICT;
--- which chunks an origin occurs in: the index of the log
-CREATE TABLE places (origin INTEGER NOT NULL, chunk INTEGER NOT NULL, PRIMARY KEY (origin, chunk)) STRICT, WITHOUT ROWID;
+CREATE TABLE chunks (${CHUNK}) STRICT;
+CREATE TABLE tail ( -- the events after the last chunk, while they are too few for one; empty in a finished trace${CHUNK}) STRICT;
+CREATE TABLE places ( -- which chunks an origin occurs in: the index of the log
+  origin INTEGER NOT NULL, chunk INTEGER NOT NULL, PRIMARY KEY (origin, chunk)
+) STRICT, WITHOUT ROWID;
 
--- beside the log, never part of it: may change and may be thrown away
-CREATE TABLE snapshots (seq INTEGER PRIMARY KEY, version TEXT NOT NULL, data BLOB NOT NULL) STRICT;
+CREATE TABLE snapshots ( -- this and the two below are beside the log: they may change and may be thrown away
+  seq INTEGER PRIMARY KEY, version TEXT NOT NULL, data BLOB NOT NULL
+) STRICT;
 CREATE TABLE marks (name TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE notes (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, text TEXT NOT NULL) STRICT;
 `;

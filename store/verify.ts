@@ -5,12 +5,12 @@
  */
 
 import type Database from 'better-sqlite3';
-import { labelsDigest, labelText } from './digest.ts';
+import { CHUNK_COLUMNS, type ChunkRow, labelsDigest, labelText, unpackRow } from './chunk.ts';
 import { guarded, StoreError, storeError } from './errors.ts';
 import { FrameCursor, State } from './frame.ts';
 import { connectReader } from './open.ts';
 import type { FrameBatch } from './pack.ts';
-import { CHUNK_COLUMNS, type ChunkRow, readMeta, unpackRow } from './read.ts';
+import { readMeta } from './read.ts';
 import { EVENT_COLUMNS } from './schema.ts';
 
 export interface Problem {
