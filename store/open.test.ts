@@ -177,6 +177,18 @@ test('a window into the middle of chunks gives exactly those frames', () => {
   reader.close();
 });
 
+test('many short scans of one place unpack their chunk once', () => {
+  const reader = TraceReader.open(good);
+  const buffers = new Set<Buffer>();
+  for (let seq = 100; seq < 300; seq++) for (const batch of reader.scan(seq, seq)) buffers.add(batch.buffer);
+  buffers.add(reader.batch(50)!.buffer);
+  expect(buffers.size).toBe(1);
+  // another two chunks' worth of walking does not leave more than two behind
+  expect(reader.frame(8300)?.seq).toBe(8300);
+  expect(reader.batch(1)!.buffer).toBe([...buffers][0]);
+  reader.close();
+});
+
 test('a damaged chunk is named, the others can be read, and the rows too', () => {
   const path = copy(sql('DROP TRIGGER chunks_no_update; UPDATE chunks SET data = zeroblob(100) WHERE first = 1'));
   // the trigger has to be there again, or the file is refused at once

@@ -104,12 +104,15 @@ export class TraceReader {
 
   /**
    * The frames of events from … to (both inclusive), a chunk at a time and in order. The batch begins at `from` even in the middle of a
-   * chunk. Throws a StoreError `damaged` at a chunk that cannot be unpacked.
+   * chunk. A chunk where a scan begins or ends is kept, so many short scans of one place cost little. Throws a StoreError `damaged` at
+   * a chunk that cannot be unpacked.
    */
   *scan(from = 1, to = Number.POSITIVE_INFINITY): Generator<FrameBatch> {
     const end = Math.min(Math.floor(to), this.#last);
-    for (let seq = Math.max(1, Math.ceil(from)); seq <= end; ) {
-      const batch = this.#unpack(seq);
+    const begin = Math.max(1, Math.ceil(from));
+    for (let seq = begin; seq <= end; ) {
+      const batch = this.#cached(seq) ?? this.#unpack(seq);
+      if (seq === begin || end < batch.first + batch.count - 1) this.#keep(batch);
       const start = seq - batch.first;
       const count = Math.min(batch.count - start, end - seq + 1);
       yield { first: seq, count, buffer: batch.buffer, offsets: batch.offsets.subarray(start, start + count + 1) };
@@ -120,11 +123,20 @@ export class TraceReader {
   /** The chunk that holds event `seq`, as far as it is in the trace; undefined beyond its ends. */
   batch(seq: number): FrameBatch | undefined {
     if (!(Number.isInteger(seq) && seq >= 1 && seq <= this.#last)) return undefined;
-    const found = this.#cache.findIndex((b) => seq >= b.first && seq < b.first + b.count);
-    const batch = found >= 0 ? this.#cache.splice(found, 1)[0]! : this.#unpack(seq);
-    this.#cache.unshift(batch);
-    if (this.#cache.length > this.#cacheSize) this.#cache.pop();
+    const batch = this.#cached(seq) ?? this.#unpack(seq);
+    this.#keep(batch);
     return batch;
+  }
+
+  #cached(seq: number): FrameBatch | undefined {
+    return this.#cache.find((b) => seq >= b.first && seq < b.first + b.count);
+  }
+
+  /** The one used last stands first. */
+  #keep(batch: FrameBatch): void {
+    const at = this.#cache.indexOf(batch);
+    if (at > 0 || (at < 0 && this.#cache.length >= this.#cacheSize)) this.#cache.splice(at, 1);
+    if (at !== 0) this.#cache.unshift(batch);
   }
 
   /** Event `seq`, decoded; undefined where there is none. Its parts are views into memory that stays as it is. */
