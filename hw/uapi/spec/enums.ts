@@ -266,7 +266,7 @@ export const vfioEnums = {
       VFIO_UNMAP_ALL: 9,
       VFIO_UPDATE_VADDR: 10,
     },
-    since: { __VFIO_RESERVED_TYPE1_NESTING_IOMMU: '6.2' },
+    since: { __VFIO_RESERVED_TYPE1_NESTING_IOMMU: '7.2' },
   },
   vfio_group_status_flags: {
     kind: 'flags',

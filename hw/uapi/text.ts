@@ -1,0 +1,205 @@
+/**
+ * A call as text and as JSON. The text:
+ *
+ *     call    = name [", " arg [" => " after]]
+ *     name    = constant of the ioctl, or its number: 0x3bff
+ *     arg     = struct | value | "?" (not recorded)
+ *     after   = struct with what the kernel wrote | "?" (not recorded); absent: nothing differs
+ *     struct  = "{" [name "=" value {" " name "=" value}] "}"
+ *     value   = number | constant | constant{"|"constant}["|0x" rest] | "[" [value {", " value}] "]" | struct
+ *             | "bytes:" hex | "bits:" ranges "/" bits | string in double quotes | [address] struct or bytes or bits or array
+ *
+ * What is not named is zero, in `after` as it was; `size` and `argsz` are the struct's. So these are left out: reserved and
+ * later fields that are 0, flags that are 0, a length that is the struct's. Fields of a union's arm stand without the arm:
+ * `op` says which. `@20=bytes:ff` are bytes at offset 20 that belong to no field, `@bytes=12` how many were recorded when
+ * the length says otherwise, `tail=bytes:…` what lies beyond the struct, `caps=[…]` the capabilities in the tail, again.
+ *
+ * Abbreviated, long arrays and buffers end in `…`, a pointer whose target is shown stands without its address, and what the
+ * caller left in an output field is not shown; `full` has all of it. An id can carry its type: `pt_id=5<HWPT_PAGING>`.
+ */
+
+import { bitsText, bytesText, CUT, hexOf, type Json, numberJson, numberText, plainNumber, quote } from './scalar-text.ts';
+import { REQUEST_TYPE, type UapiTable } from './table.ts';
+import { type CallBytes, type CallView, type Item, type Level, type Meaning, type Node, viewCall } from './view.ts';
+
+export type { CallBytes } from './view.ts';
+
+/**
+ * abbrev: short names, long things cut. full: short names, nothing cut. verbose: long names, nothing cut, and what is
+ * implied too. raw: numbers and bytes alone.
+ */
+export type StyleName = 'abbrev' | 'full' | 'verbose' | 'raw';
+
+export interface PrintStyle {
+  readonly style: StyleName;
+  /** what to write behind an id or fd in `<>`: the type of the object, say */
+  readonly annotate?: (field: Meaning, value: number) => string | undefined;
+}
+
+interface Form {
+  readonly table: UapiTable;
+  readonly names: 'short' | 'long';
+  readonly level: Level;
+  readonly cut: boolean;
+  readonly annotate: PrintStyle['annotate'];
+}
+
+function formOf(table: UapiTable, style: PrintStyle): Form {
+  const { annotate } = style;
+  switch (style.style) {
+    case 'verbose':
+      return { table, names: 'long', level: 2, cut: false, annotate };
+    case 'full':
+      return { table, names: 'short', level: 1, cut: false, annotate };
+    default:
+      return { table, names: 'short', level: 0, cut: true, annotate };
+  }
+}
+
+/** An annotation comes from a trace: nothing in it may end the angle brackets or reach a terminal raw. */
+const plain = (text: string): string => text.replace(/[^ -~]|[<>]/gu, (c) => `\\x${(c.codePointAt(0) ?? 0).toString(16).padStart(2, '0')}`);
+
+function annotated(form: Form, value: number | bigint, field: Meaning, text: string): string {
+  if (form.annotate === undefined || (field.ref === undefined && field.creates === undefined && field.fd === undefined)) return text;
+  const note = form.annotate(field, Number(value));
+  return note === undefined ? text : `${text}<${plain(note)}>`;
+}
+
+function nodeText(form: Form, node: Node): string {
+  switch (node.kind) {
+    case 'number':
+      return annotated(form, node.value, node.field, numberText(form.table, node.value, node.field, form.names));
+    case 'array': {
+      const shown = form.cut ? node.items.slice(0, CUT.items) : node.items;
+      const items = shown.map((n) => nodeText(form, n));
+      if (shown.length < node.items.length) items.push(`…+${node.items.length - shown.length}`);
+      return `[${items.join(', ')}]`;
+    }
+    case 'struct':
+      return structText(form, node.items);
+    case 'bytes':
+      return bytesText(node.bytes, form.cut);
+    case 'bits':
+      return bitsText(node.bytes, form.cut);
+    case 'string':
+      return quote(node.bytes);
+    case 'pointer': {
+      const address = plainNumber(node.address, true);
+      if (node.to === undefined) return address;
+      return form.cut ? nodeText(form, node.to) : `${address} ${nodeText(form, node.to)}`;
+    }
+    case 'unknown':
+      return '?';
+  }
+}
+
+function structText(form: Form, items: readonly Item[]): string {
+  const shown = items.filter((i) => i.level <= form.level);
+  return `{${shown.map((i) => `${i.name}=${nodeText(form, i.node)}`).join(' ')}}`;
+}
+
+const requestText = (request: number): string => `0x${(request >>> 0).toString(16)}`;
+
+/** A node of a view, alone: for a screen that shows a call field by field. */
+export function printNode(table: UapiTable, node: Node, style: PrintStyle | StyleName): string {
+  return nodeText(formOf(table, typeof style === 'string' ? { style } : style), node);
+}
+
+/** What stands between the parentheses of `ioctl(fd, …)`. */
+export function printCall(table: UapiTable, call: CallBytes, style: PrintStyle | StyleName = 'abbrev'): string {
+  const chosen: PrintStyle = typeof style === 'string' ? { style } : style;
+  return chosen.style === 'raw' ? rawText(call) : printView(table, viewCall(table, call), chosen);
+}
+
+export function printView(table: UapiTable, view: CallView, style: PrintStyle): string {
+  const form = formOf(table, style);
+  const name = view.command?.name ?? requestText(view.request);
+  const after = view.out === undefined ? '' : nodeText(form, view.out);
+  const arg = view.arg === undefined ? '' : `, ${nodeText(form, view.arg)}`;
+  return `${name}${arg}${after === '' || after === '{}' ? '' : ` => ${after}`}`;
+}
+
+/** The command's name with IOMMU_TEST_CMD's operation, for a list: IOMMU_TEST_CMD(MOCK_DOMAIN) */
+export function callTitle(table: UapiTable, view: CallView): string {
+  const name = view.command?.name ?? requestText(view.request);
+  return view.op === undefined ? name : `${name}(${table.enum('IOMMU_TEST_OP')?.short.get(view.op) ?? view.op})`;
+}
+
+/** Numbers and bytes: nothing that needs the table. */
+function rawText(call: CallBytes): string {
+  const request = requestText(call.request);
+  if (call.in === undefined) return call.arg === undefined ? request : `${request}, ${plainNumber(call.arg, true)}`;
+  const parts = [`bytes:${hexOf(call.in)}`];
+  for (const slot of slotsOf(call, call.in.length, (s) => call.nestedIn(s))) parts.push(`@${slot}=bytes:${hexOf(call.nestedIn(slot)!)}`);
+  const after: string[] = [];
+  if (call.out !== undefined && hexOf(call.out) !== hexOf(call.in)) after.push(`bytes:${hexOf(call.out)}`);
+  for (const slot of slotsOf(call, call.in.length, (s) => call.nestedOut(s))) after.push(`@${slot}=bytes:${hexOf(call.nestedOut(slot)!)}`);
+  return `${request}, ${parts.join(' ')}${after.length === 0 ? '' : ` => ${after.join(' ')}`}`;
+}
+
+/** Offsets where a pointer can be. */
+function slotsOf(_call: CallBytes, length: number, at: (slot: number) => Uint8Array | undefined): number[] {
+  const slots: number[] = [];
+  for (let slot = 0; slot + 4 <= length; slot += 4) if (at(slot) !== undefined) slots.push(slot);
+  return slots;
+}
+
+/** Whether a request is of iommufd's and VFIO's type byte at all. */
+export function isOurRequest(request: number): boolean {
+  return (request & ~0xff) >>> 0 === REQUEST_TYPE;
+}
+
+/** A node of a view, alone, as in {@link callJson}. */
+export function nodeJson(table: UapiTable, node: Node): Json {
+  switch (node.kind) {
+    case 'number':
+      return numberJson(table, node.value, node.field);
+    case 'array':
+      return node.items.map((n) => nodeJson(table, n));
+    case 'struct':
+      return structJson(table, node.items);
+    case 'bytes':
+      return { bytes: hexOf(node.bytes) };
+    case 'bits':
+      return { bits: hexOf(node.bytes) };
+    case 'string':
+      return String.fromCharCode(...(node.bytes.at(-1) === 0 ? node.bytes.subarray(0, -1) : node.bytes).subarray(0, 4096));
+    case 'pointer':
+      return `0x${node.address.toString(16)}`;
+    case 'unknown':
+      return null;
+  }
+}
+
+/** All items but those that say again what another says. */
+function structJson(table: UapiTable, items: readonly Item[]): Json {
+  return Object.fromEntries(items.map((i) => [i.name, nodeJson(table, i.node)]));
+}
+
+function nestedJson(table: UapiTable, node: Node | undefined): [string, Json][] {
+  if (node?.kind !== 'struct') return [];
+  return node.items.flatMap((i) =>
+    i.node.kind === 'pointer' && i.node.to !== undefined ? [[i.name, nodeJson(table, i.node.to)] as [string, Json]] : [],
+  );
+}
+
+/**
+ * {name, request, op?, args, out?, nested?, nestedOut?}: `args` the fields before the call, all of them; `out` those that the
+ * kernel wrote; `nested` and `nestedOut` what pointers point to, by field, before and after. Bytes beyond the struct are
+ * `tail`, bytes between fields `@offset`, both {bytes: hex}. `args` is null where the struct was not recorded, a value where
+ * the argument is no struct.
+ */
+export function callJson(table: UapiTable, call: CallBytes): { readonly [key: string]: Json } {
+  const view = viewCall(table, call);
+  const nested = nestedJson(table, view.arg);
+  const nestedOut = nestedJson(table, view.out);
+  return {
+    name: view.command?.name ?? null,
+    request: `0x${(view.request >>> 0).toString(16)}`,
+    ...(view.op === undefined ? {} : { op: view.op }),
+    args: view.arg === undefined ? {} : nodeJson(table, view.arg),
+    ...(view.out === undefined ? {} : { out: nodeJson(table, view.out) }),
+    ...(nested.length === 0 ? {} : { nested: Object.fromEntries(nested) }),
+    ...(nestedOut.length === 0 ? {} : { nestedOut: Object.fromEntries(nestedOut) }),
+  };
+}
