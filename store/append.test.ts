@@ -137,7 +137,8 @@ test('an existing file is not overwritten, and replaced only by a complete trace
 test('a second recording over the same file does not disturb the first', () => {
   const path = writeTrace(fresh(), 5);
   const writer = TraceWriter.create(path, TEST_META, { force: true });
-  expect(code(() => TraceWriter.create(path, TEST_META, { force: true }))).toBe('exists');
+  const second = () => TraceWriter.create(path, TEST_META, { force: true });
+  expect(second).toThrow(expect.objectContaining({ code: 'exists', hint: expect.stringMatching(/another recording/) }));
   appendSynthetic(writer, 20);
   writer.finish();
   expect(verifyTrace(path)).toMatchObject({ ok: true, events: 20 });

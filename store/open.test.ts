@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import {
   chmodSync,
   copyFileSync,
@@ -18,7 +19,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TraceWriter } from './append.ts';
 import { StoreError } from './errors.ts';
 import { TraceReader } from './read.ts';
-import { APPLICATION_ID } from './schema.ts';
+import { APPLICATION_ID, FORMAT, SCHEMA } from './schema.ts';
 import { appendSynthetic, TEST_META, writeTrace } from './testing.ts';
 import { verifyTrace } from './verify.ts';
 
@@ -233,4 +234,39 @@ function readAll(path: string): void {
 
 test('the number in the header says what the file is', () => {
   expect(readFileSync(good).readInt32BE(68)).toBe(APPLICATION_ID);
+});
+
+test('the schema of format 1 is what it was: a change needs a new format', () => {
+  expect(FORMAT).toBe(1);
+  expect(createHash('sha256').update(SCHEMA).digest('hex').slice(0, 16)).toBe('a79bd01dd19d9b5f');
+});
+
+test('a trace of every released format can be read: store/formats, made by writeTrace(path, 200)', () => {
+  const path = join(import.meta.dirname, 'formats', '1.irr');
+  expect(verifyTrace(path)).toEqual({ ok: true, events: 200, digest: expect.any(String), complete: true, problems: [] });
+  const reader = TraceReader.open(path);
+  const frames = createHash('sha256');
+  for (const batch of reader.scan()) frames.update(batch.buffer.subarray(batch.offsets[0], batch.offsets[batch.count]));
+  expect(frames.digest('hex').slice(0, 16)).toBe('73fd86e7e56b34e5');
+  expect(reader.rows({ from: 57, limit: 1 })).toMatchInlineSnapshot(`
+    [
+      {
+        "call": "IOMMU_TEST_CMD",
+        "context": 2,
+        "errno": 22,
+        "error": "EINVAL",
+        "fd": 9,
+        "file": 2,
+        "kind": "IOCTL",
+        "object": 5,
+        "pid": 4711,
+        "ret": -1n,
+        "seq": 57,
+        "t": 142870,
+        "tid": 4715,
+        "took": 1082,
+      },
+    ]
+  `);
+  reader.close();
 });

@@ -34,7 +34,16 @@ export interface JournalOptions {
 
 /** Makes the file, empty; throws where there is one already. */
 export function createExclusive(path: string): void {
-  guarded(path, () => closeSync(openSync(path, 'wx', 0o644)));
+  try {
+    closeSync(openSync(path, 'wx', 0o644));
+  } catch (error) {
+    const known = storeError(error, path);
+    if (!(known instanceof StoreError) || known.code !== 'exists' || !path.endsWith(PARTIAL)) throw known;
+    throw new StoreError('exists', path, {
+      hint: 'another recording is making it or was interrupted: wait, recover it, or delete it',
+      cause: error,
+    });
+  }
   // left over from a file of this name that was deleted: SQLite would take it for ours
   for (const side of SIDE_FILES) rmSync(path + side, { force: true });
 }

@@ -13,9 +13,6 @@ export const APPLICATION_ID = 0x69727231;
 /** Format of the tables and of the chunks; grows with every change that an older program cannot read. */
 export const FORMAT = 1;
 
-/** Names of the kinds of events, by number; a number that is not here is shown as KIND_n. */
-export const KIND_NAMES: readonly string[] = Object.keys(Kind);
-
 /**
  * `log.result` is the answer in the kernel's own convention: −4095…−1 is a failure with that errno (and ret −1), anything else
  * is `ret` of a success. What does not fit (an odd importer, a hostile file) is a row of `outcomes`: result = OUTCOME − id.
@@ -28,7 +25,7 @@ const failed = `l.result BETWEEN -${MAX_ERRNO} AND -1`;
 const odd = `l.result <= ${OUTCOME}`;
 const outcome = (column: string) => `(SELECT x.${column} FROM outcomes x WHERE x.id = ${OUTCOME} - l.result)`;
 const errno = `CASE WHEN ${failed} THEN -l.result WHEN ${odd} THEN ${outcome('errno')} ELSE 0 END`;
-const kind = `CASE o.kind ${KIND_NAMES.map((name, n) => `WHEN ${n} THEN '${name}'`).join(' ')} ELSE 'KIND_' || o.kind END`;
+const kind = "coalesce((SELECT k.name FROM kinds k WHERE k.kind = o.kind), 'KIND_' || o.kind)";
 
 /** SQL of the columns of view `events`, over `log l` and `origins o`; select() uses them piecewise. */
 export const EVENT_COLUMNS = {
@@ -69,6 +66,7 @@ CREATE TABLE clock ( -- from event seq on, log.dt counts from t, nanoseconds sin
   seq INTEGER PRIMARY KEY, t INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE outcomes (id INTEGER PRIMARY KEY, ret INTEGER NOT NULL, errno INTEGER NOT NULL) STRICT;
+CREATE TABLE kinds (kind INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
 CREATE TABLE errors (errno INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
 CREATE TABLE log ( -- one row per event; its rowid is the number of the event
   origin INTEGER NOT NULL, dt INTEGER NOT NULL, took INTEGER,
@@ -94,7 +92,7 @@ ${Object.entries(EVENT_COLUMNS)
 FROM log l CROSS JOIN origins o ON o.id = l.origin;
 `;
 
-const GUARDED = ['log', 'chunks', 'origins', 'clock', 'outcomes', 'errors', 'places'];
+const GUARDED = ['log', 'chunks', 'origins', 'clock', 'outcomes', 'kinds', 'errors', 'places'];
 const TRIGGERS = GUARDED.flatMap((table) =>
   ['UPDATE', 'DELETE'].map(
     (act) =>
@@ -102,8 +100,18 @@ const TRIGGERS = GUARDED.flatMap((table) =>
   ),
 ).join('');
 
+/**
+ * The schema of a trace, word for word: a file whose schema differs is refused. So a change here, even of a comment, needs a new FORMAT,
+ * and the text of the old one has to be kept to read old traces.
+ */
+export const SCHEMA = TABLES + VIEW + TRIGGERS;
+
 /** Everything that a new trace is made of. */
-export const DDL = TABLES + VIEW + TRIGGERS;
+export const DDL = `${SCHEMA}
+INSERT INTO kinds VALUES ${Object.entries(Kind)
+  .map(([name, kind]) => `(${kind}, '${name}')`)
+  .join(', ')};
+`;
 
 let expected: string | undefined;
 

@@ -7,7 +7,7 @@
 import type Database from 'better-sqlite3';
 import { CHUNK_COLUMNS, type ChunkRow, labelsDigest, labelText, unpackRow } from './chunk.ts';
 import { guarded, StoreError, storeError } from './errors.ts';
-import { FrameCursor, State } from './frame.ts';
+import { FrameCursor, Kind, State } from './frame.ts';
 import { connectReader } from './open.ts';
 import type { FrameBatch } from './pack.ts';
 import { readMeta } from './read.ts';
@@ -98,6 +98,7 @@ class Verifier {
     this.#attempt(() => this.#table('chunks'));
     this.#attempt(() => this.#table('tail'));
     this.#attempt(() => this.#ends(meta.complete));
+    this.#attempt(() => this.#kinds());
     this.#onProgress(this.#total, this.#total);
     const ok = this.#problems.length === 0;
     return { ok, events: this.#events, digest: ok ? this.#digest : '', complete: meta.complete, problems: this.#problems };
@@ -225,5 +226,14 @@ class Verifier {
     if (this.#total !== this.#next - 1) this.#problem({ text: `${this.#total} rows, frames for ${this.#next - 1} events` });
     const tails = this.#db.prepare('SELECT count(*) FROM tail').pluck().get() as number;
     if (complete && tails > 0) this.#problem({ text: 'complete, and yet with a tail of unpacked frames' });
+  }
+
+  /** The names are no part of the frames; a kind that a later version knows may have any. */
+  #kinds(): void {
+    const rows = this.#db.prepare('SELECT kind, name FROM kinds').raw().all() as [number, string][];
+    const names = new Map(rows);
+    for (const [name, kind] of Object.entries(Kind)) {
+      if ((names.get(kind) ?? name) !== name) this.#problem({ text: `kind ${kind} is called ${names.get(kind)}, not ${name}` });
+    }
   }
 }
