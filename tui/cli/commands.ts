@@ -1,0 +1,189 @@
+/**
+ * The command line as a table: verbs, arguments, options, examples, exit statuses. Parsing, help, completion and the tests
+ * derive from it; a new command is one row here and one file that `load` names.
+ */
+import type { Out } from './output.ts';
+
+export interface OptionRow {
+  /** as commander reads it: `-o, --output <file>` */
+  readonly flags: string;
+  readonly text: string;
+  readonly choices?: readonly string[];
+  readonly default?: string;
+  /** may be given several times */
+  readonly many?: true;
+  /** what a shell completes its value with, where `choices` does not say */
+  readonly completes?: 'file' | 'trace';
+}
+
+export interface ArgumentRow {
+  /** as commander reads it: `<trace>`, `[trace]`, `<command...>` */
+  readonly name: string;
+  readonly text: string;
+  readonly choices?: readonly string[];
+  readonly completes?: 'file' | 'trace' | 'command';
+}
+
+/** Values of options by camelCase name, as commander gives them: `true` for a bare flag. */
+export type Options = Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
+
+/** What a command gets beside its arguments. */
+export interface Io {
+  /** opens standard output; `page` = long output that may go through a pager */
+  out(page?: boolean): Out;
+  /** one line on standard error; escaped */
+  note(text: string): void;
+}
+
+export type Run = (args: readonly string[], options: Options, io: Io) => Promise<number>;
+
+export interface CommandRow {
+  readonly name: string;
+  readonly summary: string;
+  readonly description?: string;
+  readonly args: readonly ArgumentRow[];
+  readonly options: readonly OptionRow[];
+  /** arguments of an example, and what it is for */
+  readonly examples: readonly (readonly [string, string])[];
+  /** exit statuses beside 0 (done) and 2 (wrong use, unreadable input) */
+  readonly exits?: readonly (readonly [string, string])[];
+  /** everything behind the first argument belongs to the program that is run */
+  readonly passThrough?: true;
+  readonly load: () => Promise<{ readonly run: Run }>;
+}
+
+export const PROGRAM = 'iommufd-rr';
+export const SUMMARY = "Record what a program does with Linux's iommufd, and step through it afterwards.";
+
+const TRACE: ArgumentRow = { name: '<trace>', text: 'an .irr file', completes: 'trace' };
+const JSON_OPTION: OptionRow = { flags: '--json', text: 'print JSON for scripts' };
+const COLOR: OptionRow = {
+  flags: '--color <when>',
+  text: 'colours: always, never, or auto (terminal, and no NO_COLOR)',
+  choices: ['always', 'never', 'auto'],
+  default: 'auto',
+};
+const AT: OptionRow = { flags: '--at <point>', text: 'event number, `end`, `50%`, or `@12.5` (seconds since the start)', default: 'end' };
+const CONTEXT: OptionRow = { flags: '--context <n>', text: 'only this context (one open of /dev/iommu), numbered from 1' };
+
+export const COMMANDS: readonly CommandRow[] = [
+  {
+    name: 'info',
+    summary: 'what is in a trace: machine, command, events, whether it is whole',
+    args: [TRACE],
+    options: [JSON_OPTION, COLOR],
+    examples: [
+      ['info bug.irr', 'the essentials in a few lines'],
+      ['info --json bug.irr', 'the same as one JSON object'],
+    ],
+    load: () => import('./info.ts'),
+  },
+  {
+    name: 'verify',
+    summary: 'check a trace against its checksums',
+    args: [TRACE],
+    options: [JSON_OPTION, COLOR],
+    examples: [['verify bug.irr', 'prints OK, or every place that is damaged']],
+    exits: [['1', 'the trace is damaged']],
+    load: () => import('./verify.ts'),
+  },
+  {
+    name: 'show',
+    summary: 'the events, decoded',
+    description:
+      'CALLSET picks events by number: 4, 100-200, 10-, -20, 1000-2000/errors, @file (one set per line), and lists of these with commas. ' +
+      'EXPR picks by content: errno != 0 && call == IOMMU_HW_QUEUE_ALLOC, object == viommu 4, took > 1ms, flags & NEST_PARENT, created(hw_queue).',
+    args: [
+      { name: '[trace]', text: 'an .irr file; the newest one here where there is none', completes: 'trace' },
+      { name: '[callset]', text: 'which events by number' },
+    ],
+    options: [
+      { flags: '-w, --where <expr>', text: 'only events that meet the expression' },
+      { flags: '-e, --errors', text: 'only calls that failed' },
+      { flags: '-n, --limit <n>', text: 'stop after n events' },
+      { flags: '--last <n>', text: 'the last n events of those that match' },
+      { flags: '--full', text: 'whole arrays and bytes, exact times, what each descriptor is: nothing is left out' },
+      { flags: '--verbose', text: 'as --full, with whole constant names' },
+      { flags: '--raw', text: 'numbers instead of names' },
+      { flags: '--hex', text: 'below each event its bytes, in and out' },
+      { flags: '--changes', text: 'below each event what it changed in the state' },
+      { flags: '--resolve', text: 'say of every object id what it stands for, and the event of its birth: viommu_id=6<VIOMMU@8>' },
+      { flags: '--no-resolve', text: 'say it of none (otherwise: where the field leaves it open)' },
+      { flags: '--abs-time', text: 'time of day (UTC) instead of seconds since the start' },
+      { flags: '--relative', text: 'seconds since the previous printed event' },
+      { flags: '--no-pager', text: 'do not page on a terminal' },
+      JSON_OPTION,
+      COLOR,
+    ],
+    examples: [
+      ['show bug.irr 100-200', 'events 100 to 200'],
+      ["show bug.irr -w 'errno != 0 && call ~ HW_QUEUE' --changes", 'failed hardware-queue calls, and what they changed'],
+      ['show bug.irr --json -w "object == 7" | jq .call', 'every call that names object 7, for scripts'],
+    ],
+    load: () => import('./show.ts'),
+  },
+  {
+    name: 'stats',
+    summary: 'calls, errors and latencies, by call and by process',
+    args: [TRACE],
+    options: [
+      { flags: '-w, --where <expr>', text: 'only events that meet the expression' },
+      { flags: '--sort <by>', text: 'order of the calls', choices: ['time', 'count', 'errors', 'name'], default: 'time' },
+      JSON_OPTION,
+      COLOR,
+    ],
+    examples: [
+      ['stats bug.irr', 'where the time went, and what failed how'],
+      ["stats bug.irr -w 'pid == 4711' --sort errors", 'one process, most errors first'],
+    ],
+    load: () => import('./stats.ts'),
+  },
+  {
+    name: 'state',
+    summary: 'the objects of the kernel at a point of the recording',
+    args: [TRACE],
+    options: [AT, CONTEXT, { flags: '--digest', text: 'only the SHA-256 of the state' }, JSON_OPTION, COLOR],
+    examples: [
+      ['state bug.irr --at 1204', 'contexts, objects and mappings after event 1204'],
+      ['state bug.irr --at 50% --digest', 'one line that is equal for equal states'],
+    ],
+    load: () => import('./state.ts'),
+  },
+  {
+    name: 'graph',
+    summary: 'the objects as a picture: text, dot, mermaid',
+    args: [TRACE],
+    options: [
+      AT,
+      CONTEXT,
+      { flags: '-f, --format <format>', text: 'how to draw it', choices: ['text', 'dot', 'mermaid'], default: 'text' },
+      { flags: '-o, --output <file>', text: 'write there, not to standard output', completes: 'file' },
+      { flags: '--ascii', text: 'draw without box characters' },
+      COLOR,
+    ],
+    examples: [
+      ['graph bug.irr --at 1204', 'a tree for the terminal'],
+      ['graph bug.irr --at 1204 --format dot -o bug.dot', 'for Graphviz'],
+    ],
+    load: () => import('./graph.ts'),
+  },
+  {
+    name: 'completion',
+    summary: 'a completion script for your shell',
+    args: [{ name: '<shell>', text: 'bash, zsh or fish', choices: ['bash', 'zsh', 'fish'] }],
+    options: [],
+    examples: [
+      ['completion bash > ~/.local/share/bash-completion/completions/iommufd-rr', 'for bash'],
+      ['completion fish > ~/.config/fish/completions/iommufd-rr.fish', 'for fish'],
+    ],
+    load: () => import('./completion.ts'),
+  },
+];
+
+/** Exit statuses of every command; a command's own rows come on top. */
+export const EXITS: readonly (readonly [string, string])[] = [
+  ['0', 'done'],
+  ['2', 'wrong use, or input that cannot be read'],
+];
+
+export const commandRow = (name: string): CommandRow | undefined => COMMANDS.find((row) => row.name === name);

@@ -1,0 +1,139 @@
+/** One event as JSON: what `show --json` prints, one object per line. Fields are added, never renamed. */
+import { errnoName } from '../../hw/errno.ts';
+import { CLOSE_RANGE_FLAGS, flagNames, MAP_FLAGS, MREMAP_FLAGS, OPEN_FLAGS, PROT_FLAGS } from '../../hw/event-flags.ts';
+import { callBytes, type EventLike, type TextOptions } from '../../hw/event-text.ts';
+import { ARG_WORDS, FOUND, GAP, kindName, START, TEXTS, type WordForm } from '../../hw/event-words.ts';
+import { recordsJson } from '../../hw/uapi/records.ts';
+import { callJson } from '../../hw/uapi/text.ts';
+import { FileKind, Kind, PartFlag, PartKind, State } from '../../store/frame.ts';
+import type { SelectedEvent } from './events.ts';
+import type { Opened } from './trace.ts';
+
+const hexBytes = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
+
+/**
+ * `{v, seq, t, took, pid, tid, kind, call, fd, file, context, object, ret, errno, args, out, nested, …}`: t and took in
+ * nanoseconds, took, ret and errno null while the call has not returned, errno by name and null on success.
+ */
+export function eventJson(event: SelectedEvent, opened: Opened, text: TextOptions, changes: readonly string[] | undefined): object {
+  const { row, frame } = event;
+  const entered = frame.state === State.ENTERED;
+  return {
+    v: 1,
+    seq: row.seq,
+    t: row.t,
+    took: row.took,
+    pid: row.pid,
+    tid: row.tid,
+    kind: kindName(frame.kind),
+    call: row.call,
+    fd: row.fd,
+    file: row.file,
+    context: row.context,
+    object: row.object,
+    ret: entered ? null : retJson(frame),
+    errno: frame.error === 0 ? null : errnoName(frame.error),
+    ...contentJson(frame, opened, text),
+    ...(text.style === 'abbrev' ? {} : { parts: frame.parts.map(partJson) }),
+    ...(changes === undefined ? {} : { changes }),
+  };
+}
+
+/** A number, or `"0x…"` for an address and for what a number cannot hold. */
+function retJson(frame: EventLike): number | bigint {
+  const address = (frame.kind === Kind.MMAP || frame.kind === Kind.MREMAP) && frame.error === 0;
+  const n = Number(frame.ret);
+  return address || !Number.isSafeInteger(n) ? frame.ret : n;
+}
+
+function contentJson(frame: EventLike, opened: Opened, text: TextOptions): object {
+  const began = frame.kind === Kind.RETURN ? beganBy(frame, text) : frame;
+  if (began?.kind === Kind.IOCTL) {
+    const { name: _name, ...call } = callJson(opened.table, callBytes(frame, began));
+    return frame.kind === Kind.RETURN ? { ...call, returnOf: began.seq } : call;
+  }
+  return {
+    args: otherArgs(frame, opened.meta.machine),
+    ...transferJson(frame, began ?? frame, opened, text),
+    ...(began === frame || began === undefined ? {} : { returnOf: began.seq }),
+  };
+}
+
+function beganBy(frame: EventLike, text: TextOptions): EventLike | undefined {
+  const words = wordsOf(frame);
+  return words[0] === undefined ? undefined : text.entered?.(Number(words[0]));
+}
+
+function wordsOf(frame: EventLike): bigint[] {
+  const args = frame.parts.find((p) => p.kind === PartKind.ARGS)?.bytes;
+  if (args === undefined) return [];
+  const view = new DataView(args.buffer, args.byteOffset, args.byteLength);
+  return Array.from({ length: args.length >> 3 }, (_, i) => view.getBigUint64(8 * i, true));
+}
+
+/** Arguments of the calls beside ioctl, by name; words that have no name stand in `rest`. */
+function otherArgs(frame: EventLike, machine: string): object {
+  const kind = kindName(frame.kind);
+  const names = ARG_WORDS[kind] ?? [];
+  const args: Record<string, unknown> = {};
+  const words = wordsOf(frame);
+  words.forEach((word, i) => {
+    const known = names[i];
+    if (known !== undefined) args[known.name] = wordJson(word, known.form, machine);
+  });
+  if (words.length > names.length) args.rest = words.slice(names.length);
+  for (const part of frame.parts) {
+    if (part.kind !== PartKind.TEXT) continue;
+    const text = Buffer.from(part.bytes.buffer, part.bytes.byteOffset, part.bytes.byteLength).toString('utf8');
+    const name = TEXTS[kind]?.[part.slot] ?? `text${part.slot}`;
+    args[name] = name === 'argv' ? (text === '' ? [] : text.split('\0')) : text;
+  }
+  if (frame.kind === Kind.GAP) args.lost = Number(frame.ret);
+  const how = HOW[frame.kind];
+  if (how !== undefined) args.how = how[frame.request] ?? frame.request;
+  else if (kindName(frame.kind).startsWith('kind_')) args.request = frame.request;
+  return args;
+}
+
+/** What `request` says of events that are no calls. */
+const HOW: Readonly<Record<number, readonly string[]>> = { [Kind.FD]: FOUND, [Kind.GAP]: GAP, [Kind.START]: START };
+const FLAG_WORDS = { open: OPEN_FLAGS, prot: PROT_FLAGS, map: MAP_FLAGS, mremap: MREMAP_FLAGS, close_range: CLOSE_RANGE_FLAGS } as const;
+
+/** Flags as a list of names, descriptors and counts as numbers, the rest as `"0x…"`. */
+function wordJson(word: bigint, form: WordForm, machine: string): unknown {
+  switch (form) {
+    case 'fd':
+      return Number(BigInt.asIntN(32, word));
+    case 'dec':
+      return word <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(word) : word;
+    case 'hex':
+      return word;
+    default:
+      return word === 0n && form !== 'open' ? [] : flagNames(FLAG_WORDS[form], word, machine).split('|');
+  }
+}
+
+/** The bytes of a read (`out`) or a write (`in`), as records where the file has records. */
+function transferJson(frame: EventLike, began: EventLike, opened: Opened, text: TextOptions): object {
+  const content = (kind: number): object | undefined => {
+    const bytes = frame.parts.find((p) => p.kind === kind)?.bytes;
+    if (bytes === undefined) return undefined;
+    const file = began.fileKind === FileKind.FAULT ? 'FAULT' : began.fileKind === FileKind.VEVENTQ ? 'VEVENTQ' : undefined;
+    if (file === undefined) return { bytes: hexBytes(bytes) };
+    return recordsJson(opened.table, { file, call: kind === PartKind.IN ? 'write' : 'read', bytes, type: text.queueType?.(began) });
+  };
+  const [input, output] = [content(PartKind.IN), content(PartKind.OUT)];
+  return { ...(input === undefined ? {} : { in: input }), ...(output === undefined ? {} : { out: output }) };
+}
+
+function partJson(part: EventLike['parts'][number]): object {
+  const flags = Object.entries(PartFlag).flatMap(([name, bit]) => ((part.flags & bit) !== 0 ? [name.toLowerCase()] : []));
+  return {
+    kind: part.kind,
+    slot: part.slot,
+    wanted: Number(part.wanted),
+    address: part.address,
+    ...(flags.length === 0 ? {} : { flags }),
+    bytes: hexBytes(part.bytes),
+  };
+}

@@ -1,0 +1,106 @@
+/**
+ * Events that meet a query, in order: the index answers what it can, the rest is decided on the frame and, where the query
+ * speaks of types of objects or of changes, on the state that the fold builds up along the way.
+ */
+import type { Change } from '../../replayer/change.ts';
+import { and, type Query, someQuery } from '../../replayer/query.ts';
+import { compileQuery } from '../../replayer/query-match.ts';
+import { planQuery } from '../../replayer/query-sql.ts';
+import type { SessionState } from '../../replayer/state.ts';
+import type { Timeline } from '../../replayer/timeline.ts';
+import type { Frame } from '../../store/frame.ts';
+import type { EventView, Window } from '../../store/read.ts';
+import type { Options } from './commands.ts';
+import type { Progress } from './output.ts';
+import { type Opened, queryOf } from './trace.ts';
+
+/** An event that was asked for. Frame, changes and state are made when they are looked at, and only until the next event. */
+export interface SelectedEvent {
+  readonly seq: number;
+  readonly row: EventView;
+  readonly frame: Frame;
+  /** what it changed; empty without a timeline */
+  readonly changes: readonly Change[];
+  /** the state just before it; undefined without a timeline */
+  readonly before: SessionState | undefined;
+}
+
+export interface SelectOptions {
+  /** walks along with the events */
+  readonly timeline?: Timeline | undefined;
+  readonly progress?: Progress;
+  /** newest first; not with a timeline */
+  readonly backward?: boolean;
+}
+
+const PAGE = 1024;
+/** Events that a timeline goes through one by one to the next one that is asked for, rather than to seek. */
+const NEAR = 4096;
+
+/** Does the query speak of what only the fold knows? */
+export const needsTimeline = (query: Query): boolean =>
+  someQuery(query, (q) => q.op === 'change' || (q.op === 'object' && q.subject.types.length > 0));
+
+class Selected implements SelectedEvent {
+  readonly row: EventView;
+  private readonly opened: Opened;
+  private readonly timeline: Timeline | undefined;
+  private known: Frame | undefined;
+  private done: readonly Change[] | undefined;
+
+  constructor(opened: Opened, row: EventView, timeline: Timeline | undefined) {
+    this.opened = opened;
+    this.row = row;
+    this.timeline = timeline;
+  }
+  get seq(): number {
+    return this.row.seq;
+  }
+  get frame(): Frame {
+    this.known ??= this.opened.reader.frame(this.row.seq)!;
+    return this.known;
+  }
+  get before(): SessionState | undefined {
+    return this.timeline === undefined ? undefined : this.walk(this.timeline, this.seq - 1).state;
+  }
+  get changes(): readonly Change[] {
+    if (this.timeline === undefined) return [];
+    this.done ??= this.walk(this.timeline, this.seq - 1).step();
+    return this.done;
+  }
+  private walk(timeline: Timeline, to: number): Timeline {
+    if (timeline.seq === to + 1) timeline.reverseStep();
+    if (timeline.seq > to || timeline.seq < to - NEAR) timeline.seek(to);
+    while (timeline.seq < to) timeline.step();
+    return timeline;
+  }
+}
+
+/** The events that meet the query. */
+export function* eachEvent(opened: Opened, query: Query, options: SelectOptions = {}): Generator<SelectedEvent> {
+  const { reader, table } = opened;
+  const calls = reader.query('SELECT DISTINCT call FROM origins LIMIT 5000').map((row) => String(row.call));
+  const plan = planQuery(query, { calls });
+  const matches = plan.rest.op === 'all' ? undefined : compileQuery(plan.rest, table, { entered: (seq) => reader.frame(seq) });
+  const backward = options.backward === true;
+  const low = Math.max(1, plan.from);
+  const high = Math.min(reader.last, plan.to);
+  const hints: Window = { limit: PAGE, failed: plan.failed, ...(plan.within === undefined ? {} : { within: plan.within }) };
+  for (let [from, to] = backward ? [high, low] : [low, high]; backward ? from >= to : from <= to; ) {
+    const rows = reader.select(plan.where, plan.params, { ...hints, from, to, direction: backward ? 'backward' : 'forward' });
+    for (const row of rows) {
+      const event = new Selected(opened, row, options.timeline);
+      if (matches === undefined || matches(event)) yield event;
+      options.progress?.update(backward ? high - row.seq : row.seq - low, high - low + 1);
+    }
+    if (rows.length < PAGE) return;
+    from = rows[rows.length - 1]!.seq + (backward ? -1 : 1);
+  }
+}
+
+/** The query of `--where` and `--errors`; undefined where none was given. */
+export function queryOption(options: Options, opened: Opened): Query | undefined {
+  const where = typeof options.where === 'string' ? queryOf(options.where, opened.table) : undefined;
+  const errors: Query | undefined = options.errors === true ? { op: 'flag', flag: 'error' } : undefined;
+  return where === undefined ? errors : errors === undefined ? where : and(where, errors);
+}

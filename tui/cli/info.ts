@@ -1,0 +1,151 @@
+/** `info`: what is in a trace. */
+import { statSync } from 'node:fs';
+import { secondsText } from '../../hw/event-text.ts';
+import { quoteText } from '../../hw/quote.ts';
+import { FileKind, FrameCursor, Kind, PartKind } from '../../store/frame.ts';
+import type { Run } from './commands.ts';
+import { type Out, type Piece, Progress, paint } from './output.ts';
+import { dialectOf, type Opened, openTrace } from './trace.ts';
+
+interface ProcessInfo {
+  readonly pid: number;
+  /** program of its last image, quoted; '' where the trace does not say */
+  exe: string;
+  /** it did not live the whole recording through: an exit was seen */
+  ended: boolean;
+  events: number;
+}
+
+interface Counts {
+  ioctls: number;
+  errors: number;
+  gaps: number;
+  /** nanoseconds from the start to the end of the last call */
+  duration: bigint;
+  readonly iommufds: Set<number>;
+  readonly processes: Map<number, ProcessInfo>;
+}
+
+/** One pass over the headers of all frames. */
+function countEvents({ reader, meta }: Opened): Counts {
+  const counts: Counts = { ioctls: 0, errors: 0, gaps: 0, duration: 0n, iommufds: new Set(), processes: new Map() };
+  const cursor = new FrameCursor();
+  const progress = new Progress('reading');
+  for (const batch of reader.scan()) {
+    for (let i = 0; i < batch.count; i++) countEvent(cursor.at(batch.buffer, batch.offsets[i]!), counts, meta.clock.monotonicNs);
+    progress.update(batch.first + batch.count, reader.last);
+  }
+  progress.done();
+  return counts;
+}
+
+function countEvent(c: FrameCursor, counts: Counts, start: bigint): void {
+  const { kind } = c;
+  if (kind === Kind.IOCTL) counts.ioctls++;
+  if (kind === Kind.GAP) counts.gaps++;
+  if (c.error !== 0) counts.errors++;
+  if (c.fileKind === FileKind.IOMMUFD && c.file !== 0) counts.iommufds.add(c.file);
+  const end = (c.tExit === 0n ? c.tEnter : c.tExit) - start;
+  if (end > counts.duration) counts.duration = end;
+  let process = counts.processes.get(c.pid);
+  if (process === undefined) {
+    process = { pid: c.pid, exe: '', ended: false, events: 0 };
+    counts.processes.set(c.pid, process);
+  }
+  process.events++;
+  if (kind === Kind.START && c.part(PartKind.TEXT, 0)) process.exe = quoteText(c.buffer.subarray(c.partStart, c.partStart + c.partBytes));
+  if (kind === Kind.EXIT) process.ended = true;
+}
+
+/** How the program ended, in words. */
+function exitText(exit: Opened['meta']['exit']): string {
+  if (exit === undefined) return 'not known';
+  if (exit.signal !== undefined) return `killed by ${exit.signal}`;
+  return exit.status === undefined ? 'not known' : `status ${exit.status}`;
+}
+
+function infoJson(opened: Opened, counts: Counts): object {
+  const { meta, reader } = opened;
+  return {
+    v: 1,
+    events: reader.count,
+    dropped: meta.dropped,
+    duration: Number(counts.duration),
+    kernel: meta.kernel,
+    dialect: dialectOf(meta),
+    processes: counts.processes.size,
+    complete: meta.complete,
+    ioctls: counts.ioctls,
+    errors: counts.errors,
+    gaps: counts.gaps,
+    iommufds: counts.iommufds.size,
+    machine: meta.machine,
+    cpu: meta.cpu,
+    command: meta.command,
+    cwd: meta.cwd,
+    started: startedText(meta.clock.realtimeNs),
+    exit: meta.exit ?? null,
+    tool: meta.tool,
+    source: meta.source ?? null,
+    processList: [...counts.processes.values()].map((p) => ({
+      pid: p.pid,
+      exe: p.exe === '' ? null : p.exe.slice(1, -1),
+      events: p.events,
+    })),
+  };
+}
+
+const startedText = (ns: bigint): string => {
+  const ms = Number(ns / 1_000_000n);
+  return ms <= 8.64e15 ? new Date(ms).toISOString() : `${ns} ns`;
+};
+
+const counted = (n: number, one: string, many = `${one}s`): string => `${n.toLocaleString('en')} ${n === 1 ? one : many}`;
+
+function sizeText(path: string, events: number): string {
+  const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  const each = events === 0 ? '' : `, ${(size / events).toFixed(1)} bytes per event`;
+  return `${counted(size, 'byte')}${each}`;
+}
+
+/** Longest list of processes that is printed. */
+const MOST_PROCESSES = 12;
+
+function infoText(out: Out, opened: Opened, counts: Counts): void {
+  const { meta, reader, path } = opened;
+  const row = (label: string, ...pieces: Piece[]): void => out.line(paint('heading', label.padEnd(10)), ...pieces);
+  const whole = meta.complete ? paint('ok', 'complete') : paint('error', 'not complete: the recording still runs, or was interrupted');
+  row('trace', path, ', ', sizeText(path, reader.count), ', ', whole);
+  row('command', meta.command.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : quoteText(Buffer.from(word)))).join(' '));
+  row('in', meta.cwd);
+  row('started', startedText(meta.clock.realtimeNs), ', lasted ', secondsText(counts.duration, 3), ' s, ended: ', exitText(meta.exit));
+  row('kernel', meta.kernel === '' ? 'not known' : meta.kernel, ` ${meta.machine}${meta.cpu === '' ? '' : `, ${meta.cpu}`}`);
+  row(
+    'dialect',
+    dialectOf(meta),
+    dialectOf(meta) === meta.dialect ? '' : ` (the trace says "${meta.dialect}", which this program does not know)`,
+  );
+  row('recorded', 'by ', meta.tool, meta.source === undefined ? '' : `, ${meta.source}`);
+  const gaps = counts.gaps === 0 ? '' : `, ${counted(counts.gaps, 'gap')} in the log`;
+  const dropped =
+    meta.dropped === 0 && counts.gaps === 0
+      ? paint('ok', 'none dropped')
+      : paint('error', `${meta.dropped.toLocaleString('en')} dropped${gaps}`);
+  row('events', counted(reader.count, 'event'), ` (${counted(counts.ioctls, 'ioctl')}, ${counted(counts.errors, 'failure')}), `, dropped);
+  row('iommufds', counts.iommufds.size.toLocaleString('en'));
+  const processes = [...counts.processes.values()].sort((a, b) => b.events - a.events || a.pid - b.pid);
+  row('processes', processes.length.toLocaleString('en'));
+  for (const p of processes.slice(0, MOST_PROCESSES))
+    out.line(`  ${String(p.pid).padStart(8)}  ${String(p.events).padStart(9)}  ${p.exe === '' ? '?' : p.exe}`);
+  if (processes.length > MOST_PROCESSES) out.line(`  … and ${processes.length - MOST_PROCESSES} more`);
+}
+
+export const run: Run = async ([path = ''], options, io) => {
+  const opened = openTrace(path);
+  const counts = countEvents(opened);
+  const out = io.out();
+  if (options.json === true) out.json(infoJson(opened, counts));
+  else infoText(out, opened, counts);
+  opened.reader.close();
+  return 0;
+};

@@ -1,0 +1,163 @@
+#!/usr/bin/env node
+/** The program: finds the command in the table, reads its options, runs it, and says in one line what went wrong. */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { escapeText } from '../../hw/quote.ts';
+import { nearest } from '../../replayer/nearest.ts';
+import { IrrError } from '../../store/errors.ts';
+import { COMMANDS, type CommandRow, commandRow, type Io, type Options, PROGRAM } from './commands.ts';
+import { UsageError } from './errors.ts';
+import { commandHelp, programHelp } from './help.ts';
+import { type ColorChoice, type Out, OutputClosed, standardOut } from './output.ts';
+
+/** The version of the package that this file belongs to. */
+function version(): string {
+  for (const up of ['../../package.json', '../../../package.json']) {
+    try {
+      const found = JSON.parse(readFileSync(new URL(up, import.meta.url), 'utf8')) as { name?: string; version?: string };
+      if (found.name === PROGRAM) return found.version ?? '0';
+    } catch {
+      // built and unbuilt trees differ in depth
+    }
+  }
+  return '0';
+}
+
+/** A word that is no command is perhaps a trace: `iommufd-rr bug.irr` opens it. */
+const looksLikeTrace = (word: string): boolean => /\.irr$/.test(word) || word.includes('/');
+
+/** Options of a command from its words; commander's complaints become {@link UsageError}. */
+function parse(row: CommandRow, words: readonly string[]): { args: string[]; options: Options } {
+  const command = new Command(row.name).exitOverride().helpOption(false).showSuggestionAfterError(true);
+  command.configureOutput({ writeErr: () => {}, writeOut: () => {} });
+  if (row.passThrough === true) command.passThroughOptions();
+  for (const a of row.args) command.argument(a.name, a.text);
+  for (const o of row.options) {
+    const option = new Option(o.flags, o.text);
+    if (o.choices !== undefined) option.choices([...o.choices]);
+    if (o.default !== undefined) option.default(o.default);
+    if (o.many === true) option.argParser((value: string, all: string[] | undefined) => [...(all ?? []), value]);
+    command.addOption(option);
+  }
+  command.action(() => {});
+  try {
+    command.parse([...words], { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError || error instanceof InvalidArgumentError) throw usage(row, error.message);
+    throw error;
+  }
+  const args = command.args;
+  row.args.forEach((a, i) => {
+    if (a.choices !== undefined && args[i] !== undefined && !a.choices.includes(args[i])) {
+      throw new UsageError(`${row.name}: "${args[i]}" is none of ${a.choices.join(', ')}`);
+    }
+  });
+  return { args, options: command.opts() };
+}
+
+/** commander's message (`error: unknown option '--x'\n(Did you mean --y?)`) as ours. */
+function usage(row: CommandRow, message: string): UsageError {
+  const [first = '', ...more] = message.replace(/^error: /, '').split('\n');
+  const meant = /Did you mean (.*)\?/.exec(more.join(' '))?.[1];
+  return new UsageError(
+    `${row.name}: ${first}`,
+    `${meant === undefined ? '' : `did you mean ${meant}? `}${PROGRAM} ${row.name} --help says more`,
+  );
+}
+
+function unknownCommand(word: string): UsageError {
+  const meant = nearest(word, [...COMMANDS.map((row) => row.name), 'help']);
+  return new UsageError(
+    `no command is called "${word}"`,
+    `${meant === undefined ? '' : `did you mean ${meant}? `}${PROGRAM} --help lists them`,
+  );
+}
+
+/** One line (or a line and what belongs below it) on standard error. */
+function note(text: string): void {
+  process.stderr.write(`${PROGRAM}: ${text.split('\n').map(escapeText).join('\n')}\n`);
+}
+
+/** Prints text that is ours. */
+async function say(text: string): Promise<number> {
+  const out = standardOut('never', false);
+  out.text(text);
+  await out.end();
+  return 0;
+}
+
+async function help(words: readonly string[]): Promise<number> {
+  const name = words[0];
+  if (name === undefined) return say(programHelp(version()));
+  const row = commandRow(name);
+  if (row === undefined) throw unknownCommand(name);
+  return say(commandHelp(row));
+}
+
+/** Words before `--` ask for help? Behind it they belong to somebody else. */
+function asksForHelp(row: CommandRow, words: readonly string[]): boolean {
+  for (const word of words) {
+    if (word === '--' || (row.passThrough === true && !word.startsWith('-'))) return false;
+    if (word === '-h' || word === '--help') return true;
+  }
+  return false;
+}
+
+async function runCommand(row: CommandRow, words: readonly string[]): Promise<number> {
+  if (asksForHelp(row, words)) return say(commandHelp(row));
+  const { args, options } = parse(row, words);
+  let opened: Out | undefined;
+  const io: Io = {
+    out: (page = false) => {
+      opened ??= standardOut((options.color as ColorChoice | undefined) ?? 'auto', page);
+      return opened;
+    },
+    note,
+  };
+  const { run } = await row.load();
+  const status = await run(args, options, io);
+  await opened?.end();
+  return status;
+}
+
+async function dispatch(words: readonly string[]): Promise<number> {
+  const [first, ...rest] = words;
+  if (first === undefined) {
+    process.stderr.write(programHelp(version()));
+    return 2;
+  }
+  if (first === '-h' || first === '--help') return say(programHelp(version()));
+  if (first === '-V' || first === '--version') return say(`${PROGRAM} ${version()}`);
+  if (first === 'help') return help(rest);
+  const row = commandRow(first);
+  if (row !== undefined) return runCommand(row, rest);
+  const tui = commandRow('tui');
+  if (tui !== undefined && looksLikeTrace(first)) return runCommand(tui, words);
+  if (first.startsWith('-'))
+    throw new UsageError(`unknown option "${first}"`, `options stand behind the command: ${PROGRAM} COMMAND ${first}`);
+  throw unknownCommand(first);
+}
+
+/** Runs the program. → exit status */
+export async function main(words: readonly string[]): Promise<number> {
+  try {
+    return await dispatch(words);
+  } catch (error) {
+    if (error instanceof OutputClosed) return 0;
+    report(error);
+    return 2;
+  }
+}
+
+function report(error: unknown): void {
+  if (error instanceof IrrError) {
+    note(error.message);
+    if (error.hint !== undefined) process.stderr.write(`  hint: ${escapeText(error.hint)}\n`);
+  } else {
+    note(`this is a mistake of the program: ${error instanceof Error ? error.message : String(error)}`);
+    process.stderr.write('  hint: please report it with the output of IRR_DEBUG=1\n');
+  }
+  if (process.env.IRR_DEBUG && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+}
+
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,40 @@
+/** What the fold knows and the text of an event wants to say. */
+import type { Meaning } from '../../hw/uapi/view.ts';
+import { type Context, contextOfFile, objectById, type SessionState } from '../../replayer/state.ts';
+
+/**
+ * What an object id stands for, by the state before the event: its type, and `full` the event it was born in (`VIOMMU@6`);
+ * in a call that failed also `none` where it stands for nothing, `was VIOMMU` where its object has ended. Without `full`
+ * only where the field itself leaves it open. undefined where there is nothing to say.
+ */
+export function typeOfId(
+  state: SessionState | undefined,
+  file: number,
+  field: Meaning,
+  id: number,
+  options: { readonly full: boolean; readonly failed: boolean },
+): string | undefined {
+  if (field.ref === undefined || field.creates !== undefined || id === 0 || state === undefined) return undefined;
+  const context = contextOfFile(state, file);
+  // A context that was there before the log may have any object.
+  if (context === undefined) return undefined;
+  const object = objectById(context, id);
+  if (object === undefined) return options.failed ? missing(context, id) : undefined;
+  const open = field.ref.length !== 1 || field.ref[0] === 'ANY' || field.ref[0] === 'OP' || field.ref[0] !== object.type;
+  if (!open && !options.full) return undefined;
+  return options.full ? `${object.type}@${object.birth}` : object.type;
+}
+
+function missing(context: Context, id: number): string | undefined {
+  const ended = context.ended.get(id);
+  if (ended !== undefined) return `was ${ended.type}`;
+  return context.origin === 'inferred' ? undefined : 'none';
+}
+
+/** enum iommu_veventq_type of the queue that a vEVENTQ file reads from. */
+export function queueTypeOf(state: SessionState | undefined, file: number): number | undefined {
+  const opened = state?.files.get(file);
+  const context = opened === undefined ? undefined : state?.contexts.get(opened.context);
+  const queue = opened === undefined ? undefined : context?.objects.get(opened.object);
+  return queue?.type === 'VEVENTQ' ? queue.kind : undefined;
+}
