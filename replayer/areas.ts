@@ -23,15 +23,20 @@ export interface Area {
 const WIDTH = 64;
 
 class Leaf {
+  readonly isLeaf = true;
   owner: object;
+  /** starts[i] is areas[i].start: numbers in a row, which a search need not follow pointers for */
+  starts: U64[];
   areas: Area[];
-  constructor(owner: object, areas: Area[]) {
+  constructor(owner: object, starts: U64[], areas: Area[]) {
     this.owner = owner;
+    this.starts = starts;
     this.areas = areas;
   }
 }
 
 class Inner {
+  readonly isLeaf = false;
   owner: object;
   /** keys[i]: no area below children[i + 1] starts before it */
   keys: U64[];
@@ -45,16 +50,41 @@ class Inner {
 
 type Node = Leaf | Inner;
 
-/** Index of the first area in `areas` that starts at or after `start`. */
-function lowerBound(areas: readonly Area[], start: U64): number {
+/** Index of the first of the ascending `starts` that is at or after `start`. */
+function lowerBound(starts: readonly U64[], start: U64): number {
   let lo = 0;
-  let hi = areas.length;
+  let hi = starts.length;
   while (lo < hi) {
     const mid = (lo + hi) >>> 1;
-    if (areas[mid]!.start < start) lo = mid + 1;
+    if (starts[mid]! < start) lo = mid + 1;
     else hi = mid;
   }
   return lo;
+}
+
+/** Puts an area where it belongs in a leaf. (splice would allocate.) */
+function put({ starts, areas }: Leaf, area: Area): void {
+  const n = areas.length;
+  const { start } = area;
+  const place = n === 0 || starts[n - 1]! < start ? n : lowerBound(starts, start);
+  starts.push(start);
+  areas.push(area);
+  if (place === n) return;
+  for (let i = n; i > place; i--) {
+    starts[i] = starts[i - 1]!;
+    areas[i] = areas[i - 1]!;
+  }
+  starts[place] = start;
+  areas[place] = area;
+}
+
+function take({ starts, areas }: Leaf, place: number): void {
+  for (let i = place + 1; i < areas.length; i++) {
+    starts[i - 1] = starts[i]!;
+    areas[i - 1] = areas[i]!;
+  }
+  starts.pop();
+  areas.pop();
 }
 
 /** Index of the child that holds `start`. */
@@ -80,7 +110,7 @@ export class AreaTree {
   #count = 0;
 
   constructor() {
-    this.#root = new Leaf(this.#owner, []);
+    this.#root = new Leaf(this.#owner, [], []);
   }
 
   get count(): number {
@@ -106,19 +136,18 @@ export class AreaTree {
 
   /** Removes the area that starts at `start`. false where there is none. */
   remove(start: U64): boolean {
-    if (this.#find(start)?.start !== start) return false;
     const root = this.#mine(this.#root);
     this.#root = root;
-    this.#remove(root, start);
-    while (this.#root instanceof Inner && this.#root.children.length === 1) this.#root = this.#root.children[0]!;
-    if (this.#root instanceof Inner && this.#root.children.length === 0) this.#root = new Leaf(this.#owner, []);
+    if (!this.#remove(root, start)) return false;
+    while (!this.#root.isLeaf && this.#root.children.length === 1) this.#root = this.#root.children[0]!;
+    if (!this.#root.isLeaf && this.#root.children.length === 0) this.#root = new Leaf(this.#owner, [], []);
     this.#count--;
     return true;
   }
 
   /** The first area that ends at or after `iova`: the one that holds it, else the next. */
   from(iova: U64): Area | undefined {
-    const floor = this.#find(iova);
+    const floor = this.floor(iova);
     return floor && floor.last >= iova ? floor : this.#after(this.#root, iova);
   }
 
@@ -138,17 +167,16 @@ export class AreaTree {
   }
 
   /** The area with the greatest start that is not after `iova`. */
-  #find(iova: U64): Area | undefined {
+  floor(iova: U64): Area | undefined {
     let node = this.#root;
     let left: Node | undefined;
-    while (node instanceof Inner) {
+    while (!node.isLeaf) {
       const i = childOf(node, iova);
       if (i > 0) left = node.children[i - 1]!;
       node = node.children[i]!;
     }
-    const i = lowerBound(node.areas, iova);
-    const here = node.areas[i];
-    if (here && here.start === iova) return here;
+    const i = lowerBound(node.starts, iova);
+    if (node.starts[i] === iova) return node.areas[i];
     return i > 0 ? node.areas[i - 1] : left && lastArea(left);
   }
 
@@ -156,33 +184,31 @@ export class AreaTree {
   #after(node: Node, iova: U64): Area | undefined {
     let right: Node | undefined;
     let at = node;
-    while (at instanceof Inner) {
+    while (!at.isLeaf) {
       const i = childOf(at, iova);
       right = at.children[i + 1] ?? right;
       at = at.children[i]!;
     }
-    let i = lowerBound(at.areas, iova);
-    if (at.areas[i]?.start === iova) i++;
+    let i = lowerBound(at.starts, iova);
+    if (at.starts[i] === iova) i++;
     return at.areas[i] ?? (right && firstArea(right));
   }
 
   #mine(node: Node): Node {
     if (node.owner === this.#owner) return node;
-    return node instanceof Inner
+    return !node.isLeaf
       ? new Inner(this.#owner, node.keys.slice(), node.children.slice())
-      : new Leaf(this.#owner, node.areas.slice());
+      : new Leaf(this.#owner, node.starts.slice(), node.areas.slice());
   }
 
   /** Inserts below a node that is ours; gives the new right sibling where the node had to split. */
   #insert(node: Node, area: Area): Node | undefined {
-    if (node instanceof Leaf) {
-      const { areas } = node;
-      const n = areas.length;
-      if (n === 0 || areas[n - 1]!.start < area.start) areas.push(area);
-      else areas.splice(lowerBound(areas, area.start), 0, area);
+    if (node.isLeaf) {
+      put(node, area);
+      if (node.areas.length <= WIDTH) return undefined;
       // ascending maps are the common case: leave a full leaf behind instead of two halves
-      if (areas.length <= WIDTH) return undefined;
-      return new Leaf(this.#owner, areas.splice(areas[WIDTH] === area ? WIDTH : WIDTH >>> 1));
+      const cut = node.areas[WIDTH] === area ? WIDTH : WIDTH >>> 1;
+      return new Leaf(this.#owner, node.starts.splice(cut), node.areas.splice(cut));
     }
     const i = childOf(node, area.start);
     const child = this.#mine(node.children[i]!);
@@ -199,36 +225,39 @@ export class AreaTree {
   }
 
   /** Removes below a node that is ours. Children that became empty go; a node is never merged with a sibling. */
-  #remove(node: Node, start: U64): void {
-    if (node instanceof Leaf) {
-      node.areas.splice(lowerBound(node.areas, start), 1);
-      return;
+  #remove(node: Node, start: U64): boolean {
+    if (node.isLeaf) {
+      const place = lowerBound(node.starts, start);
+      if (node.starts[place] !== start) return false;
+      take(node, place);
+      return true;
     }
     const i = childOf(node, start);
     const child = this.#mine(node.children[i]!);
     node.children[i] = child;
-    this.#remove(child, start);
-    if (child instanceof Leaf ? child.areas.length > 0 : child.children.length > 0) return;
+    if (!this.#remove(child, start)) return false;
+    if (child.isLeaf ? child.areas.length > 0 : child.children.length > 0) return true;
     node.children.splice(i, 1);
     node.keys.splice(i > 0 ? i - 1 : 0, 1);
+    return true;
   }
 }
 
 function firstArea(node: Node): Area | undefined {
   let at = node;
-  while (at instanceof Inner) at = at.children[0]!;
+  while (!at.isLeaf) at = at.children[0]!;
   return at.areas[0];
 }
 
 function lastArea(node: Node): Area | undefined {
   let at = node;
-  while (at instanceof Inner) at = at.children[at.children.length - 1]!;
+  while (!at.isLeaf) at = at.children[at.children.length - 1]!;
   return at.areas[at.areas.length - 1];
 }
 
 const firstStart = (node: Node): U64 => firstArea(node)!.start;
 
 function* walk(node: Node): Generator<Area> {
-  if (node instanceof Leaf) yield* node.areas;
+  if (node.isLeaf) yield* node.areas;
   else for (const child of node.children) yield* walk(child);
 }

@@ -93,13 +93,15 @@ const copy: ContextCall = (s, c) => {
 /** Takes all areas away that lie in [start, last]; the kernel has said that they are gone. */
 function unmapRange(s: Step, c: Context, ioas: Ioas, start: U64, last: U64): void {
   const tree = c.areas.get(ioas.uid);
-  const first = tree?.from(start);
-  if (!first || first.start > last) return;
-  if (first.last >= last) {
-    removeArea(s, c, ioas, first);
+  if (!tree) return;
+  // mostly it is one area, from its start
+  const newest = tree.floor(last);
+  if (newest === undefined || newest.last < start) return;
+  if (newest.start === start) {
+    removeArea(s, c, ioas, newest);
     return;
   }
-  for (const area of tree?.within(start, last) ?? []) removeArea(s, c, ioas, area);
+  for (const area of tree.within(start, last)) removeArea(s, c, ioas, area);
 }
 
 const unmap: ContextCall = (s, c) => {

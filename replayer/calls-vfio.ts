@@ -1,8 +1,8 @@
 /** The ioctls of VFIO devices and groups, as far as they touch an iommufd or tell what a device has. */
 import { FileKind } from '../store/frame.ts';
 import { compatIoas } from './calls-iommufd.ts';
-import { contextOf, createdFd, dropped, fileBehind, setFile } from './files.ts';
-import { attach, born, hwptOfAttach, setObject } from './objects.ts';
+import { contextOf, createdFd, fileBehind, setFile, setHolds } from './files.ts';
+import { attach, born, endObject, hwptOfAttach, setObject } from './objects.ts';
 import type { FileCall } from './plan.ts';
 import type { Access, Context, Device, Irq, OpenFile, Region, Trigger } from './state.ts';
 import type { Step } from './step.ts';
@@ -13,7 +13,7 @@ const MAX_VECTORS = 4096;
 function iommufdBehind(s: Step, fd: number): OpenFile | undefined {
   if (fd < 0) return undefined;
   const f = s.state.files.get(s.state.fds.get(s.e.pid)?.get(fd) ?? 0);
-  if (f && (f.kind === FileKind.IOMMUFD || f.kind === FileKind.VFIO_CONTAINER)) return f;
+  if (f) return f.kind === FileKind.IOMMUFD || f.kind === FileKind.VFIO_CONTAINER ? f : undefined;
   return fileBehind(s, s.e.pid, fd, 0, FileKind.IOMMUFD, { origin: 'inferred' });
 }
 
@@ -23,8 +23,10 @@ const bind: FileCall = (s, f) => {
   const iommufd = iommufdBehind(s, e.in.bytes >= at.iommufd + 4 ? e.s32(e.in, at.iommufd) : -1);
   const c = contextOf(s, iommufd);
   if (!iommufd || !c) return;
+  const before = bound(s, f);
+  if (before) endObject(s, before.c, before.object, 'displaced');
   const device = born(s, c, 'DEVICE', e.u32(e.out, at.out_devid), { file: f.file });
-  setFile(s, f, { context: c.context, object: device.uid, holds: [iommufd.file] });
+  setHolds(s, f, { context: c.context, object: device.uid, holds: [iommufd.file] });
 };
 
 /** The object that a VFIO device file stands for in its context; a binding that the log does not show is inferred. */
@@ -129,14 +131,12 @@ const setContainer: FileCall = (s, f) => {
   const container = iommufdBehind(s, e.in.bytes >= 4 ? e.s32(e.in, 0) : -1);
   const c = contextOf(s, container);
   if (!container || !c) return;
-  setFile(s, f, { context: c.context, holds: [container.file] });
+  setHolds(s, f, { context: c.context, holds: [container.file] });
   compatIoas(s, c);
 };
 
 const unsetContainer: FileCall = (s, f) => {
-  const { holds } = f;
-  setFile(s, f, { context: 0, holds: [] });
-  for (const held of holds) dropped(s, held);
+  setHolds(s, f, { context: 0, holds: [] });
 };
 
 /**

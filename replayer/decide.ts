@@ -12,9 +12,7 @@ import { type Plan, planOf } from './plan.ts';
 import { closed, duplicated, ended, forgetOldTable, forked, found, inherited, opened, processOf, sentFd, started } from './processes.ts';
 import { readQueue, writeQueue } from './queues.ts';
 import type { OpenFile, PendingCall, Process, SessionState } from './state.ts';
-import { Step } from './step.ts';
-
-const NONE: readonly Change[] = [];
+import { NONE, Step } from './step.ts';
 
 /** The changes of an event, in order; the state is as before when it returns. */
 export function decide(state: SessionState, cursor: FrameCursor, table: UapiTable): readonly Change[] {
@@ -46,9 +44,8 @@ export class Folder {
     if (!this.#event.read(buffer, offset)) return NONE;
     s.call = this.#event.seq;
     run(s);
-    if (s.changes.length === 0) return NONE;
     const { changes } = s;
-    s.changes = [];
+    s.changes = NONE;
     return changes;
   }
 }

@@ -7,6 +7,8 @@ export interface Span {
   bytes: number;
 }
 
+const viewOf = (b: Buffer): DataView => new DataView(b.buffer, b.byteOffset, b.length);
+
 const align8 = (n: number): number => Math.ceil(n / 8) * 8;
 
 /**
@@ -15,6 +17,8 @@ const align8 = (n: number): number => Math.ceil(n / 8) * 8;
  */
 export class EventBytes {
   buffer: Buffer = Buffer.alloc(FRAME_HEADER);
+  /** of `buffer`; its reads cost half of Buffer's own */
+  view = viewOf(this.buffer);
   offset = 0;
   #end = 0;
   seq = 0;
@@ -35,36 +39,40 @@ export class EventBytes {
 
   /** Reads the frame at `offset`. false where the buffer does not hold one. */
   read(buffer: Buffer, offset: number): boolean {
-    this.buffer = buffer;
+    if (buffer !== this.buffer) {
+      this.buffer = buffer;
+      this.view = viewOf(buffer);
+    }
+    const { view } = this;
     this.offset = offset;
     if (offset < 0 || offset + FRAME_HEADER > buffer.length) return false;
-    const bytes = buffer.readUInt32LE(offset + FRAME_AT.bytes);
+    const bytes = view.getUint32(offset + FRAME_AT.bytes, true);
     if (bytes < FRAME_HEADER) return false;
     this.#end = Math.min(offset + bytes, buffer.length);
-    this.seq = buffer.readUInt32LE(offset) + buffer.readUInt32LE(offset + 4) * 0x1_0000_0000;
-    this.kind = buffer[offset + FRAME_AT.kind]!;
-    this.state = buffer[offset + FRAME_AT.state]!;
-    this.flags = buffer[offset + FRAME_AT.flags]!;
-    this.fileKind = buffer[offset + FRAME_AT.flags + 1]!;
-    this.pid = buffer.readUInt32LE(offset + FRAME_AT.pid);
-    this.fd = buffer.readInt32LE(offset + FRAME_AT.fd);
-    this.file = buffer.readUInt32LE(offset + FRAME_AT.file);
-    this.request = buffer.readUInt32LE(offset + FRAME_AT.request);
-    this.error = buffer.readInt32LE(offset + FRAME_AT.error);
-    this.ret = buffer.readInt32LE(offset + FRAME_AT.ret);
+    this.seq = view.getUint32(offset, true) + view.getUint32(offset + 4, true) * 0x1_0000_0000;
+    this.kind = view.getUint8(offset + FRAME_AT.kind);
+    this.state = view.getUint8(offset + FRAME_AT.state);
+    this.flags = view.getUint8(offset + FRAME_AT.flags);
+    this.fileKind = view.getUint8(offset + FRAME_AT.flags + 1);
+    this.pid = view.getUint32(offset + FRAME_AT.pid, true);
+    this.fd = view.getInt32(offset + FRAME_AT.fd, true);
+    this.file = view.getUint32(offset + FRAME_AT.file, true);
+    this.request = view.getUint32(offset + FRAME_AT.request, true);
+    this.error = view.getInt32(offset + FRAME_AT.error, true);
+    this.ret = view.getInt32(offset + FRAME_AT.ret, true);
     this.#parts();
     return true;
   }
 
   #parts(): void {
-    const b = this.buffer;
+    const b = this.view;
     const end = this.#end;
     this.in.bytes = -1;
     this.out.bytes = -1;
     this.args.bytes = -1;
     for (let p = this.offset + FRAME_HEADER; p + PART_HEADER <= end; ) {
-      const bytes = b.readUInt32LE(p + PART_AT.bytes);
-      const kind = b[p]!;
+      const bytes = b.getUint32(p + PART_AT.bytes, true);
+      const kind = b.getUint8(p);
       const span = kind === PartKind.IN ? this.in : kind === PartKind.OUT ? this.out : kind === PartKind.ARGS ? this.args : undefined;
       if (span && span.bytes < 0) {
         span.start = p + PART_HEADER;
@@ -75,35 +83,35 @@ export class EventBytes {
   }
 
   get tid(): number {
-    return this.buffer.readUInt32LE(this.offset + FRAME_AT.tid);
+    return this.view.getUint32(this.offset + FRAME_AT.tid, true);
   }
   /** nanoseconds of CLOCK_MONOTONIC; exact below 2^53 (104 days of uptime), else the nearest */
   get tEnter(): number {
-    return Number(readU64(this.buffer, this.offset + FRAME_AT.tEnter));
+    return Number(readU64(this.view, this.offset + FRAME_AT.tEnter));
   }
   get tExit(): number {
-    return Number(readU64(this.buffer, this.offset + FRAME_AT.tExit));
+    return Number(readU64(this.view, this.offset + FRAME_AT.tExit));
   }
   /** the whole return value, as unsigned */
   get ret64(): U64 {
-    return readU64(this.buffer, this.offset + FRAME_AT.ret);
+    return readU64(this.view, this.offset + FRAME_AT.ret);
   }
 
   /** A u32 of a part, 0 where it is not there. */
   u32(span: Span, at: number): number {
-    return at + 4 <= span.bytes ? this.buffer.readUInt32LE(span.start + at) : 0;
+    return at + 4 <= span.bytes ? this.view.getUint32(span.start + at, true) : 0;
   }
   s32(span: Span, at: number): number {
-    return at + 4 <= span.bytes ? this.buffer.readInt32LE(span.start + at) : 0;
+    return at + 4 <= span.bytes ? this.view.getInt32(span.start + at, true) : 0;
   }
   u8(span: Span, at: number): number {
-    return at < span.bytes ? this.buffer[span.start + at]! : 0;
+    return at < span.bytes ? this.view.getUint8(span.start + at) : 0;
   }
   u16(span: Span, at: number): number {
-    return at + 2 <= span.bytes ? this.buffer.readUInt16LE(span.start + at) : 0;
+    return at + 2 <= span.bytes ? this.view.getUint16(span.start + at, true) : 0;
   }
   u64(span: Span, at: number): U64 {
-    return at + 8 <= span.bytes ? readU64(this.buffer, span.start + at) : 0;
+    return at + 8 <= span.bytes ? readU64(this.view, span.start + at) : 0;
   }
   /** The i-th word of the ARGS part. */
   arg(i: number): U64 {
@@ -116,11 +124,12 @@ export class EventBytes {
 
   /** A part by kind and slot, undefined where there is none. For parts that are rare on the hot path. */
   part(kind: number, slot: number): Span | undefined {
-    const b = this.buffer;
+    const b = this.view;
     for (let p = this.offset + FRAME_HEADER; p + PART_HEADER <= this.#end; ) {
-      const bytes = b.readUInt32LE(p + PART_AT.bytes);
+      const bytes = b.getUint32(p + PART_AT.bytes, true);
       const start = p + PART_HEADER;
-      if (b[p] === kind && b.readUInt16LE(p + PART_AT.slot) === slot) return { start, bytes: Math.min(bytes, this.#end - start) };
+      if (b.getUint8(p) === kind && b.getUint16(p + PART_AT.slot, true) === slot)
+        return { start, bytes: Math.min(bytes, this.#end - start) };
       p += PART_HEADER + align8(bytes);
     }
     return undefined;
@@ -128,7 +137,7 @@ export class EventBytes {
 
   /** Bytes that there were to take of a part: more than it has where the recorder took fewer. */
   wanted(span: Span): number {
-    return Number(readU64(this.buffer, span.start - PART_HEADER + PART_AT.wanted));
+    return Number(readU64(this.view, span.start - PART_HEADER + PART_AT.wanted));
   }
 
   /** A TEXT part, as UTF-8. Raw: escape it before it meets a terminal. */

@@ -55,9 +55,19 @@ export function setFd(s: Step, pid: number, fd: number, to: number): void {
   if (from !== 0) dropped(s, from);
 }
 
-export function setFile(s: Step, from: OpenFile, set: Partial<OpenFile>): OpenFile {
+/** Says something more of a file that takes other files in hold; what it held before loses a holder. */
+export function setHolds(s: Step, f: OpenFile, set: Partial<OpenFile> & Pick<OpenFile, 'holds'>): void {
+  const held = s.state.files.get(f.file)?.holds ?? [];
+  setFile(s, f, set);
+  for (const file of held) dropped(s, file);
+}
+
+/** Says something more of a file; one that has been released meanwhile stays so. */
+export function setFile(s: Step, f: OpenFile, set: Partial<OpenFile>): OpenFile {
+  const from = s.state.files.get(f.file);
+  if (!from) return f;
   const to = { ...from, ...set };
-  s.emit({ op: 'file', file: from.file, from, to });
+  s.emit({ op: 'file', file: f.file, from, to });
   return to;
 }
 
@@ -162,7 +172,7 @@ function renumber(s: Step, old: OpenFile, file: number): OpenFile {
   if (context && object && 'file' in object && object.file === old.file) {
     s.emit({ op: 'object.set', context: context.context, from: object, to: { ...object, file } });
   }
-  setFile(s, old, { object: 0, holds: [] });
+  setHolds(s, old, { object: 0, holds: [] });
   return f;
 }
 

@@ -91,8 +91,11 @@ export function ensure<T extends ObjectType>(s: Step, c: Context, id: number, ty
   return ensureObject(s, c, id, [type]) as Of<T> | undefined;
 }
 
-export function setObject<O extends KernelObject>(s: Step, c: Context, from: O, set: Partial<O>): O {
-  const to = { ...from, ...set };
+/** Says something more of an object; one that has ended meanwhile stays so. */
+export function setObject<O extends KernelObject>(s: Step, c: Context, object: O, set: Partial<O>): O {
+  const from = c.objects.get(object.uid);
+  if (from?.type !== object.type) return object;
+  const to = { ...(from as O), ...set };
   s.emit({ op: 'object.set', context: c.context, from, to });
   return to;
 }
@@ -150,8 +153,8 @@ export function hwptOfAttach(s: Step, c: Context, given: number, told: number): 
 export function addArea(s: Step, c: Context, ioas: Ioas, area: Area): void {
   const tree = c.areas.get(ioas.uid);
   if (!tree) return;
-  const inTheWay = tree.from(area.start);
-  if (inTheWay && inTheWay.start <= area.last) {
+  const before = tree.floor(area.last);
+  if (before !== undefined && before.last >= area.start) {
     for (const old of tree.within(area.start, area.last)) removeArea(s, c, ioas, old);
   }
   s.emit({ op: 'area.add', context: c.context, ioas: ioas.uid, id: ioas.id, area });

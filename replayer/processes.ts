@@ -17,17 +17,20 @@ function copyFds(s: Step, from: number, to: number): void {
   for (const [fd, file] of sortedFds(s.state.fds.get(from))) s.emit({ op: 'fd', pid: to, fd, from: 0, to: file, before: false });
 }
 
+/** Name of a new address space: its process, unless a vfork child has outlived another process of that pid in it. */
+const ownMemory = (s: Step, pid: number): number => (isShared(s, pid, pid) ? -s.e.seq : pid);
+
 /** Begins a child. A vfork child lives in its parent's memory; descriptors are its own in any case. */
 function beginChild(s: Step, pid: number, parent: Process | undefined, shares: boolean, set: Partial<Process>): Process {
   const child = beginProcess(s, {
     pid,
     exe: parent?.exe ?? '',
-    memory: shares && parent ? parent.memory : pid,
+    memory: shares && parent ? parent.memory : ownMemory(s, pid),
     ...set,
   });
   if (!parent) return child;
   copyFds(s, parent.pid, pid);
-  if (!shares) copyMappings(s, parent.memory, pid);
+  if (!shares) copyMappings(s, parent.memory, child.memory);
   return child;
 }
 
@@ -86,7 +89,8 @@ export function started(s: Step): void {
   }
   // a third word says how many descriptors follow; without it, the next event of another kind ends the list
   const inherits = e.args.bytes >= 24 ? e.arg32(2) : -1;
-  setProcess(s, known, { parent: known.parent || parentPid, startTime: startTime || known.startTime, exe, memory: e.pid, inherits });
+  const memory = ownMemory(s, e.pid);
+  setProcess(s, known, { parent: known.parent || parentPid, startTime: startTime || known.startTime, exe, memory, inherits });
   executed(s, known, inherits);
 }
 
@@ -101,7 +105,7 @@ function executed(s: Step, old: Process, inherits: number): void {
     s.emit({ op: 'fd', pid: old.pid, fd, from: 0, to: file, before: true });
     s.emit({ op: 'fd', pid: old.pid, fd, from: file, to: 0, before: false });
   }
-  if (old.memory === old.pid && !isShared(s, old.pid, old.pid)) dropMappings(s, old.pid);
+  if (!isShared(s, old.memory, old.pid)) dropMappings(s, old.memory);
   if (inherits === 0) forgetOldTable(s, old.pid);
 }
 

@@ -7,11 +7,15 @@ import type { EventBytes } from './event.ts';
 import type { Plan } from './plan.ts';
 import type { SessionState } from './state.ts';
 
+/** Shared, never written. */
+export const NONE: Change[] = [];
+
 export class Step {
   readonly plan: Plan;
   readonly e: EventBytes;
   state: SessionState;
-  changes: Change[] = [];
+  /** of this event so far; NONE until there is one, for most events change nothing */
+  changes: Change[] = NONE;
   /** the event that the call was stored as: e.seq, or less where a RETURN brought its results */
   call = 0;
 
@@ -23,6 +27,8 @@ export class Step {
 
   emit(c: Change): void {
     apply(this.state, c);
-    this.changes.push(c);
+    // a literal of one is smaller than an empty list that grows
+    if (this.changes === NONE) this.changes = [c];
+    else this.changes.push(c);
   }
 }

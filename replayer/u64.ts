@@ -11,9 +11,9 @@ export const U64_MAX: U64 = 0xffff_ffff_ffff_ffffn;
 const canonical = (x: bigint): U64 => (x <= 0x1f_ffff_ffff_ffffn && x >= 0n ? Number(x) : x);
 
 /** The little-endian u64 at `at`. The caller has checked that 8 bytes are there. */
-export function readU64(b: Buffer, at: number): U64 {
-  const hi = b.readUInt32LE(at + 4);
-  return hi < 0x20_0000 ? hi * TWO32 + b.readUInt32LE(at) : b.readBigUInt64LE(at);
+export function readU64(b: DataView, at: number): U64 {
+  const hi = b.getUint32(at + 4, true);
+  return hi < 0x20_0000 ? hi * TWO32 + b.getUint32(at, true) : b.getBigUint64(at, true);
 }
 
 /** A value from outside; only its low 64 bits count. */
