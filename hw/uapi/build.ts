@@ -196,10 +196,17 @@ class Layout {
     const offset = roundUp(this.end, align);
     this.end = offset + size;
     if (this.union !== undefined) this.union.end = Math.max(this.union.end, this.end);
-    if (inner === undefined) this.fields.push({ ...meaning, type, ...(count === undefined ? {} : { count }), offset, size });
+    if (inner === undefined)
+      this.fields.push({ ...meaning, label: row.name, type, ...(count === undefined ? {} : { count }), offset, size });
     else
       for (const f of inner.fields)
-        this.fields.push({ ...f, name: `${row.name}.${f.name}`, offset: offset + f.offset, embedded: inner.name });
+        this.fields.push({
+          ...f,
+          name: `${row.name}.${f.name}`,
+          label: `${row.name}.${f.label}`,
+          offset: offset + f.offset,
+          embedded: inner.name,
+        });
   }
 
   closeUnion(): void {
@@ -238,14 +245,19 @@ export function buildStruct(name: string, row: StructRow, find: (name: string) =
       : { ...row.trailing, offset: end, stride: element?.size ?? SCALAR_BYTES[row.trailing.type ?? 'u8'] };
   if (element !== undefined) for (const f of element.fields) layout.align = Math.max(layout.align, SCALAR_BYTES[f.type]);
   const size = roundUp(end, layout.align);
-  const byName = new Map(layout.fields.map((f) => [f.name, f]));
-  if (byName.size !== layout.fields.length) throw new Error(`uapi: ${name} has two fields of one name`);
+  const outer = new Set(layout.fields.map((f) => f.name));
+  const fields = layout.fields.map((f) => {
+    const inside = f.arm === undefined ? f.name : f.name.slice(f.arm.length + 1);
+    return f.arm === undefined || outer.has(inside) ? f : { ...f, label: inside };
+  });
+  const byName = new Map(fields.map((f) => [f.name, f]));
+  if (byName.size !== fields.length) throw new Error(`uapi: ${name} has two fields of one name`);
   const last = row.min === undefined ? undefined : need(byName.get(row.min), `${name}.${row.min}`);
   return {
     name,
     size,
     min: last === undefined ? size : last.offset + last.size,
-    fields: layout.fields,
+    fields,
     byName,
     ...(trailing === undefined ? {} : { trailing }),
     since: row.since ?? '',

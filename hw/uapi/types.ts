@@ -226,6 +226,8 @@ export interface TestOpRow {
 export interface Field extends Meaning {
   /** `arm.name` inside a union's struct, `header.name` inside an embedded struct */
   readonly name: string;
+  /** as it is shown: without the arm, where that is clear */
+  readonly label: string;
   readonly type: Scalar;
   readonly count?: number;
   /** bytes from the start of the struct */

@@ -53,7 +53,7 @@ export type Meaning = Pick<Field, 'type' | 'enum' | 'flags' | 'enumMask' | 'ref'
 export type Level = 0 | 1 | 2;
 
 export interface Item {
-  /** the field, without its arm's name; `tail`; `caps`; `@20` for bytes at offset 20 that belong to no field */
+  /** the field's label; `tail`; `caps`; `@20` for bytes at offset 20 that belong to no field */
   readonly name: string;
   readonly node: Node;
   readonly level: Level;
@@ -157,7 +157,7 @@ function trailingItems(struct: Struct, bytes: Uint8Array, context: Context): Ite
 function scalars(bytes: Uint8Array, type: Scalar, count: number, fd?: FileRole): [Node, number] {
   const step = SCALAR_BYTES[type];
   const n = Math.max(0, Math.min(count, Math.floor(bytes.length / step)));
-  const field: Field = { name: '', type, count: n, offset: 0, size: n * step, dir: 'in', ...(fd === undefined ? {} : { fd }) };
+  const field: Field = { name: '', label: '', type, count: n, offset: 0, size: n * step, dir: 'in', ...(fd === undefined ? {} : { fd }) };
   return [valueNode(readField(field, bytes), field), n * step];
 }
 
@@ -204,8 +204,7 @@ function capItem(item: Item, chain: string): Item {
 }
 
 function fieldItem(field: Field, value: Value, context: Context, level: Level): Item {
-  const name = field.arm === undefined ? field.name : field.name.slice(field.arm.length + 1);
-  const base = { name, field, level, offset: field.offset };
+  const base = { name: field.label, field, level, offset: field.offset };
   if (field.nested === undefined || typeof value === 'object') return { ...base, node: valueNode(value, field) };
   return { ...base, node: { kind: 'pointer', address: BigInt(value), to: pointedTo(field, context) } };
 }
