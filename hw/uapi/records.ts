@@ -7,7 +7,7 @@ import type { Json } from './scalar-text.ts';
 import type { UapiTable } from './table.ts';
 import { nodeJson, type PrintStyle, printNode, type StyleName } from './text.ts';
 import type { Struct } from './types.ts';
-import { type Item, type Node, viewStruct } from './view.ts';
+import { type Item, type Node, viewStruct } from './view-struct.ts';
 
 export interface RecordBytes {
   readonly file: 'FAULT' | 'VEVENTQ';

@@ -1,7 +1,7 @@
 /** Numbers, flags and bytes as text and as JSON: the leaves of text.ts. */
 import type { UapiTable } from './table.ts';
 import { type Enum, SCALAR_BYTES } from './types.ts';
-import type { Meaning } from './view.ts';
+import type { Meaning } from './view-struct.ts';
 
 /** Elements of an array, bytes of a buffer and ranges of a bitmap that `abbrev` shows. */
 export const CUT = { items: 8, bytes: 32, ranges: 16 } as const;

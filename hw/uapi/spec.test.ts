@@ -396,3 +396,25 @@ test('short names are unambiguous within an enum', () => {
     }
   }
 });
+
+test('an operation of IOMMU_TEST_CMD has the arm of its name, and every arm an operation', () => {
+  const other: Readonly<Record<string, string>> = {
+    md_check_map: 'check_map',
+    md_check_refs: 'check_refs',
+    set_temp_memory_limit: 'memory_limit',
+    md_check_iotlb: 'check_iotlb',
+    dev_check_cache: 'check_dev_cache',
+    pasid_check_hwpt: 'pasid_check',
+  };
+  for (const dialect of DIALECTS) {
+    const table = uapiTable(dialect);
+    for (const op of table.testOps) {
+      const name = op.name.replace('IOMMU_TEST_OP_', '').toLowerCase();
+      expect([op.name, op.arm]).toEqual([op.name, other[name] ?? name]);
+      expect(op.fields.length).toBeGreaterThan(0);
+    }
+    const arms = new Set(table.struct('iommu_test_cmd')?.fields.flatMap((f) => f.arm ?? []));
+    expect([...arms].sort()).toEqual(table.testOps.map((op) => op.arm).sort());
+  }
+  expect(uapiTable('linux-7.2').testOps).toHaveLength(23);
+});

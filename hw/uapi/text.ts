@@ -20,7 +20,8 @@
 
 import { bitsText, bytesText, CUT, hexOf, type Json, numberJson, numberText, plainNumber, quote } from './scalar-text.ts';
 import { REQUEST_TYPE, type UapiTable } from './table.ts';
-import { type CallBytes, type CallView, type Item, type Level, type Meaning, type Node, viewCall } from './view.ts';
+import { type CallBytes, type CallView, viewCall } from './view.ts';
+import type { Item, Level, Meaning, Node } from './view-struct.ts';
 
 export type { CallBytes } from './view.ts';
 
