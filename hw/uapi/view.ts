@@ -22,6 +22,8 @@ import {
   scalars,
 } from './view-struct.ts';
 
+export type { Item, Level, Meaning, Node } from './view-struct.ts';
+
 /** One ioctl, as bytes. `in` and `out` are the struct before and after; nested buffers go by the pointer field's offset. */
 export interface CallBytes {
   readonly target: Target;
