@@ -1,5 +1,5 @@
 /** Folding a log: scan, decide, apply. */
-import type { UapiTable } from '../hw/uapi/table.ts';
+import { DIALECTS, type DialectName, type UapiTable, uapiTable } from '../hw/uapi/table.ts';
 import type { FrameBatch } from '../store/read.ts';
 import type { Change } from './change.ts';
 import { Folder } from './decide.ts';
@@ -20,6 +20,11 @@ export interface FoldOptions {
   readonly onChanges?: (seq: number, changes: readonly Change[]) => void;
   /** called after each batch of frames with the number of the last event folded */
   readonly onProgress?: (seq: number) => void;
+}
+
+/** The table to read a trace with: its dialect's, or that of mainline where it names one that this program does not know. */
+export function tableOf(meta: { readonly dialect: string }): UapiTable {
+  return uapiTable(DIALECTS.includes(meta.dialect as DialectName) ? (meta.dialect as DialectName) : 'linux-7.2');
 }
 
 /** Folds the events after `state.seq` into the state. */

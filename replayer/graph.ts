@@ -1,4 +1,5 @@
 /** The object graph as nodes and edges, for renderers: what is there, what stands on what, who holds it. */
+import type { UapiTable } from '../hw/uapi/table.ts';
 import { parentsOf } from './json.ts';
 import { type References, referencesOf, usersOf } from './references.ts';
 import { type Context, FILE_KINDS, type KernelObject, type Mapping, type SessionState, type Uid } from './state.ts';
@@ -58,6 +59,8 @@ export interface GraphOptions {
   readonly processes?: boolean;
   /** mappings of iommufd and VFIO memory; default true */
   readonly mappings?: boolean;
+  /** names for types and flags; default: numbers */
+  readonly table?: UapiTable;
 }
 
 export function graphOf(state: SessionState, options: GraphOptions = {}): Graph {
@@ -66,7 +69,7 @@ export function graphOf(state: SessionState, options: GraphOptions = {}): Graph 
   const contexts = [...state.contexts.values()]
     .filter((c) => !options.contexts || options.contexts.includes(c.context))
     .sort((a, b) => a.context - b.context);
-  for (const c of contexts) addContext(state, c, nodes, edges);
+  for (const c of contexts) addContext(state, c, nodes, edges, options.table);
   if (options.processes ?? true) addProcesses(state, contexts, nodes, edges);
   if (options.mappings ?? true) addMappings(state, contexts, nodes, edges);
   return { seq: state.seq, nodes, edges };
@@ -75,7 +78,7 @@ export function graphOf(state: SessionState, options: GraphOptions = {}): Graph 
 const contextKey = (c: Pick<Context, 'context'>): string => `c${c.context}`;
 const objectKey = (uid: Uid): string => `o${uid}`;
 
-function addContext(state: SessionState, c: Context, nodes: GraphNode[], edges: GraphEdge[]): void {
+function addContext(state: SessionState, c: Context, nodes: GraphNode[], edges: GraphEdge[], table: UapiTable | undefined): void {
   const kind = FILE_KINDS[state.files.get(c.file)?.kind ?? 1] ?? 'IOMMUFD';
   const details = [`${kind} file ${c.file}`, ...(c.accountedTo === 0 ? [] : [`accounted to ${c.accountedTo}`])];
   nodes.push({
@@ -92,7 +95,7 @@ function addContext(state: SessionState, c: Context, nodes: GraphNode[], edges: 
       key: objectKey(o.uid),
       kind: 'object',
       label: objectName(o),
-      details: [...objectDetails(c, o), usersText(references, o.uid)],
+      details: [...objectDetails(c, o, table), usersText(references, o.uid)],
       type: o.type,
       context: c.context,
       id: o.id,
@@ -109,8 +112,27 @@ const usersText = (references: References, uid: Uid): string => {
 
 const hexNumber = (n: number): string => `0x${n.toString(16)}`;
 
+/** A constant by its short name: TEGRA241_CMDQV. */
+function named(table: UapiTable | undefined, enumName: string, value: number): string {
+  const full = table?.enumName(enumName, value);
+  return (full && table?.enum(enumName)?.short.get(full)) ?? hexNumber(value);
+}
+
+/** The bits of a value by their short names; what has no name stays a number. */
+function flagNames(table: UapiTable | undefined, enumName: string, value: number): string {
+  const names: string[] = [];
+  let rest = value;
+  for (const [full, bit] of table?.enum(enumName)?.members ?? []) {
+    if (bit === 0 || (rest & bit) !== bit) continue;
+    names.push(table?.enum(enumName)?.short.get(full) ?? full);
+    rest &= ~bit;
+  }
+  if (rest !== 0 || names.length === 0) names.push(hexNumber(rest >>> 0));
+  return names.join('|');
+}
+
 /** What an object is beside its name. */
-function objectDetails(c: Context, o: KernelObject): string[] {
+function objectDetails(c: Context, o: KernelObject, table: UapiTable | undefined): string[] {
   switch (o.type) {
     case 'IOAS': {
       const n = c.areas.get(o.uid)?.count ?? 0;
@@ -125,23 +147,31 @@ function objectDetails(c: Context, o: KernelObject): string[] {
     case 'HWPT_PAGING':
       return [
         ...(o.auto ? ['automatic'] : []),
-        ...(o.flags === 0 ? [] : [`flags ${hexNumber(o.flags)}`]),
+        ...(o.flags === 0 ? [] : [flagNames(table, 'iommufd_hwpt_alloc_flags', o.flags)]),
         ...(o.dirtyTracking ? ['dirty tracking'] : []),
       ];
     case 'HWPT_NESTED':
-      return [`data ${hexNumber(o.dataType)}`];
+      return [`data ${named(table, 'iommu_hwpt_data_type', o.dataType)}`];
     case 'ACCESS':
       return [`file ${o.file < 0 ? '?' : o.file}`];
     case 'FAULT':
       return o.cookies.length === 0 ? [] : [`${o.cookies.length} unanswered`];
     case 'VIOMMU':
-      return [`type ${hexNumber(o.kind)}`, ...(o.region ? [`mmap ${hex(o.region.offset)}+${hex(o.region.length)}`] : [])];
+      return [
+        `type ${named(table, 'iommu_viommu_type', o.kind)}`,
+        ...(o.region ? [`mmap ${hex(o.region.offset)}+${hex(o.region.length)}`] : []),
+      ];
     case 'VDEVICE':
       return [`virtual id ${hex(o.virtId)}`];
     case 'VEVENTQ':
-      return [`type ${hexNumber(o.kind)}`, `depth ${o.depth}`, `${o.events} read`, ...(o.lost === 0 ? [] : [`${o.lost} lost`])];
+      return [
+        `type ${named(table, 'iommu_veventq_type', o.kind)}`,
+        `depth ${o.depth}`,
+        `${o.events} read`,
+        ...(o.lost === 0 ? [] : [`${o.lost} lost`]),
+      ];
     case 'HW_QUEUE':
-      return [`index ${o.index}`, `${hex(o.iova)}+${hex(o.length)}`];
+      return [`type ${named(table, 'iommu_hw_queue_type', o.kind)}`, `index ${o.index}`, `${hex(o.iova)}+${hex(o.length)}`];
     case 'SELFTEST':
       return [];
     default:

@@ -3,11 +3,10 @@
  * them the state at an event is the same.
  */
 import type { UapiTable } from '../hw/uapi/table.ts';
-import { uapiTable } from '../hw/uapi/table.ts';
 import type { FrameBatch } from '../store/read.ts';
 import { apply, type Change, revertAll } from './change.ts';
 import { Folder } from './decide.ts';
-import type { FrameSource } from './fold.ts';
+import { type FrameSource, tableOf } from './fold.ts';
 import { planOf } from './plan.ts';
 import { copyState, emptyState, type SessionState, sizeOf } from './state.ts';
 
@@ -54,7 +53,7 @@ export class Timeline {
   constructor(source: TimelineSource, options: TimelineOptions = {}) {
     this.#source = source;
     this.#options = options;
-    this.#table = options.table ?? uapiTable(source.meta.dialect as Parameters<typeof uapiTable>[0]);
+    this.#table = options.table ?? tableOf(source.meta);
     this.#interval = options.interval ?? 8192;
     this.#snapshotLimit = Math.max(2, options.snapshots ?? 256);
     this.#undoLimit = Math.max(1, options.undo ?? 8192);
