@@ -6,7 +6,7 @@ import type { UapiTable } from '../hw/uapi/table.ts';
 import { FileKind, Found, FRAME_AT, FRAME_HEADER, type FrameCursor, Kind, PART_AT, PART_HEADER, PartKind, State } from '../store/frame.ts';
 import { type Change, revertAll } from './change.ts';
 import { EventBytes } from './event.ts';
-import { contextOf, dropped, ensureFile } from './files.ts';
+import { contextOf, dropped, ensureFile, setFd } from './files.ts';
 import { mapped, remapped, unmapRange } from './mappings.ts';
 import { type Plan, planOf } from './plan.ts';
 import { closed, duplicated, ended, forgetOldTable, forked, found, inherited, opened, processOf, sentFd, started } from './processes.ts';
@@ -161,10 +161,14 @@ function onFile(s: Step, process: Process, f: OpenFile | undefined): void {
   else writeQueue(s, c, f);
 }
 
+const EBADF = 9;
+
 function ioctl(s: Step, f: OpenFile): void {
   const { e, plan } = s;
   if (e.request >>> 8 !== 0x3b) return;
   const number = e.request & 0xff;
+  // the descriptor was closed where no event shows it: by a child that shares the table, or past libc
+  if (e.error === EBADF && !plan.takesFd.has(e.request)) setFd(s, e.pid, e.fd, 0);
   switch (f.kind) {
     case FileKind.IOMMUFD:
     case FileKind.VFIO_CONTAINER: {

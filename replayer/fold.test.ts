@@ -473,6 +473,14 @@ describe('processes', () => {
     expect(json(s).contexts[0].fds).toEqual([{ pid: 100, fd: 3 }]);
   });
 
+  test('EBADF: a descriptor that was closed unseen', () => {
+    const s = session();
+    s.ioctl(3, 'IOMMU_IOAS_MAP_FILE', { ioas_id: 1, fd: 99 }, {}, { error: 9 });
+    expect(json(s).contexts).toHaveLength(1);
+    s.ioctl(3, 'IOMMU_IOAS_ALLOC', {}, {}, { error: 9 });
+    expect(json(s).contexts).toEqual([]);
+  });
+
   test('what was lost is counted', () => {
     const s = session();
     s.add({ kind: Kind.GAP, request: 1, ret: 12n });

@@ -202,6 +202,8 @@ export class Plan {
   readonly group: readonly (FileCall | undefined)[];
   /** by operation of IOMMU_TEST_CMD */
   readonly ops: readonly (ContextCall | undefined)[];
+  /** requests that name another descriptor in their struct: EBADF may mean that one */
+  readonly takesFd: ReadonlySet<number>;
   readonly #regions = new Map<number, readonly [number, number]>();
   readonly #table: UapiTable;
 
@@ -219,6 +221,11 @@ export class Plan {
     this.failed = dispatch(table, FAILED_CALLS);
     this.device = dispatch(table, DEVICE_CALLS);
     this.group = dispatch(table, GROUP_CALLS);
+    this.takesFd = new Set(
+      table.commands
+        .filter((c) => c.name === 'IOMMU_TEST_CMD' || c.struct?.fields.some((f) => f.fd) || c.struct?.trailing)
+        .map((c) => c.request),
+    );
     const byOp: (ContextCall | undefined)[] = [];
     for (const [name, call] of Object.entries(TEST_OPS)) {
       const op = ops.get(name);

@@ -150,7 +150,7 @@ export function ended(s: Step, p: Process, status: number): void {
 
 // ---- descriptors ----
 
-/** CLOSE. Linux closes the descriptor whatever it returns, but for EBADF. */
+/** CLOSE. Linux closes the descriptor whatever it returns; with EBADF it was closed before, where no event shows it. */
 export function closed(s: Step, pid: number): void {
   const { e, state } = s;
   const table = state.fds.get(pid);
@@ -158,7 +158,7 @@ export function closed(s: Step, pid: number): void {
   if (e.request === Close.CLOSE) {
     const there = table.get(e.fd) ?? 0;
     // where a number is given and the table says another one, the descriptor has been given again already
-    if (e.error !== EBADF && there !== 0 && (e.file === 0 || e.file === there || there < 0)) setFd(s, pid, e.fd, 0);
+    if (there !== 0 && (e.error === EBADF || e.file === 0 || e.file === there || there < 0)) setFd(s, pid, e.fd, 0);
     return;
   }
   if (e.error !== 0 || (e.request === Close.RANGE && e.arg32(2) & CLOSE_RANGE_CLOEXEC)) return;
