@@ -223,7 +223,7 @@ export class Plan {
     this.group = dispatch(table, GROUP_CALLS);
     this.takesFd = new Set(
       table.commands
-        .filter((c) => c.name === 'IOMMU_TEST_CMD' || c.struct?.fields.some((f) => f.fd) || c.struct?.trailing)
+        .filter((c) => c.name === 'IOMMU_TEST_CMD' || c.arg === 'fd-pointer' || c.struct?.fields.some((f) => f.fd) || c.struct?.trailing)
         .map((c) => c.request),
     );
     const byOp: (ContextCall | undefined)[] = [];
