@@ -47,6 +47,19 @@ const SYSCALL: Partial<Record<KindName, readonly string[]>> = {
   exec: ['execve'],
   sendfd: ['sendmsg'],
 };
+/** Kinds whose `request` is printed by name as something else than the call: how a process started, a descriptor was found. */
+const HOW: ReadonlySet<string> = new Set(['start', 'fd', 'gap']);
+
+/** Does the call's name (or what is printed in its place) say what `request` is? */
+export function isNamedRequest(event: { readonly kind: number; readonly request: number }): boolean {
+  const kind = kindName(event.kind) as KindName;
+  const { request } = event;
+  if (kind === 'ioctl' || HOW.has(kind)) return true;
+  const names = SYSCALL[kind];
+  if (names === undefined || names.length === 1) return request === 0;
+  return request > 0 && names.indexOf(names[request] ?? '', 1) === request;
+}
+
 /** Every name that the calls beside ioctl have. */
 export const syscallNames = (): string[] => [...new Set(Object.values(SYSCALL).flat())];
 
@@ -81,6 +94,7 @@ const row = (text: string): readonly ArgWord[] =>
 
 /** Words of the ARGS part, by kind of event. */
 export const ARG_WORDS: Readonly<Record<string, readonly ArgWord[]>> = {
+  ioctl: row('arg'),
   open: row('dirfd:fd flags:open mode:hex'),
   close: row('first:dec last:dec flags:close_range'),
   dup: row('newfd:fd flags:open'),

@@ -153,18 +153,17 @@ function onlyFailed(q: Query): boolean {
 const LARGEST = BigInt(Number.MAX_SAFE_INTEGER);
 
 function seqBounds(all: readonly Query[]): [number, number] {
-  const lows = [1n];
-  const highs = [LARGEST];
+  let from = 1n;
+  let to = LARGEST;
   for (const q of all) {
     if (q.op !== 'column' || q.column !== 'seq' || typeof q.value !== 'bigint') continue;
-    if (q.comparison === '==' || q.comparison === '>=') lows.push(q.value);
-    if (q.comparison === '>') lows.push(q.value + 1n);
-    if (q.comparison === '==' || q.comparison === '<=') highs.push(q.value);
-    if (q.comparison === '<') highs.push(q.value - 1n);
+    const least = q.comparison === '==' || q.comparison === '>=' ? q.value : q.comparison === '>' ? q.value + 1n : from;
+    const most = q.comparison === '==' || q.comparison === '<=' ? q.value : q.comparison === '<' ? q.value - 1n : to;
+    if (least > from) from = least;
+    if (most < to) to = most;
   }
-  const from = lows.reduce((a, b) => (a > b ? a : b));
-  const to = highs.reduce((a, b) => (a < b ? a : b));
-  return [Number(from < LARGEST ? from : LARGEST), Number(to < 0n ? 0n : to)];
+  if (from > LARGEST) from = LARGEST;
+  return [Number(from), Number(to < 0n ? 0n : to)];
 }
 
 function residual(query: Query, options: SqlOptions): Query {

@@ -11,12 +11,7 @@
 import { errnoNumber } from '../hw/errno.ts';
 import { KIND_NAMES } from '../hw/event-words.ts';
 import { nearest } from './nearest.ts';
-
-/** A piece of the query's text, in UTF-16 units. */
-export interface Span {
-  readonly at: number;
-  readonly length: number;
-}
+import { duration, integer, Mistake, regular, type Span, type Token, tokens, unquote } from './query-tokens.ts';
 
 export type Comparison = '==' | '!=' | '<' | '<=' | '>' | '>=';
 
@@ -85,7 +80,7 @@ export interface Vocabulary {
 }
 
 /** Words for object types → names of hw/uapi's ObjectType. */
-const OBJECT_WORDS: Readonly<Record<string, readonly string[]>> = {
+export const OBJECT_WORDS: Readonly<Record<string, readonly string[]>> = {
   object: [],
   device: ['DEVICE'],
   hwpt: ['HWPT_PAGING', 'HWPT_NESTED'],
@@ -100,43 +95,6 @@ const OBJECT_WORDS: Readonly<Record<string, readonly string[]>> = {
   hw_queue: ['HW_QUEUE'],
   selftest: ['SELFTEST'],
 };
-
-/** Nanoseconds per unit. */
-const UNITS: Readonly<Record<string, number>> = { ns: 1, n: 1, us: 1e3, u: 1e3, µs: 1e3, ms: 1e6, m: 1e6, s: 1e9, min: 60e9 };
-
-interface Token extends Span {
-  readonly type: 'number' | 'word' | 'string' | 'mark' | 'end';
-  readonly text: string;
-}
-
-const TOKEN =
-  /(?<space>\s+)|(?<number>-?(?:0x[0-9a-f]+|\d+(?:\.\d+)?(?:ns|us|µs|ms|min|[numsµ])?)(?![\w]))|(?<word>[a-z_][\w]*(?:[.-][a-z_][\w]*)*)|(?<string>"(?:[^"\\]|\\.)*"|'[^']*')|(?<mark>&&|\|\||==|!=|<=|>=|\.\.|[=<>!~&(),])/giuy;
-
-class Mistake extends Error {
-  readonly span: Span;
-  constructor(span: Span, message: string) {
-    super(message);
-    this.span = span;
-  }
-}
-
-function tokens(text: string): Token[] {
-  const found: Token[] = [];
-  TOKEN.lastIndex = 0;
-  while (TOKEN.lastIndex < text.length) {
-    const at = TOKEN.lastIndex;
-    const match = TOKEN.exec(text);
-    if (match === null) {
-      const rest = /^["']/.test(text.slice(at)) ? 'a string that does not end' : `what is "${text.slice(at).split(/\s/, 1)[0]}"?`;
-      throw new Mistake({ at, length: Math.max(1, text.slice(at).split(/\s/, 1)[0]!.length) }, rest);
-    }
-    const groups = match.groups ?? {};
-    const type = (['number', 'word', 'string', 'mark'] as const).find((g) => groups[g] !== undefined);
-    if (type !== undefined) found.push({ type, text: match[0], at, length: match[0].length });
-  }
-  found.push({ type: 'end', text: '', at: text.length, length: 1 });
-  return found;
-}
 
 /** Deepest nesting of parentheses and `!`. */
 const DEEPEST = 100;
@@ -390,39 +348,6 @@ function bounds<V extends bigint | string>(low: V | undefined, high: V | undefin
   if (low === undefined) return make('<=', high!);
   if (high === undefined) return make('>=', low);
   return { op: 'and', left: make('>=', low), right: make('<=', high) };
-}
-
-function unquote(token: Token): string {
-  return token.type === 'string' ? token.text.slice(1, -1).replace(/\\(.)/g, '$1') : token.text;
-}
-
-function regular(token: Token, pattern: string): string {
-  try {
-    new RegExp(pattern, 'iu');
-    return pattern;
-  } catch {
-    throw new Mistake(token, 'not a regular expression');
-  }
-}
-
-function integer(token: Token): bigint {
-  if (token.type !== 'number') throw new Mistake(token, 'expected a number');
-  const negative = token.text.startsWith('-');
-  const digits = negative ? token.text.slice(1) : token.text;
-  if (!/^(0x[0-9a-f]+|\d+)$/i.test(digits)) throw new Mistake(token, 'expected a whole number');
-  const n = BigInt(digits);
-  if (n >= 1n << 64n) throw new Mistake(token, 'more than 64 bits');
-  return negative ? -n : n;
-}
-
-/** Seconds where there is no unit: `12.5`, `1ms`, `800u`. → nanoseconds */
-function duration(token: Token): bigint {
-  const match = /^(-?)(\d+)(?:\.(\d+))?(ns|us|µs|ms|min|[numsµ])?$/i.exec(token.text);
-  if (token.type !== 'number' || match === null) throw new Mistake(token, 'expected a time: 12.5 (seconds), 1ms, 800us');
-  const scale = BigInt(UNITS[(match[4] ?? 's').toLowerCase()] ?? 1e3);
-  const fraction = match[3] ?? '';
-  const ns = (BigInt(match[2]! + fraction) * scale) / 10n ** BigInt(fraction.length);
-  return match[1] === '-' ? -ns : ns;
 }
 
 /** `, did you mean "errno"?` for the nearest of the words, where one is near. */

@@ -1,7 +1,8 @@
 /** One event as JSON: what `show --json` prints, one object per line. Fields are added, never renamed. */
 import { errnoName } from '../../hw/errno.ts';
+import { callBytes, wordsOf } from '../../hw/event-calls.ts';
 import { CLOSE_RANGE_FLAGS, flagNames, MAP_FLAGS, MREMAP_FLAGS, OPEN_FLAGS, PROT_FLAGS } from '../../hw/event-flags.ts';
-import { callBytes, type EventLike, type TextOptions } from '../../hw/event-text.ts';
+import type { EventLike, TextOptions } from '../../hw/event-text.ts';
 import { ARG_WORDS, FOUND, GAP, kindName, START, TEXTS, type WordForm } from '../../hw/event-words.ts';
 import { recordsJson } from '../../hw/uapi/records.ts';
 import { callJson } from '../../hw/uapi/text.ts';
@@ -49,8 +50,9 @@ function retJson(frame: EventLike): number | bigint {
 function contentJson(frame: EventLike, opened: Opened, text: TextOptions): object {
   const began = frame.kind === Kind.RETURN ? beganBy(frame, text) : frame;
   if (began?.kind === Kind.IOCTL) {
-    const { name: _name, ...call } = callJson(opened.table, callBytes(frame, began));
-    return frame.kind === Kind.RETURN ? { ...call, returnOf: began.seq } : call;
+    const { name: _name, nested, nestedOut, ...call } = callJson(opened.table, callBytes(frame, began));
+    const json = { ...call, ...nestedJson(nested, nestedOut) };
+    return frame.kind === Kind.RETURN ? { ...json, returnOf: began.seq } : json;
   }
   return {
     args: otherArgs(frame, opened.meta.machine),
@@ -59,24 +61,30 @@ function contentJson(frame: EventLike, opened: Opened, text: TextOptions): objec
   };
 }
 
+/** What pointers point to, by field: `{data_uptr: {in: …, out: …}}`. */
+function nestedJson(before: unknown, after: unknown): object {
+  const nested: Record<string, { in?: unknown; out?: unknown }> = {};
+  for (const [field, value] of Object.entries(before ?? {})) nested[field] = { in: value };
+  for (const [field, value] of Object.entries(after ?? {})) nested[field] = { ...nested[field], out: value };
+  return Object.keys(nested).length === 0 ? {} : { nested };
+}
+
 function beganBy(frame: EventLike, text: TextOptions): EventLike | undefined {
-  const words = wordsOf(frame);
+  const words = argsOf(frame);
   return words[0] === undefined ? undefined : text.entered?.(Number(words[0]));
 }
 
-function wordsOf(frame: EventLike): bigint[] {
+const argsOf = (frame: EventLike): bigint[] => {
   const args = frame.parts.find((p) => p.kind === PartKind.ARGS)?.bytes;
-  if (args === undefined) return [];
-  const view = new DataView(args.buffer, args.byteOffset, args.byteLength);
-  return Array.from({ length: args.length >> 3 }, (_, i) => view.getBigUint64(8 * i, true));
-}
+  return args === undefined ? [] : wordsOf(args);
+};
 
 /** Arguments of the calls beside ioctl, by name; words that have no name stand in `rest`. */
 function otherArgs(frame: EventLike, machine: string): object {
   const kind = kindName(frame.kind);
   const names = ARG_WORDS[kind] ?? [];
   const args: Record<string, unknown> = {};
-  const words = wordsOf(frame);
+  const words = argsOf(frame);
   words.forEach((word, i) => {
     const known = names[i];
     if (known !== undefined) args[known.name] = wordJson(word, known.form, machine);

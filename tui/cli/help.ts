@@ -1,10 +1,10 @@
-/** Help texts, from the table. */
+/** Help texts, from the table. Topics beside the commands are rows of {@link TOPICS}. */
 import { COMMANDS, type CommandRow, EXITS, type OptionRow, PROGRAM, SUMMARY } from './commands.ts';
 
 const WIDTH = 100;
 
 /** Words in lines of at most `width` characters, all but the first indented. */
-function wrapped(text: string, indent: number, width = WIDTH): string {
+export function wrapped(text: string, indent: number, width = WIDTH): string {
   const lines: string[] = [];
   let line = '';
   for (const word of text.split(' ')) {
@@ -18,7 +18,7 @@ function wrapped(text: string, indent: number, width = WIDTH): string {
 }
 
 /** Rows of two columns; the second is wrapped. */
-function columns(rows: readonly (readonly [string, string])[], left?: number): string {
+export function columns(rows: readonly (readonly [string, string])[], left?: number): string {
   const wide = left ?? Math.min(34, Math.max(...rows.map(([a]) => a.length)));
   return rows
     .map(([a, b]) =>
@@ -27,7 +27,7 @@ function columns(rows: readonly (readonly [string, string])[], left?: number): s
     .join('\n');
 }
 
-const section = (title: string, body: string): string => `\n${title}\n${body}\n`;
+export const section = (title: string, body: string): string => `\n${title}\n${body}\n`;
 
 export function usageLine(row: CommandRow): string {
   const own = row.args.map((a) => (row.passThrough && a.name.includes('...') ? `-- ${a.name.toUpperCase()}` : a.name.toUpperCase()));
@@ -60,12 +60,24 @@ export function commandHelp(row: CommandRow): string {
 
 const indented = (flags: string): string => (flags.startsWith('--') ? `    ${flags}` : flags);
 
+/** What can be read about beside the commands: `iommufd-rr help expressions`. */
+export interface Topic {
+  readonly name: string;
+  readonly summary: string;
+  readonly text: () => Promise<string>;
+}
+
+export const TOPICS: readonly Topic[] = [
+  { name: 'expressions', summary: 'the filter language of --where', text: async () => (await import('./topics.ts')).expressionsText() },
+  { name: 'json', summary: 'what --json prints', text: async () => (await import('./topics.ts')).jsonText() },
+];
+
 /** `iommufd-rr --help` */
 export function programHelp(version: string): string {
   const verbs = COMMANDS.map((row): [string, string] => [row.name, row.summary]);
   return (
     `${PROGRAM} ${version}: ${SUMMARY}\n\nUsage: ${PROGRAM} COMMAND [OPTIONS] [ARGUMENTS]\n` +
-    section('Commands', columns([...verbs, ['help [command]', 'this text, or that of a command']])) +
+    section('Commands', columns([...verbs, ['help [topic]', 'this text, or that of a command or a topic']])) +
     section(
       'Options',
       columns([

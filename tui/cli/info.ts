@@ -1,7 +1,7 @@
 /** `info`: what is in a trace. */
 import { statSync } from 'node:fs';
-import { secondsText } from '../../hw/event-text.ts';
 import { quoteText } from '../../hw/quote.ts';
+import { secondsText } from '../../hw/time-text.ts';
 import { FileKind, FrameCursor, Kind, PartKind } from '../../store/frame.ts';
 import type { Run } from './commands.ts';
 import { type Out, type Piece, Progress, paint } from './output.ts';
@@ -87,6 +87,7 @@ function infoJson(opened: Opened, counts: Counts): object {
     exit: meta.exit ?? null,
     tool: meta.tool,
     source: meta.source ?? null,
+    digest: reader.digest,
     processList: [...counts.processes.values()].map((p) => ({
       pid: p.pid,
       exe: p.exe === '' ? null : p.exe.slice(1, -1),

@@ -7,7 +7,7 @@ import { nearest } from '../../replayer/nearest.ts';
 import { IrrError } from '../../store/errors.ts';
 import { COMMANDS, type CommandRow, commandRow, type Io, type Options, PROGRAM } from './commands.ts';
 import { UsageError } from './errors.ts';
-import { commandHelp, programHelp } from './help.ts';
+import { commandHelp, programHelp, TOPICS } from './help.ts';
 import { type ColorChoice, type Out, OutputClosed, standardOut } from './output.ts';
 
 /** The version of the package that this file belongs to. */
@@ -89,6 +89,8 @@ async function say(text: string): Promise<number> {
 async function help(words: readonly string[]): Promise<number> {
   const name = words[0];
   if (name === undefined) return say(programHelp(version()));
+  const topic = TOPICS.find((t) => t.name === name);
+  if (topic !== undefined) return say(await topic.text());
   const row = commandRow(name);
   if (row === undefined) throw unknownCommand(name);
   return say(commandHelp(row));

@@ -1,6 +1,7 @@
 /** `show`: the events, decoded. */
 import { existsSync } from 'node:fs';
-import { type EventLike, eventText, secondsText, type TextOptions, type TextStyle, tookText } from '../../hw/event-text.ts';
+import { type EventLike, eventText, type TextOptions, type TextStyle } from '../../hw/event-text.ts';
+import { secondsText, tookText } from '../../hw/time-text.ts';
 import { and, type Query } from '../../replayer/query.ts';
 import type { Timeline } from '../../replayer/timeline.ts';
 import { looksLikeCallset, parseCallset } from './callset.ts';

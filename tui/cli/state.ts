@@ -1,6 +1,8 @@
 /** `state`: the objects of the kernel at a point of the recording. */
-import { secondsText } from '../../hw/event-text.ts';
+
 import { quoteText } from '../../hw/quote.ts';
+import { secondsText } from '../../hw/time-text.ts';
+import type { UapiTable } from '../../hw/uapi/table.ts';
 import { digest, stateJson } from '../../replayer/digest.ts';
 import type { Json } from '../../replayer/json.ts';
 import type { Run } from './commands.ts';
@@ -63,13 +65,35 @@ function stateText(out: Out, opened: Opened, json: JsonObject): void {
   out.line(paint('heading', `after event ${seq}`), ` of ${opened.reader.last}, ${time}`);
   out.line(paint('dim', `digest ${String(json.digest)}`));
   if (Number(json.dropped) > 0) out.line(paint('error', `${json.dropped} events were lost before: what they did is not in here`));
-  for (const context of list(json.contexts)) contextText(out, context);
+  for (const context of list(json.contexts)) contextText(out, opened.table, context);
   if (list(json.contexts).length === 0) out.line('no iommufd is open');
   processesText(out, json);
   for (const call of list(json.calls)) out.line(paint('changed', 'in flight'), `: seq ${call.seq}, thread ${call.tid}, fd ${call.fd}`);
 }
 
-function contextText(out: Out, c: JsonObject): void {
+/** Enums behind the numbers of an object, by type and key. */
+const ENUMS: Readonly<Record<string, string>> = {
+  'VIOMMU.kind': 'iommu_viommu_type',
+  'VEVENTQ.kind': 'iommu_veventq_type',
+  'HW_QUEUE.kind': 'iommu_hw_queue_type',
+  'HWPT_PAGING.flags': 'iommufd_hwpt_alloc_flags',
+  'HWPT_NESTED.flags': 'iommufd_hwpt_alloc_flags',
+  'HWPT_PAGING.dataType': 'iommu_hwpt_data_type',
+  'HWPT_NESTED.dataType': 'iommu_hwpt_data_type',
+};
+
+/** `kind=SELFTEST`, `flags=NEST_PARENT`; undefined where the number has no names, '' for a zero of flags. */
+function named(table: UapiTable, type: string, key: string, value: Json): string | undefined {
+  const row = table.enum(ENUMS[`${type}.${key}`] ?? '');
+  if (row === undefined || typeof value !== 'number') return undefined;
+  const short = (name: string): string => row.short.get(name) ?? name;
+  if (row.kind !== 'flags') return row.names.has(value) ? short(row.names.get(value)!) : undefined;
+  const set = [...row.members].filter(([, bit]) => bit !== 0 && (value & bit) === bit);
+  const rest = set.reduce((n, [, bit]) => n & ~bit, value) >>> 0;
+  return [...set.map(([name]) => short(name)), ...(rest === 0 ? [] : [`0x${rest.toString(16)}`])].join('|');
+}
+
+function contextText(out: Out, table: UapiTable, c: JsonObject): void {
   out.line();
   const fds = list(c.fds).map((fd) => `${fd.pid}:${fd.fd}`);
   const held = fds.length === 0 ? 'no descriptor any more' : `fd ${some(fds)}`;
@@ -78,7 +102,7 @@ function contextText(out: Out, c: JsonObject): void {
     `  ${String(c.kind)}, file ${c.file}, since event ${c.createdAt}, ${held}`,
     inferred(c),
   );
-  for (const object of list(c.objects)) objectText(out, object, c);
+  for (const object of list(c.objects)) objectText(out, table, object, c);
   for (const m of list(c.mmaps)) {
     const what = m.viommu !== undefined ? `, VIOMMU ${m.viommu}` : m.region !== undefined ? `, region ${m.region}` : '';
     out.line(`  mmap ${m.address}+${m.length} of pid ${m.pid}, offset ${m.offset}${what}, event ${m.seq}`);
@@ -91,13 +115,14 @@ const some = (items: readonly string[]): string =>
   items.slice(0, MOST).join(' ') + (items.length > MOST ? ` … ${items.length - MOST} more` : '');
 const inferred = (o: JsonObject): Piece => (o.origin === 'inferred' ? paint('changed', '  inferred from use') : '');
 
-function objectText(out: Out, o: JsonObject, c: JsonObject): void {
+function objectText(out: Out, table: UapiTable, o: JsonObject, c: JsonObject): void {
   const types = new Map(list(c.objects).map((x) => [x.id, String(x.type)]));
-  const named = (id: Json | undefined): string => `${types.get(id ?? null) ?? 'object'} ${id ?? '?'}`;
-  const parents = Object.entries(record(o.parents)).map(([role, id]) => `${role}=${named(id)}`);
-  const own = Object.entries(o).flatMap(([key, value]) =>
-    ELSEWHERE.has(key) || isPlain(value) === undefined ? [] : [`${key}=${isPlain(value)}`],
-  );
+  const nameOf = (id: Json | undefined): string => `${types.get(id ?? null) ?? 'object'} ${id ?? '?'}`;
+  const parents = Object.entries(record(o.parents)).map(([role, id]) => `${role}=${nameOf(id)}`);
+  const own = Object.entries(o).flatMap(([key, value]) => {
+    const text = ELSEWHERE.has(key) ? undefined : (named(table, String(o.type), key, value) ?? isPlain(value));
+    return text === undefined || text === '' || text === 'NONE' ? [] : [`${key}=${text}`];
+  });
   const label = `${String(o.type).padEnd(12)} ${String(o.id ?? '?').padStart(4)}`;
   out.line(
     '  ',
@@ -107,7 +132,7 @@ function objectText(out: Out, o: JsonObject, c: JsonObject): void {
     inferred(o),
   );
   for (const a of list(o.attachments))
-    out.line(`      attached to ${named(a.hwpt)}${a.pasid === 0 ? '' : `, PASID ${a.pasid}`}, event ${a.seq}`);
+    out.line(`      attached to ${nameOf(a.hwpt)}${a.pasid === 0 ? '' : `, PASID ${a.pasid}`}, event ${a.seq}`);
   const areas = list(o.areas);
   for (const a of areas.slice(0, MOST)) out.line(`      ${areaText(a)}`);
   if (areas.length > MOST) out.line(`      … ${areas.length - MOST} more areas`);

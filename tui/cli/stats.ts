@@ -1,7 +1,7 @@
 /** `stats`: calls, errors and latencies, by call and by process. */
 import { errnoName } from '../../hw/errno.ts';
-import { tookText } from '../../hw/event-text.ts';
 import { callName } from '../../hw/event-words.ts';
+import { tookText } from '../../hw/time-text.ts';
 import { FrameCursor, Kind, State } from '../../store/frame.ts';
 import type { Options, Run } from './commands.ts';
 import { eachEvent, queryOption } from './events.ts';
