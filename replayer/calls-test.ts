@@ -1,10 +1,12 @@
 /** IOMMU_TEST_CMD: the operations of the kernel's selftest that change what there is (drivers/iommu/iommufd/selftest.c). */
 import { FileKind } from '../store/frame.ts';
-import { nthArea, withFile } from './calls-iommufd.ts';
+import { nthArea } from './calls-ioas.ts';
+import { withFile } from './calls-iommufd.ts';
 import { createdFd, setFile } from './files.ts';
+import type { Access, ObjectType } from './object-types.ts';
 import { attach, born, dropPins, ensure, ensureObject, hwptOfAttach, setObject } from './objects.ts';
 import type { ContextCall } from './plan.ts';
-import type { Access, Context, ObjectType, OpenFile } from './state.ts';
+import type { Context, OpenFile } from './state.ts';
 import type { Step } from './step.ts';
 import { lastOf } from './u64.ts';
 

@@ -1,10 +1,11 @@
 /** The ioctls of VFIO devices and groups, as far as they touch an iommufd or tell what a device has. */
 import { FileKind } from '../store/frame.ts';
-import { compatIoas } from './calls-iommufd.ts';
+import { compatIoas } from './calls-ioas.ts';
 import { contextOf, createdFd, fileBehind, setFile, setHolds } from './files.ts';
+import type { Access, Device } from './object-types.ts';
 import { attach, born, endObject, hwptOfAttach, setObject } from './objects.ts';
 import type { FileCall } from './plan.ts';
-import type { Access, Context, Device, Irq, OpenFile, Region, Trigger } from './state.ts';
+import type { Context, Irq, OpenFile, Region, Trigger } from './state.ts';
 import type { Step } from './step.ts';
 
 /** Interrupts of one kind that an event may name; PCI has at most 2048 MSI-X vectors. */

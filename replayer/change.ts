@@ -3,12 +3,10 @@
  * are the only functions that write a state.
  */
 import { type Area, AreaTree } from './areas.ts';
+import type { EndedObject, EndHow, KernelObject, Uid } from './object-types.ts';
 import {
   type Context,
   copyContext,
-  type EndedObject,
-  type EndHow,
-  type KernelObject,
   type Mapping,
   type OpenFile,
   type PendingCall,
@@ -16,7 +14,6 @@ import {
   type Process,
   pinKey,
   type SessionState,
-  type Uid,
 } from './state.ts';
 
 export type ContextField = 'compat' | 'rlimitMode' | 'accountedTo';

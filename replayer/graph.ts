@@ -1,8 +1,9 @@
 /** The object graph as nodes and edges, for renderers: what is there, what stands on what, who holds it. */
 import type { UapiTable } from '../hw/uapi/table.ts';
 import { parentsOf } from './json.ts';
+import type { KernelObject, Uid } from './object-types.ts';
 import { type References, referencesOf, usersOf } from './references.ts';
-import { type Context, FILE_KINDS, type KernelObject, type Mapping, type SessionState, type Uid } from './state.ts';
+import { type Context, FILE_KINDS, type Mapping, type SessionState } from './state.ts';
 import { hex } from './u64.ts';
 import { objectName } from './words.ts';
 

@@ -1,6 +1,8 @@
 /** Does the state hang together? For tests, and for the command line: what the log used and did not make, what is gone and still used. */
+
+import type { Uid } from './object-types.ts';
 import { type Holder, referencesOf } from './references.ts';
-import type { Context, SessionState, Uid } from './state.ts';
+import type { Context, SessionState } from './state.ts';
 import { objectName } from './words.ts';
 
 export interface Finding {

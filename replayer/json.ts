@@ -1,18 +1,8 @@
 /** The state as JSON: complete, in a fixed order, the same on every machine. Ids instead of our own numbers; u64 as "0x…". */
 import type { Area, AreaTree } from './areas.ts';
+import type { KernelObject, Range, Uid } from './object-types.ts';
 import { type Holder, type References, referencesOf, usersOf } from './references.ts';
-import {
-  type Context,
-  FILE_KINDS,
-  type KernelObject,
-  type Mapping,
-  type OpenFile,
-  type PendingCall,
-  type Process,
-  type Range,
-  type SessionState,
-  type Uid,
-} from './state.ts';
+import { type Context, FILE_KINDS, type Mapping, type OpenFile, type PendingCall, type Process, type SessionState } from './state.ts';
 import { hex, lengthOf } from './u64.ts';
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };

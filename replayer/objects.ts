@@ -4,7 +4,8 @@
  * state is corrected and the object marked inferred.
  */
 import type { Area } from './areas.ts';
-import type { Attachment, Context, Device, EndHow, HwptNested, HwptPaging, Ioas, KernelObject, ObjectType, Origin, Uid } from './state.ts';
+import type { Attachment, Device, EndHow, HwptNested, HwptPaging, Ioas, KernelObject, ObjectType, Origin, Uid } from './object-types.ts';
+import type { Context } from './state.ts';
 import type { Step } from './step.ts';
 import { lastOf } from './u64.ts';
 

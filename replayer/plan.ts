@@ -3,7 +3,8 @@
  */
 import type { UapiTable } from '../hw/uapi/table.ts';
 import type { Command, Field } from '../hw/uapi/types.ts';
-import { FAILED_CALLS, IOMMUFD_CALLS } from './calls-iommufd.ts';
+import { FAILED_CALLS, IOAS_CALLS } from './calls-ioas.ts';
+import { IOMMUFD_CALLS } from './calls-iommufd.ts';
 import { TEST_OPS } from './calls-test.ts';
 import { DEVICE_CALLS, GROUP_CALLS } from './calls-vfio.ts';
 import type { Context, OpenFile } from './state.ts';
@@ -217,7 +218,7 @@ export class Plan {
     this.k = constantsOf(table);
     this.queue = queuePlan(table);
     this.mappingsHold = !FREE_MAPPINGS.has(table.dialect);
-    this.iommufd = dispatch(table, IOMMUFD_CALLS);
+    this.iommufd = dispatch(table, { ...IOMMUFD_CALLS, ...IOAS_CALLS });
     this.failed = dispatch(table, FAILED_CALLS);
     this.device = dispatch(table, DEVICE_CALLS);
     this.group = dispatch(table, GROUP_CALLS);

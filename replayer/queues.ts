@@ -1,6 +1,8 @@
 /** Reads and writes of fault queues and vEVENTQs. */
+
+import type { Cookie, Fault, Veventq } from './object-types.ts';
 import { setObject } from './objects.ts';
-import type { Context, Cookie, Fault, OpenFile, Veventq } from './state.ts';
+import type { Context, OpenFile } from './state.ts';
 import type { Step } from './step.ts';
 
 /** sequence numbers wrap to 0 after INT_MAX */

@@ -1,5 +1,6 @@
 /** Who holds what: the references behind an object's user count, by the kernel's rules (drivers/iommu/iommufd). Derived, never stored. */
-import type { Context, KernelObject, Mapping, SessionState, Uid } from './state.ts';
+import type { KernelObject, Uid } from './object-types.ts';
+import type { Context, Mapping, SessionState } from './state.ts';
 
 /** What holds an object. */
 export type Holder =

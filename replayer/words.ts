@@ -1,7 +1,8 @@
 /** Changes in words: "creates VIOMMU 6", "unmaps IOAS 1 0x1000000+0x2000". Text from the trace is raw: escape it before a terminal. */
 import type { Change } from './change.ts';
 import { parentsOf } from './json.ts';
-import { FILE_KINDS, type KernelObject, type Mapping, type OpenFile, type SessionState, type Uid } from './state.ts';
+import type { KernelObject, Uid } from './object-types.ts';
+import { FILE_KINDS, type Mapping, type OpenFile, type SessionState } from './state.ts';
 import { hex, lengthOf } from './u64.ts';
 
 /** "VIOMMU 6"; an object whose id no call told: "ACCESS ?". */
