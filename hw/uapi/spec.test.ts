@@ -389,7 +389,7 @@ test('short names are unambiguous within an enum', () => {
       const values = new Map<string, number>();
       for (const [name, value] of e.members) {
         const short = e.short.get(name) ?? '';
-        expect(short).not.toBe('');
+        expect(short).toMatch(/^[A-Za-z_]\w*$/);
         expect([e.name, short, values.get(short) ?? value]).toEqual([e.name, short, value]);
         values.set(short, value);
       }

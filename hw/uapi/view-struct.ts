@@ -191,7 +191,8 @@ function capItem(item: Item, chain: string): Item {
 export function fieldItem(field: Field, value: Value, context: Context, level: Level): Item {
   const base = { name: field.label, field, level, offset: field.offset };
   if (field.nested === undefined || typeof value === 'object') return { ...base, node: valueNode(value, field) };
-  return { ...base, node: { kind: 'pointer', address: BigInt(value), to: pointedTo(field, context) } };
+  const to = pointedTo(field, context);
+  return { ...base, level: to === undefined || level === 1 ? level : 0, node: { kind: 'pointer', address: BigInt(value), to } };
 }
 
 /** The buffer that a pointer points to, decoded; undefined where it was not recorded. */

@@ -329,7 +329,7 @@ export const vfioEnums = {
   },
   vfio_ioeventfd_flags: {
     kind: 'flags',
-    prefix: 'VFIO_DEVICE_IOEVENTFD_',
+    prefix: 'VFIO_DEVICE_',
     members: { VFIO_DEVICE_IOEVENTFD_8: 1, VFIO_DEVICE_IOEVENTFD_16: 2, VFIO_DEVICE_IOEVENTFD_32: 4, VFIO_DEVICE_IOEVENTFD_64: 8 },
   },
   /** low 16 bits of vfio_device_feature.flags */
