@@ -230,9 +230,16 @@ function printFound(p: Printing): string {
   return `fd(${items.join(', ')})`;
 }
 
+/** A read without an offset is recorded with offset -1; anything else is told in style full. */
+function noOffset(p: Printing): string {
+  if (p.words[1] === undefined || !p.whole) return '';
+  const offset = p.word(1, hex);
+  return p.words[1] === 0xffff_ffff_ffff_ffffn ? '' : `, offset=${offset}`;
+}
+
 function printTransfer(p: Printing, kind: number): string {
   const bytes = p.part(kind);
-  const offset = /^p/.test(p.name) ? `, ${p.word(1, hex)}` : '';
+  const offset = /^p/.test(p.name) ? `, ${p.word(1, hex)}` : noOffset(p);
   return `${p.name}(${p.fd}, ${bytes === undefined ? '?' : recordsOrBytes(p, bytes)}, ${p.word(0, count)}${offset})`;
 }
 

@@ -88,7 +88,7 @@ describe('the line of an event', () => {
       'fd(8, received, "/dev/iommu", rdev=10:124, peer=4700:7, via=5)',
       { kind: 14, request: 2, fd: 8, ret: 8n, parts: [part(PART.ARGS, words(0xa7cn, 9n, 4700n, 7n, 5n)), text('/dev/iommu')] },
     ],
-    ['sendmsg(5, {SCM_RIGHTS [8]}) = 1', { kind: 15, fd: 8, ret: 1n, parts: [part(PART.ARGS, words(5n, 777n))] }],
+    ['sendmsg(5, {SCM_RIGHTS [8]}) = 1', { kind: 15, request: 1, fd: 8, ret: 1n, parts: [part(PART.ARGS, words(5n, 777n))] }],
     ['gap(confined, 3 events lost, "seccomp")', { kind: 17, request: 3, ret: 3n, parts: [text('seccomp')] }],
     [
       'ioctl(8, IOMMU_DESTROY, {id=7}) = -1 EBUSY',

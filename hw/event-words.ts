@@ -45,7 +45,7 @@ const SYSCALL: Partial<Record<KindName, readonly string[]>> = {
   fork: ['fork', 'fork', 'vfork', 'posix_spawn'],
   exit: ['exit', 'exit', '_exit', 'exit'],
   exec: ['execve'],
-  sendfd: ['sendmsg'],
+  sendfd: ['sendmsg', 'sendmsg'],
 };
 /** Kinds whose `request` is printed by name as something else than the call: how a process started, a descriptor was found. */
 const HOW: ReadonlySet<string> = new Set(['start', 'fd', 'gap']);

@@ -168,6 +168,14 @@ export const COMMANDS: readonly CommandRow[] = [
     load: () => import('./graph.ts'),
   },
   {
+    name: 'demo',
+    summary: 'a recorded session, from its first look to the picture of the moment where it went wrong',
+    args: [{ name: '[trace]', text: 'show this session instead', completes: 'trace' }],
+    options: [COLOR],
+    examples: [['demo', 'takes some seconds, asks nothing']],
+    load: () => import('./demo.ts'),
+  },
+  {
     name: 'completion',
     summary: 'a completion script for your shell',
     args: [{ name: '<shell>', text: 'bash, zsh or fish', choices: ['bash', 'zsh', 'fish'] }],

@@ -279,3 +279,68 @@ describe('the output', () => {
 function ended(child: ChildProcess): Promise<number | null> {
   return new Promise((resolve) => child.on('close', resolve));
 }
+
+/** `script` (util-linux) gives a program a terminal. */
+const hasScript = spawnSync('script', ['--version']).status === 0;
+const onTerminal = (command: string, env: Record<string, string>): string =>
+  spawnSync('script', ['-qec', command, '/dev/null'], { encoding: 'utf8', env: { PATH: process.env.PATH ?? '', TERM: 'xterm', ...env } })
+    .stdout;
+
+describe.skipIf(!hasScript)('on a terminal', () => {
+  const show = (args: string): string => `"${process.execPath}" "${BIN}" show "${trace}" ${args}`;
+  test('show pages, in colours', () => {
+    const paged = onTerminal(show('1-2'), { PAGER: 'sed s/^/paged:/' });
+    expect(paged).toMatch(/^paged:1 .*\r\npaged:2 .*\r\n$/);
+    expect(paged).toContain('\x1b[36m');
+  });
+  test.each([
+    ['--no-pager', 'sed s/^/paged:/'],
+    ['', ''],
+    ['', 'cat'],
+    ['', 'no-such-pager-here'],
+    ['--json', 'sed s/^/paged:/'],
+  ])('show %s with PAGER=%j does not', (args, pager) => {
+    const plain = onTerminal(show(`1-2 ${args}`), { PAGER: pager });
+    expect(plain).toContain('/dev/iommu');
+    expect(plain).not.toContain('paged:');
+  });
+  test('a pager that ends early ends the program', () => {
+    expect(onTerminal(`"${process.execPath}" "${BIN}" show "${long}"; echo status=$?`, { PAGER: 'head -n 1' })).toMatch(/status=0\r\n$/);
+  });
+  test('work that lasts shows its progress, and takes it away', () => {
+    const ran = onTerminal(`"${process.execPath}" "${BIN}" show "${long}" --where 'errno == 999' --no-pager; echo done`, { NO_COLOR: '1' });
+    // Short work shows none; whatever was shown is gone before the next line.
+    expect(ran).toMatch(/^(\rsearching [^\n]*\r\x1b\[K)?done\r\n$/);
+  });
+});
+
+describe('completion', () => {
+  /** What bash would offer for the last word. */
+  const complete = (...words: readonly string[]): string[] => {
+    const script = `
+source <("${process.execPath}" "${BIN}" completion bash)
+COMP_WORDS=(iommufd-rr ${words.map((w) => `'${w}'`).join(' ')}); COMP_CWORD=${words.length}
+_iommufd_rr; printf '%s\n' "\${COMPREPLY[@]}"`;
+    return spawnSync('bash', ['-c', script], { cwd: folder, encoding: 'utf8' })
+      .stdout.split('\n')
+      .filter((line) => line !== '')
+      .sort();
+  };
+  test('of bash offers commands, options, values and traces', () => {
+    copyFileSync(trace, inFolder('zzz.irr'));
+    expect(complete('st')).toEqual(['state', 'stats']);
+    expect(complete('show', '--re')).toEqual(['--relative', '--resolve']);
+    expect(complete('graph', '--format', '')).toEqual(['dot', 'mermaid', 'text']);
+    expect(complete('completion', '')).toEqual(['bash', 'fish', 'zsh']);
+    expect(complete('info', 'zz')).toEqual(['zzz.irr']);
+    expect(complete('help', 'sh')).toEqual(['show']);
+    rmSync(inFolder('zzz.irr'));
+  });
+  test.each(['zsh', 'fish', 'bash'])('of %s names every command and option', (shell) => {
+    const script = irr('completion', shell).stdout;
+    for (const row of COMMANDS) {
+      expect(script).toContain(row.name);
+      for (const option of row.options) expect(script).toContain(/--([\w-]+)/.exec(option.flags)![1]!);
+    }
+  });
+});

@@ -2,7 +2,7 @@
  * The one way to the terminal. Everything that a command prints passes here: text is escaped (a trace may come from a
  * stranger), colours are added behind the escaping, a closed pipe ends the program quietly, a full disk is one clear line.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { escapeText } from '../../hw/quote.ts';
@@ -106,49 +106,42 @@ export function writeError(error: unknown, name: string): Error {
   return new IrrError('output', `cannot write to ${name}: ${text}`, { cause: error });
 }
 
-/** A pager that reads what we write. Where it cannot be started, `fallback` takes the text. */
+/** A pager that reads what we write. When it ends, so do we. */
 class PagerSink implements Sink {
   private readonly child: ChildProcess;
   private readonly closed: Promise<void>;
-  private readonly fallback: Sink;
-  private failed: 'no' | 'gone' | 'absent' = 'no';
+  private gone = false;
   private full = false;
 
-  constructor(command: string, fallback: Sink) {
-    this.fallback = fallback;
+  constructor(command: string) {
     // Ctrl-C belongs to the pager as long as it runs, as with git and man.
     process.on('SIGINT', () => {});
     this.child = spawn(command, { shell: true, stdio: ['pipe', 'inherit', 'inherit'], env: { LESS: 'FRX', LV: '-c', ...process.env } });
     this.child.stdin?.on('error', () => {
-      this.failed = this.failed === 'absent' ? 'absent' : 'gone';
+      this.gone = true;
     });
     this.closed = new Promise((resolve) => {
-      this.child.on('error', () => {
-        this.failed = 'absent';
+      const end = (): void => {
+        this.gone = true;
         resolve();
-      });
-      this.child.on('close', () => {
-        if (this.failed === 'no') this.failed = 'gone';
-        resolve();
-      });
+      };
+      this.child.on('error', end);
+      this.child.on('close', end);
     });
   }
   write(text: string): void {
-    if (this.failed === 'absent') this.fallback.write(text);
-    else if (this.failed === 'gone') throw new OutputClosed();
-    else this.full = this.child.stdin?.write(text) === false;
+    if (this.gone) throw new OutputClosed();
+    this.full = this.child.stdin?.write(text) === false;
   }
   async drain(): Promise<void> {
-    if (this.failed === 'absent') return this.fallback.drain();
-    if (this.failed === 'gone') throw new OutputClosed();
-    if (!this.full) return new Promise((resolve) => setImmediate(resolve));
-    await Promise.race([new Promise<void>((resolve) => this.child.stdin?.once('drain', resolve)), this.closed]);
+    if (this.full) await Promise.race([new Promise<void>((resolve) => this.child.stdin?.once('drain', resolve)), this.closed]);
+    else await new Promise((resolve) => setImmediate(resolve));
+    if (this.gone) throw new OutputClosed();
     this.full = false;
   }
   async end(): Promise<void> {
     this.child.stdin?.end();
     await this.closed;
-    if (this.failed === 'absent') await this.fallback.end();
   }
 }
 
@@ -205,14 +198,19 @@ export function wantsColor(choice: ColorChoice, tty: boolean, env: NodeJS.Proces
   return tty && env.TERM !== 'dumb';
 }
 
+/** Is the program that a pager's command line begins with there at all? */
+function canRun(command: string): boolean {
+  const word = command.trim().split(/\s+/)[0] ?? '';
+  return spawnSync('sh', ['-c', 'command -v -- "$1"', 'sh', word], { stdio: 'ignore' }).status === 0;
+}
+
 /** Results on standard output; through the user's pager where `page` says so and it is a terminal. */
 export function standardOut(color: ColorChoice, page: boolean): Out {
   const tty = isatty(1);
   const options = { color: wantsColor(color, tty, process.env) };
-  const sink = new FdSink(1, 'standard output');
   const pager = process.env.PAGER ?? 'less -FRX';
-  const pages = page && tty && process.env.TERM !== 'dumb' && pager !== '' && pager !== 'cat';
-  return new Out(pages ? new PagerSink(pager, sink) : sink, options);
+  const pages = page && tty && process.env.TERM !== 'dumb' && pager !== '' && pager !== 'cat' && canRun(pager);
+  return new Out(pages ? new PagerSink(pager) : new FdSink(1, 'standard output'), options);
 }
 
 /** Progress on standard error: only on a terminal, only when the work has lasted half a second, gone when it ends. */

@@ -67,7 +67,7 @@ function otherKinds(s: Script): void {
   s.start(Start.FORK, 4711);
   const entered = s.ioctl(8, 'IOMMU_IOAS_UNMAP', { ioas_id: 1, iova: 0x1000000, length: 0x200000 }, {}, { entered: true });
   s.pid = 4711;
-  s.add({ kind: Kind.SENDFD, ...s.behind(8), ret: 1n, parts: [makeArgs(5, 7777)] });
+  s.add({ kind: Kind.SENDFD, request: 1, ...s.behind(8), ret: 1n, parts: [makeArgs(5, 7777)] });
   s.add({
     kind: Kind.EXEC,
     error: 2,
