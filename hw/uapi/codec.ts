@@ -29,6 +29,8 @@ export interface Decoded {
   readonly gaps: readonly Gap[];
   /** bytes that were given */
   readonly length: number;
+  /** of the struct's union */
+  readonly arm: string | undefined;
 }
 
 const EMPTY = new Uint8Array(0);
@@ -77,24 +79,57 @@ export function readField(field: Field, bytes: Uint8Array): Value {
   return Array.from({ length: field.count }, (_, i) => readScalar(view, field.type, field.offset + i * step));
 }
 
+const fieldsKnown = new WeakMap<Struct, Map<string | undefined, readonly Field[]>>();
+
 /** Fields that count for an arm of the struct's union; without one, those outside it. */
 export function fieldsOf(struct: Struct, arm?: string): readonly Field[] {
-  return struct.fields.filter((f) => f.arm === undefined || f.arm === arm);
+  let arms = fieldsKnown.get(struct);
+  if (arms === undefined) {
+    arms = new Map();
+    fieldsKnown.set(struct, arms);
+  }
+  let fields = arms.get(arm);
+  if (fields === undefined) {
+    fields = struct.fields.filter((f) => f.arm === undefined || f.arm === arm);
+    arms.set(arm, fields);
+  }
+  return fields;
 }
 
-function gapsOf(bytes: Uint8Array, covered: readonly Field[], end: number): Gap[] {
+const holesWhole = new WeakMap<Struct, Map<string | undefined, readonly number[]>>();
+
+/**
+ * Offsets of the bytes of a struct that belong to no field which `length` bytes hold whole: padding, a union's bytes outside
+ * the arm in use, a field that the length cuts.
+ */
+export function holesOf(struct: Struct, arm: string | undefined, length: number): readonly number[] {
+  const whole = length >= struct.size;
+  const known = whole ? holesWhole.get(struct)?.get(arm) : undefined;
+  if (known !== undefined) return known;
+  const end = Math.min(length, struct.size);
   const used = new Uint8Array(end);
-  for (const f of covered) used.fill(1, f.offset, Math.min(f.offset + f.size, end));
+  for (const f of fieldsOf(struct, arm)) if (f.offset + f.size <= end) used.fill(1, f.offset, f.offset + f.size);
+  const holes = Array.from(used.keys()).filter((at) => used[at] === 0);
+  if (whole) {
+    const arms = holesWhole.get(struct) ?? new Map<string | undefined, readonly number[]>();
+    holesWhole.set(struct, arms.set(arm, holes));
+  }
+  return holes;
+}
+
+/** Runs of those bytes that differ from what they are taken for where nothing is said: `before`, or zero. */
+export function gapsOf(bytes: Uint8Array, holes: readonly number[], before?: Uint8Array): Gap[] {
   const gaps: Gap[] = [];
-  for (let at = 0; at < end; ) {
-    if (used[at] === 1 || bytes[at] === 0) {
-      at++;
-      continue;
+  const said = (at: number): boolean => bytes[at] !== (before?.[at] ?? 0);
+  for (let i = 0; i < holes.length; i++) {
+    const from = holes[i]!;
+    if (!said(from)) continue;
+    let to = from + 1;
+    while (holes[i + 1] === to && said(to)) {
+      i++;
+      to++;
     }
-    let to = at + 1;
-    while (to < end && used[to] === 0 && bytes[to] !== 0) to++;
-    gaps.push({ offset: at, bytes: bytes.slice(at, to) });
-    at = to;
+    gaps.push({ offset: from, bytes: bytes.slice(from, to) });
   }
   return gaps;
 }
@@ -106,20 +141,16 @@ function gapsOf(bytes: Uint8Array, covered: readonly Field[], end: number): Gap[
 export function decodeStruct(struct: Struct, bytes: Uint8Array, arm?: string): Decoded {
   const values: Record<string, Value> = {};
   const missing: string[] = [];
-  const covered: Field[] = [];
   for (const field of fieldsOf(struct, arm)) {
     if (field.offset + field.size > bytes.length) missing.push(field.name);
-    else {
-      values[field.name] = readField(field, bytes);
-      covered.push(field);
-    }
+    else values[field.name] = readField(field, bytes);
   }
-  const end = Math.min(bytes.length, struct.size);
   return {
     struct,
     values,
     missing,
-    gaps: gapsOf(bytes, covered, end),
+    gaps: gapsOf(bytes, holesOf(struct, arm, bytes.length)),
+    arm,
     tail: bytes.length > struct.size ? bytes.slice(struct.size) : EMPTY,
     length: bytes.length,
   };

@@ -76,6 +76,9 @@ function enumText(e: Enum, value: bigint, names: 'short' | 'long'): string | und
 
 /** By its field: constants by name, flags bit by bit, addresses in hex, ids and counts in decimal. */
 export function numberText(table: UapiTable, value: number | bigint, field: Meaning, names: 'short' | 'long' = 'short'): string {
+  if (typeof value === 'number' && field.enum === undefined && field.flags === undefined) {
+    return field.format === 'hex' && value > 0 ? `0x${value.toString(16)}` : String(value);
+  }
   const v = BigInt(value);
   const named = field.enum === undefined ? undefined : table.enum(field.enum);
   const flags = field.flags === undefined ? undefined : table.enum(field.flags);

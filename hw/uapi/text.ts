@@ -15,7 +15,7 @@
  * the length says otherwise, `tail=bytes:…` what lies beyond the struct, `caps=[…]` the capabilities in the tail, again.
  *
  * Abbreviated, long arrays and buffers end in `…`, a pointer whose target is shown stands without its address, and what the
- * caller left in an output field is not shown; `full` has all of it. An id can carry its type: `pt_id=5<HWPT_PAGING>`.
+ * caller left in an output field is not shown; `full` has all of it, and parse.ts reads it back. An id can carry its type: `pt_id=5<HWPT_PAGING>`.
  */
 
 import { bitsText, bytesText, CUT, hexOf, type Json, numberJson, numberText, plainNumber, quote } from './scalar-text.ts';
@@ -131,15 +131,15 @@ function rawText(call: CallBytes): string {
   const request = requestText(call.request);
   if (call.in === undefined) return call.arg === undefined ? request : `${request}, ${plainNumber(call.arg, true)}`;
   const parts = [`bytes:${hexOf(call.in)}`];
-  for (const slot of slotsOf(call, call.in.length, (s) => call.nestedIn(s))) parts.push(`@${slot}=bytes:${hexOf(call.nestedIn(slot)!)}`);
+  for (const slot of slotsOf(call.in.length, (s) => call.nestedIn(s))) parts.push(`@${slot}=bytes:${hexOf(call.nestedIn(slot)!)}`);
   const after: string[] = [];
   if (call.out !== undefined && hexOf(call.out) !== hexOf(call.in)) after.push(`bytes:${hexOf(call.out)}`);
-  for (const slot of slotsOf(call, call.in.length, (s) => call.nestedOut(s))) after.push(`@${slot}=bytes:${hexOf(call.nestedOut(slot)!)}`);
+  for (const slot of slotsOf(call.in.length, (s) => call.nestedOut(s))) after.push(`@${slot}=bytes:${hexOf(call.nestedOut(slot)!)}`);
   return `${request}, ${parts.join(' ')}${after.length === 0 ? '' : ` => ${after.join(' ')}`}`;
 }
 
 /** Offsets where a pointer can be. */
-function slotsOf(_call: CallBytes, length: number, at: (slot: number) => Uint8Array | undefined): number[] {
+function slotsOf(length: number, at: (slot: number) => Uint8Array | undefined): number[] {
   const slots: number[] = [];
   for (let slot = 0; slot + 4 <= length; slot += 4) if (at(slot) !== undefined) slots.push(slot);
   return slots;

@@ -6,6 +6,9 @@ import {
   type Decoded,
   decodeChain,
   decodeStruct,
+  type Gap,
+  gapsOf,
+  holesOf,
   nestedApplies,
   nestedLength,
   readField,
@@ -66,25 +69,18 @@ export const nothing = (): undefined => undefined;
 export const numberNode = (value: number | bigint, field: Meaning): Node => ({ kind: 'number', value, field });
 export const bytesNode = (bytes: Uint8Array): Node => ({ kind: 'bytes', bytes });
 export const isZero = (value: Value): boolean => (typeof value === 'object' ? value.every((v) => BigInt(v) === 0n) : BigInt(value) === 0n);
-export const same = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && a.every((v, i) => v === b[i]);
+export function same(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
 
 function valueNode(value: Value, field: Meaning): Node {
   return typeof value === 'object' ? { kind: 'array', items: value.map((v) => numberNode(v, field)) } : numberNode(value, field);
 }
 
-/** Runs of bytes that need saying: not what they were before the call (without one: not zero), and not covered. */
-function runs(bytes: Uint8Array, from: number, covered: (at: number) => boolean, before: Uint8Array | undefined): Item[] {
-  const items: Item[] = [];
-  const dull = (at: number): boolean => covered(at) || bytes[at] === (before?.[at] ?? 0);
-  for (let at = from; at < bytes.length; at++) {
-    if (dull(at)) continue;
-    let to = at + 1;
-    while (to < bytes.length && !dull(to)) to++;
-    items.push({ name: `@${at}`, node: bytesNode(bytes.slice(at, to)), level: 0, offset: at });
-    at = to;
-  }
-  return items;
-}
+const gapItems = (gaps: readonly Gap[]): Item[] =>
+  gaps.map((g) => ({ name: `@${g.offset}`, node: bytesNode(g.bytes), level: 0, offset: g.offset }));
 
 /** A struct that is not a command's own. */
 function structNode(struct: Struct, bytes: Uint8Array, context: Context): Node {
@@ -101,10 +97,10 @@ function structNode(struct: Struct, bytes: Uint8Array, context: Context): Node {
 /** Bytes outside fields: padding, the trailing array or capabilities, the tail. */
 export function restItems(decoded: Decoded, bytes: Uint8Array, context: Context): Item[] {
   const { struct, tail, values } = decoded;
-  const own = new Uint8Array(struct.size);
-  for (const f of struct.fields) if (values[f.name] !== undefined) own.fill(1, f.offset, f.offset + f.size);
   const { before } = context;
-  const gaps = runs(bytes.subarray(0, struct.size), 0, (at) => own[at] === 1, before);
+  // without bytes to compare with, decoding has found them
+  const found = before === undefined ? decoded.gaps : gapsOf(bytes, holesOf(struct, decoded.arm, bytes.length), before);
+  const gaps = gapItems(found);
   if (tail.length === 0) return gaps;
   if (before !== undefined && same(tail, before.subarray(struct.size)) && !payloadFilled(struct, context)) return gaps;
   if (struct.trailing !== undefined) return [...gaps, ...trailingItems(struct, bytes, context)];
@@ -136,7 +132,8 @@ function trailingItems(struct: Struct, bytes: Uint8Array, context: Context): Ite
   if (trailing === undefined) return [];
   const [node, used] = trailingNode(struct, bytes.subarray(trailing.offset), context);
   const items: Item[] = node === undefined ? [] : [{ name: trailing.name, node, level: 0, offset: trailing.offset }];
-  return [...items, ...runs(bytes, trailing.offset + used, () => false, context.before)];
+  const rest = Array.from({ length: Math.max(0, bytes.length - trailing.offset - used) }, (_, i) => trailing.offset + used + i);
+  return [...items, ...gapItems(gapsOf(bytes, rest, context.before))];
 }
 
 /** As many numbers of one type as there are bytes for, at most `count`; and how many bytes that took. */
@@ -189,10 +186,10 @@ function capItem(item: Item, chain: string): Item {
 }
 
 export function fieldItem(field: Field, value: Value, context: Context, level: Level): Item {
-  const base = { name: field.label, field, level, offset: field.offset };
-  if (field.nested === undefined || typeof value === 'object') return { ...base, node: valueNode(value, field) };
+  const { label: name, offset } = field;
+  if (field.nested === undefined || typeof value === 'object') return { name, node: valueNode(value, field), level, field, offset };
   const to = pointedTo(field, context);
-  return { ...base, level: to === undefined || level === 1 ? level : 0, node: { kind: 'pointer', address: BigInt(value), to } };
+  return { name, node: { kind: 'pointer', address: BigInt(value), to }, level: to === undefined || level === 1 ? level : 0, field, offset };
 }
 
 /** The buffer that a pointer points to, decoded; undefined where it was not recorded. */

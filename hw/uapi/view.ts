@@ -115,6 +115,7 @@ function outNode(
     nested: (slot) => call.nestedOut(slot),
     nestedBefore: (slot) => call.nestedIn(slot),
   };
+  const bare: Context = { ...context, nested: nothing };
   const items: Item[] = [];
   for (const f of fieldsOf(struct, arm)) {
     const value = values[f.name];
@@ -123,7 +124,7 @@ function outNode(
     const filled = f.nested === undefined ? undefined : filledLevel(f, f.offset, context.nested, context.nestedBefore ?? nothing, written);
     const output = f.dir === 'out' && done && f.pad !== true && !(f.flags !== undefined && isZero(value));
     if (filled !== undefined) items.push(fieldItem(f, value, context, filled));
-    else if (differs || output) items.push(fieldItem(f, value, { ...context, nested: nothing }, 0));
+    else if (differs || output) items.push(fieldItem(f, value, bare, 0));
   }
   if (after.length !== before.length) items.push(bytesItem(after.length));
   items.push(...restItems(decoded, after, context));
