@@ -169,7 +169,7 @@ export const COMMANDS: readonly CommandRow[] = [
   },
   {
     name: 'demo',
-    summary: 'a recorded session, from its first look to the picture of the moment where it went wrong',
+    summary: 'a session from first look to the moment where it went wrong',
     args: [{ name: '[trace]', text: 'show this session instead', completes: 'trace' }],
     options: [COLOR],
     examples: [['demo', 'takes some seconds, asks nothing']],
