@@ -69,7 +69,7 @@ export const dialectRows = {
         field: 'out_data_type',
         row: { name: 'out_data_type', type: 'u32', dir: 'out', enum: 'iommu_hw_info_type' },
       },
-      // no vIOMMU yet, so pt_id can be none; facts keep VIOMMU in the list of types, which is harmless
+      // HWPT_ALLOC.pt_id keeps VIOMMU among its types, as fixtures/abi has it; 6.12 has none to give
       {
         edit: 'remove-arm',
         struct: 'iommu_test_cmd',
