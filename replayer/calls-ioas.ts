@@ -4,10 +4,10 @@ import type { Area } from './areas.ts';
 import type { ContextField } from './change.ts';
 import type { Span } from './event.ts';
 import type { Ioas, Range, Uid } from './object-types.ts';
-import { addArea, born, byId, ensure, removeArea, setObject } from './objects.ts';
+import { addArea, born, ensure, removeArea, setObject } from './objects.ts';
 import type { ContextCall } from './plan.ts';
 import { ioasUnder } from './references.ts';
-import type { Context } from './state.ts';
+import { type Context, objectById } from './state.ts';
 import type { Step } from './step.ts';
 import { larger, lastOf, minus, plus, smaller, type U64, U64_MAX } from './u64.ts';
 
@@ -122,7 +122,7 @@ const unmap: ContextCall = (s, c) => {
 const unmapFailed: ContextCall = (s, c) => {
   const { e } = s;
   const at = s.plan.at.IOMMU_IOAS_UNMAP;
-  const ioas = byId(c, e.u32(e.in, at.ioas_id));
+  const ioas = objectById(c, e.u32(e.in, at.ioas_id));
   if (ioas?.type !== 'IOAS' || e.in.bytes < at.length + 8) return;
   const start = e.u64(e.in, at.iova);
   const length = e.u64(e.in, at.length);

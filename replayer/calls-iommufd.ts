@@ -1,8 +1,9 @@
 /** The ioctls of an iommufd that make, change and destroy objects: what each does to the state when the kernel has said yes. */
+import type { ObjectType } from '../hw/uapi/types.ts';
 import { FileKind, PartKind } from '../store/frame.ts';
 import { outU64, setContext } from './calls-ioas.ts';
 import { createdFd } from './files.ts';
-import type { KernelObject, ObjectType } from './object-types.ts';
+import type { KernelObject } from './object-types.ts';
 import { born, endObject, ensure, ensureObject, setObject } from './objects.ts';
 import type { ContextCall, Plan } from './plan.ts';
 import type { Context } from './state.ts';

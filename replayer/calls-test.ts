@@ -1,9 +1,10 @@
 /** IOMMU_TEST_CMD: the operations of the kernel's selftest that change what there is (drivers/iommu/iommufd/selftest.c). */
+import type { ObjectType } from '../hw/uapi/types.ts';
 import { FileKind } from '../store/frame.ts';
 import { nthArea } from './calls-ioas.ts';
 import { withFile } from './calls-iommufd.ts';
 import { createdFd, setFile } from './files.ts';
-import type { Access, ObjectType } from './object-types.ts';
+import type { Access } from './object-types.ts';
 import { attach, born, dropPins, ensure, ensureObject, hwptOfAttach, setObject } from './objects.ts';
 import type { ContextCall } from './plan.ts';
 import type { Context, OpenFile } from './state.ts';

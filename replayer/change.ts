@@ -242,3 +242,8 @@ export function revert(s: SessionState, c: Change): void {
 export function revertAll(s: SessionState, changes: readonly Change[]): void {
   for (let i = changes.length - 1; i >= 0; i--) write(s, changes[i]!, false);
 }
+
+/** Makes changes again that were taken back, oldest first. */
+export function applyAll(state: SessionState, changes: readonly Change[]): void {
+  for (const c of changes) apply(state, c);
+}

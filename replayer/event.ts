@@ -135,11 +135,6 @@ export class EventBytes {
     return undefined;
   }
 
-  /** Bytes that there were to take of a part: more than it has where the recorder took fewer. */
-  wanted(span: Span): number {
-    return Number(readU64(this.view, span.start - PART_HEADER + PART_AT.wanted));
-  }
-
   /** A TEXT part, as UTF-8. Raw: escape it before it meets a terminal. */
   text(slot: number): string {
     const span = this.part(PartKind.TEXT, slot);

@@ -72,7 +72,7 @@ export function setFile(s: Step, f: OpenFile, set: Partial<OpenFile>): OpenFile 
 }
 
 /** A file that nothing has shown yet. */
-export function beginFile(s: Step, file: number, kind: number, set: Partial<OpenFile>): OpenFile {
+function beginFile(s: Step, file: number, kind: number, set: Partial<OpenFile>): OpenFile {
   const context = isContext(kind) ? s.state.nextContext : 0;
   const to: OpenFile = {
     file,

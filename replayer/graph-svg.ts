@@ -47,7 +47,7 @@ interface Line {
 }
 
 /** XML 1.0 text: markup escaped, characters that XML does not know replaced. */
-export function xmlText(text: string): string {
+function xmlText(text: string): string {
   return safe(text)
     .replace(/[\ud800-\udfff\ufffe\uffff]/gu, '\ufffd')
     .replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);

@@ -87,7 +87,7 @@ const STYLES: Readonly<Record<GraphEdge['kind'], string>> = {
 const dotText = (t: string): string => `"${safe(t).replace(/\\/g, '\\\\').replace(/"/g, '\\"').replace(/\n/g, '\\n')}"`;
 
 /** A name and its details as a label of lines. */
-export const labelLines = (n: GraphNode): string[] => [n.label, ...n.details, ...(n.inferred ? ['inferred'] : [])].map(safe);
+const labelLines = (n: GraphNode): string[] => [n.label, ...n.details, ...(n.inferred ? ['inferred'] : [])].map(safe);
 
 /** Graphviz. */
 export function renderDot(graph: Graph): string {
@@ -121,7 +121,7 @@ export function renderMermaid(graph: Graph): string {
   const arrows = { parent: '-->', attached: '==>', names: '-.->', fd: '-.->', mmap: '-.->', in: '~~~' } as const;
   const node = (n: GraphNode): string => {
     const [open, close] = shapes[n.kind];
-    return `  ${n.key}${open}"${[n.label, ...n.details, ...(n.inferred ? ['inferred'] : [])].map(mermaidText).join('<br/>')}"${close}`;
+    return `  ${n.key}${open}"${labelLines(n).map(mermaidText).join('<br/>')}"${close}`;
   };
   const edge = (e: GraphEdge): string =>
     `  ${e.from} ${arrows[e.kind]}${e.label === '' || e.kind === 'in' ? '' : `|"${mermaidText(e.label)}"|`} ${e.to}`;

@@ -227,7 +227,7 @@ function areasJson(tree: AreaTree | undefined): Json {
   return areas;
 }
 
-export function areaJson(a: Area): JsonObject {
+function areaJson(a: Area): JsonObject {
   const source: JsonObject =
     a.kind === 'memory'
       ? { user_va: hex(a.source) }

@@ -1,4 +1,5 @@
 /** The records of iommufd objects: what each type is known by. Immutable; a change replaces a record by another. */
+import type { ObjectType } from '../hw/uapi/types.ts';
 import type { U64 } from './u64.ts';
 
 /** observed: an event made it; inferred: an event used it that nothing in the log made */
@@ -6,21 +7,6 @@ export type Origin = 'observed' | 'inferred';
 
 /** Number of an object, unique in a recording, in order of birth: the kernel reuses ids, this never. */
 export type Uid = number;
-
-export const OBJECT_TYPES = [
-  'DEVICE',
-  'HWPT_PAGING',
-  'HWPT_NESTED',
-  'IOAS',
-  'ACCESS',
-  'FAULT',
-  'VIOMMU',
-  'VDEVICE',
-  'VEVENTQ',
-  'HW_QUEUE',
-  'SELFTEST',
-] as const;
-export type ObjectType = (typeof OBJECT_TYPES)[number];
 
 export interface Range {
   readonly start: U64;

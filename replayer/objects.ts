@@ -3,9 +3,10 @@
  * that it hands out is free, an id that it accepts is there and of the right type; where the state says otherwise, the
  * state is corrected and the object marked inferred.
  */
+import type { ObjectType } from '../hw/uapi/types.ts';
 import type { Area } from './areas.ts';
-import type { Attachment, Device, EndHow, HwptNested, HwptPaging, Ioas, KernelObject, ObjectType, Origin, Uid } from './object-types.ts';
-import type { Context } from './state.ts';
+import type { Attachment, Device, EndHow, HwptNested, HwptPaging, Ioas, KernelObject, Origin, Uid } from './object-types.ts';
+import { type Context, objectById } from './state.ts';
 import type { Step } from './step.ts';
 import { lastOf } from './u64.ts';
 
@@ -50,7 +51,7 @@ type Known<T extends ObjectType> = Partial<Omit<Of<T>, keyof Base | 'type'>>;
  * the object is there already, as inferred; if the id stood for something else, that has ended in between.
  */
 export function born<T extends ObjectType>(s: Step, c: Context, type: T, id: number, known: Known<T>): Of<T> {
-  const old = id === 0 ? undefined : byId(c, id);
+  const old = id === 0 ? undefined : objectById(c, id);
   if (old && old.origin === 'inferred' && old.birth > s.call && (old.type === type || old.type !== 'IOAS')) {
     const to = { ...BLANK[type](old), ...known, origin: 'observed', call: s.call } as Of<T>;
     s.emit({ op: 'object.set', context: c.context, from: old, to });
@@ -62,15 +63,10 @@ export function born<T extends ObjectType>(s: Step, c: Context, type: T, id: num
   return object;
 }
 
-export function byId(c: Context, id: number): KernelObject | undefined {
-  const uid = c.ids.get(id);
-  return uid === undefined ? undefined : c.objects.get(uid);
-}
-
 /** The object that a successful call named by id, which can only be of one of `types`. undefined for id 0. */
 export function ensureObject(s: Step, c: Context, id: number, types: readonly ObjectType[]): KernelObject | undefined {
   if (id === 0) return undefined;
-  const old = byId(c, id);
+  const old = objectById(c, id);
   if (old && (types.length === 0 || types.includes(old.type))) return old;
   const type = types[0] ?? 'IOAS';
   if (old && old.origin === 'inferred' && old.type !== 'IOAS') {
@@ -135,14 +131,14 @@ function reap(s: Step, c: Context, uid: Uid): void {
  * Attaching an IOAS gives one of its automatic HWPTs, a new one if need be.
  */
 export function hwptOfAttach(s: Step, c: Context, given: number, told: number): HwptPaging | HwptNested | Ioas | undefined {
-  const target = byId(c, given);
+  const target = objectById(c, given);
   if (target?.type !== 'IOAS' && (told === 0 || told === given)) {
     return ensureObject(s, c, given, ['HWPT_PAGING', 'HWPT_NESTED', 'IOAS']) as HwptPaging | HwptNested | Ioas | undefined;
   }
   const ioas = ensure(s, c, given, 'IOAS');
   // an emulated device is attached to the IOAS itself, and its id comes back unchanged
   if (!ioas || told === given) return ioas;
-  const there = byId(c, told);
+  const there = objectById(c, told);
   if (there?.type === 'HWPT_PAGING' && there.auto && there.ioas === ioas.uid) return there;
   if (there?.type === 'HWPT_PAGING' && there.origin === 'inferred') return setObject(s, c, there, { auto: true, ioas: ioas.uid });
   return born(s, c, 'HWPT_PAGING', told, { auto: true, ioas: ioas.uid });

@@ -69,7 +69,7 @@ const TEST_FIELDS = {
 type Offsets<T extends Record<string, readonly string[]>> = { readonly [C in keyof T]: { readonly [F in T[C][number]]: number } };
 
 /** Beyond every struct: the reads of event.ts give 0 there. */
-export const ABSENT = 0x7fff_0000;
+const ABSENT = 0x7fff_0000;
 
 /** Other dialects' names for the same field. */
 const ALSO: Readonly<Record<string, string>> = { out_data_type: 'data_type' };

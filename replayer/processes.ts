@@ -58,7 +58,7 @@ function newestFork(s: SessionState): number {
 }
 
 /** An event of a vfork child that nothing has begun: its parent is inside vfork. */
-export function vforkChild(s: Step): Process | undefined {
+function vforkChild(s: Step): Process | undefined {
   const { e, state } = s;
   if (!(e.flags & FrameFlag.VFORK) || state.processes.has(e.pid) || (state.exited.get(e.pid)?.end ?? 0) > newestFork(state))
     return undefined;

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { uapiTable } from '../hw/uapi/table.ts';
 import { FileKind, Found, FrameCursor, Kind, makeArgs, makePart, type Part, PartKind } from '../store/frame.ts';
 import { AreaTree } from './areas.ts';
+import { applyAll } from './change.ts';
 import { decide } from './decide.ts';
 import { digest, stateJson } from './digest.ts';
 import { foldInto } from './fold.ts';
@@ -11,7 +12,7 @@ import { renderDot, renderMermaid, renderText } from './graph-text.ts';
 import { brokenInvariants, danglingReferences } from './invariants.ts';
 import { framesSource, longs, Script, words } from './script.ts';
 import { copyState, emptyState, type SessionState } from './state.ts';
-import { applyAll, Timeline } from './timeline.ts';
+import { Timeline } from './timeline.ts';
 import { changesText, namesFor } from './words.ts';
 
 const table = uapiTable('linux-7.2');

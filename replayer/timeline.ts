@@ -4,7 +4,7 @@
  */
 import type { UapiTable } from '../hw/uapi/table.ts';
 import type { FrameBatch } from '../store/read.ts';
-import { apply, type Change, revertAll } from './change.ts';
+import { type Change, revertAll } from './change.ts';
 import { Folder } from './decide.ts';
 import { type FrameSource, tableOf } from './fold.ts';
 import { planOf } from './plan.ts';
@@ -192,9 +192,4 @@ export class Timeline {
     }
     return undefined;
   }
-}
-
-/** Makes changes again that were taken back, oldest first. */
-export function applyAll(state: SessionState, changes: readonly Change[]): void {
-  for (const c of changes) apply(state, c);
 }
