@@ -81,7 +81,7 @@ const objectKey = (uid: Uid): string => `o${uid}`;
 
 function addContext(state: SessionState, c: Context, nodes: GraphNode[], edges: GraphEdge[], table: UapiTable | undefined): void {
   const kind = FILE_KINDS[state.files.get(c.file)?.kind ?? 1] ?? 'IOMMUFD';
-  const details = [`${kind} file ${c.file}`, ...(c.accountedTo === 0 ? [] : [`accounted to ${c.accountedTo}`])];
+  const details = [`${kind} file ${c.file < 0 ? '?' : c.file}`, ...(c.accountedTo === 0 ? [] : [`accounted to ${c.accountedTo}`])];
   nodes.push({
     key: contextKey(c),
     kind: 'context',
