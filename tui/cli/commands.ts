@@ -159,6 +159,7 @@ export const COMMANDS: readonly CommandRow[] = [
       { flags: '-f, --format <format>', text: 'how to draw it', choices: ['text', 'dot', 'mermaid'], default: 'text' },
       { flags: '-o, --output <file>', text: 'write there, not to standard output', completes: 'file' },
       { flags: '--ascii', text: 'draw without box characters' },
+      { flags: '--json', text: 'print nodes and edges as JSON for scripts' },
       COLOR,
     ],
     examples: [
@@ -174,6 +175,14 @@ export const COMMANDS: readonly CommandRow[] = [
     options: [COLOR],
     examples: [['demo', 'takes some seconds, asks nothing']],
     load: () => import('./demo.ts'),
+  },
+  {
+    name: 'bench',
+    summary: 'how to measure the speed of the program on your machine',
+    args: [],
+    options: [],
+    examples: [['bench', 'says what to run']],
+    load: () => import('./bench.ts'),
   },
   {
     name: 'completion',

@@ -1,5 +1,7 @@
 /** `completion`: scripts for bash, zsh and fish, from the table. */
+
 import { type ArgumentRow, COMMANDS, type CommandRow, type OptionRow, PROGRAM, type Run } from './commands.ts';
+import { TOPICS } from './help.ts';
 
 /** `-o, --output <file>` → its words, and whether it wants a value */
 function parts(row: OptionRow): { short: string | undefined; long: string; value: boolean } {
@@ -52,6 +54,7 @@ ${cases.join('\n')}
 
 function bash(): string {
   const verbs = [...COMMANDS.map((c) => c.name), 'help'].join(' ');
+  const topics = [...COMMANDS, ...TOPICS].map((t) => t.name).join(' ');
   return `# bash completion of ${PROGRAM}; made by: ${PROGRAM} completion bash
 _iommufd_rr() {
   local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]}
@@ -62,7 +65,7 @@ _iommufd_rr() {
   fi
   case "\${COMP_WORDS[1]}" in
 ${COMMANDS.map(bashCommand).join('\n')}
-    help) mapfile -t COMPREPLY < <(compgen -W ${quoted(verbs)} -- "$cur") ;;
+    help) mapfile -t COMPREPLY < <(compgen -W ${quoted(topics)} -- "$cur") ;;
     *) ;;
   esac
 }
@@ -110,7 +113,7 @@ ${verbs}
   (( CURRENT-- ))
   case $verb in
 ${cases}
-    help) _describe command verbs ;;
+    help) _describe command verbs; compadd ${TOPICS.map((t) => t.name).join(' ')} ;;
   esac
 }
 _iommufd_rr "$@"
@@ -147,7 +150,9 @@ function fish(): string {
     if (a?.choices !== undefined) lines.push(`complete -c ${PROGRAM} -n ${inside} -a ${quoted(a.choices.join(' '))}`);
     else if (a?.completes !== undefined) lines.push(`complete -c ${PROGRAM} -n ${inside} ${files[a.completes]}`);
   }
-  lines.push(`complete -c ${PROGRAM} -n ${quoted('__fish_seen_subcommand_from help')} -a "$__iommufd_rr_verbs"`);
+  lines.push(
+    `complete -c ${PROGRAM} -n ${quoted('__fish_seen_subcommand_from help')} -a "$__iommufd_rr_verbs ${TOPICS.map((t) => t.name).join(' ')}"`,
+  );
   return `${lines.join('\n')}\n`;
 }
 

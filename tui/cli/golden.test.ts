@@ -39,6 +39,7 @@ const CASES: readonly (readonly [file: string, command: string, args: readonly s
   ['state-end.txt', 'state', [], {}],
   ['graph.txt', 'graph', [], { at: '20' }],
   ['graph-ascii.txt', 'graph', [], { at: '20', ascii: true }],
+  ['graph.json', 'graph', [], { at: '20', json: true }],
   ['graph.dot', 'graph', [], { at: '20', format: 'dot' }],
   ['graph.mmd', 'graph', [], { at: '20', format: 'mermaid' }],
 ];

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { graphOf } from '../../replayer/graph.ts';
 import { renderDot, renderMermaid, renderText } from '../../replayer/graph-text.ts';
 import type { Run } from './commands.ts';
-import { writeError } from './output.ts';
+import { jsonText, writeError } from './output.ts';
 import { seekTo } from './seek.ts';
 import { countOf, openTrace } from './trace.ts';
 
@@ -16,8 +16,9 @@ export const run: Run = async ([path = ''], options, io) => {
     text: () => renderText(graph, { ascii: options.ascii === true }),
     dot: () => renderDot(graph),
     mermaid: () => renderMermaid(graph),
+    json: () => jsonText({ v: 1, ...graph }),
   };
-  const text = await renderers[String(options.format ?? 'text')]!();
+  const text = await renderers[options.json === true ? 'json' : String(options.format ?? 'text')]!();
   opened.reader.close();
   if (typeof options.output === 'string' && options.output !== '-') {
     try {
