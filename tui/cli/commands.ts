@@ -151,12 +151,12 @@ export const COMMANDS: readonly CommandRow[] = [
   },
   {
     name: 'graph',
-    summary: 'the objects as a picture: text, dot, mermaid',
+    summary: 'the objects as a picture: text, dot, mermaid, svg',
     args: [TRACE],
     options: [
       AT,
       CONTEXT,
-      { flags: '-f, --format <format>', text: 'how to draw it', choices: ['text', 'dot', 'mermaid'], default: 'text' },
+      { flags: '-f, --format <format>', text: 'how to draw it', choices: ['text', 'dot', 'mermaid', 'svg'], default: 'text' },
       { flags: '-o, --output <file>', text: 'write there, not to standard output', completes: 'file' },
       { flags: '--ascii', text: 'draw without box characters' },
       { flags: '--json', text: 'print nodes and edges as JSON for scripts' },
@@ -164,7 +164,7 @@ export const COMMANDS: readonly CommandRow[] = [
     ],
     examples: [
       ['graph bug.irr --at 1204', 'a tree for the terminal'],
-      ['graph bug.irr --at 1204 --format dot -o bug.dot', 'for Graphviz'],
+      ['graph bug.irr --at 1204 --format svg -o bug.svg', 'a picture for a report'],
     ],
     load: () => import('./graph.ts'),
   },

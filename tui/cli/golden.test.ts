@@ -41,6 +41,7 @@ const CASES: readonly (readonly [file: string, command: string, args: readonly s
   ['graph-ascii.txt', 'graph', [], { at: '20', ascii: true }],
   ['graph.json', 'graph', [], { at: '20', json: true }],
   ['graph.dot', 'graph', [], { at: '20', format: 'dot' }],
+  ['graph.svg', 'graph', [], { at: '20', format: 'svg' }],
   ['graph.mmd', 'graph', [], { at: '20', format: 'mermaid' }],
 ];
 

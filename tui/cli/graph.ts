@@ -1,7 +1,8 @@
 /** `graph`: the objects as a picture. */
 import { writeFileSync } from 'node:fs';
-import { graphOf } from '../../replayer/graph.ts';
+import { type Graph, graphOf } from '../../replayer/graph.ts';
 import { renderDot, renderMermaid, renderText } from '../../replayer/graph-text.ts';
+import { IrrError } from '../../store/errors.ts';
 import type { Run } from './commands.ts';
 import { jsonText, writeError } from './output.ts';
 import { seekTo } from './seek.ts';
@@ -16,6 +17,7 @@ export const run: Run = async ([path = ''], options, io) => {
     text: () => renderText(graph, { ascii: options.ascii === true }),
     dot: () => renderDot(graph),
     mermaid: () => renderMermaid(graph),
+    svg: () => pictureOf(graph),
     json: () => jsonText({ v: 1, ...graph }),
   };
   const text = await renderers[options.json === true ? 'json' : String(options.format ?? 'text')]!();
@@ -29,3 +31,15 @@ export const run: Run = async ([path = ''], options, io) => {
   } else io.out().text(text);
   return 0;
 };
+
+/** SVG is laid out, which has its limit, and loads a library that no other format needs. */
+async function pictureOf(graph: Graph): Promise<string> {
+  const { GraphTooLarge, renderSvg } = await import('../../replayer/graph-svg.ts');
+  try {
+    return renderSvg(graph);
+  } catch (error) {
+    if (error instanceof GraphTooLarge)
+      throw new IrrError('too-large', error.message, { hint: '--context N draws one context; --format dot leaves the layout to Graphviz' });
+    throw error;
+  }
+}

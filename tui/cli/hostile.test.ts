@@ -55,6 +55,7 @@ const COMMANDS: readonly (readonly [string, Readonly<Record<string, string | boo
   ['graph', { format: 'text' }],
   ['graph', { format: 'dot' }],
   ['graph', { format: 'mermaid' }],
+  ['graph', { format: 'svg' }],
   ['verify', {}],
 ];
 

@@ -136,7 +136,7 @@ describe('wrong use', () => {
     [['show', '--ful', 'x.irr'], /show: unknown option '--ful'\n {2}hint: did you mean --full\?/],
     [['info'], /info: missing required argument 'trace'/],
     [['info', 'a.irr', 'b.irr'], /info: too many arguments/],
-    [['graph', 'x.irr', '--format', 'png'], /graph: .*'png' is invalid.*text, dot, mermaid/],
+    [['graph', 'x.irr', '--format', 'png'], /graph: .*'png' is invalid.*text, dot, mermaid, svg/],
     [['completion', 'tcsh'], /"tcsh" is none of bash, zsh, fish/],
     [['--nonsense'], /unknown option "--nonsense"/],
     [['help', 'nonsense'], /no command is called "nonsense"/],
@@ -234,6 +234,7 @@ describe('the output', () => {
       ['info', '--json'],
       ['state', '--at', '25'],
       ['graph', '--at', '25'],
+      ['graph', '--at', '25', '--format', 'svg'],
       ['show', '--hex', '--changes'],
     ]) {
       const ran = irr(args[0]!, trace, ...args.slice(1));
@@ -330,7 +331,7 @@ _iommufd_rr; printf '%s\n' "\${COMPREPLY[@]}"`;
     copyFileSync(trace, inFolder('zzz.irr'));
     expect(complete('st')).toEqual(['state', 'stats']);
     expect(complete('show', '--re')).toEqual(['--relative', '--resolve']);
-    expect(complete('graph', '--format', '')).toEqual(['dot', 'mermaid', 'text']);
+    expect(complete('graph', '--format', '')).toEqual(['dot', 'mermaid', 'svg', 'text']);
     expect(complete('completion', '')).toEqual(['bash', 'fish', 'zsh']);
     expect(complete('info', 'zz')).toEqual(['zzz.irr']);
     expect(complete('help', 'sh')).toEqual(['show']);
