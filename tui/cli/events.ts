@@ -31,6 +31,8 @@ export interface SelectOptions {
   readonly progress?: Progress;
   /** newest first; not with a timeline */
   readonly backward?: boolean;
+  /** false: rows are not looked at, so do not fetch them where the query needs none */
+  readonly rows?: boolean;
 }
 
 const PAGE = 1024;
@@ -42,22 +44,25 @@ export const needsTimeline = (query: Query): boolean =>
   someQuery(query, (q) => q.op === 'change' || (q.op === 'object' && q.subject.types.length > 0));
 
 class Selected implements SelectedEvent {
-  readonly row: EventView;
+  readonly seq: number;
   private readonly opened: Opened;
   private readonly timeline: Timeline | undefined;
+  private knownRow: EventView | undefined;
   private known: Frame | undefined;
   private done: readonly Change[] | undefined;
 
-  constructor(opened: Opened, row: EventView, timeline: Timeline | undefined) {
+  constructor(opened: Opened, seq: number, row: EventView | undefined, timeline: Timeline | undefined) {
     this.opened = opened;
-    this.row = row;
+    this.seq = seq;
+    this.knownRow = row;
     this.timeline = timeline;
   }
-  get seq(): number {
-    return this.row.seq;
+  get row(): EventView {
+    this.knownRow ??= this.opened.reader.rows({ from: this.seq, to: this.seq, limit: 1 })[0]!;
+    return this.knownRow;
   }
   get frame(): Frame {
-    this.known ??= this.opened.reader.frame(this.row.seq)!;
+    this.known ??= this.opened.reader.frame(this.seq)!;
     return this.known;
   }
   get before(): SessionState | undefined {
@@ -85,11 +90,15 @@ export function* eachEvent(opened: Opened, query: Query, options: SelectOptions 
   const backward = options.backward === true;
   const low = Math.max(1, plan.from);
   const high = Math.min(reader.last, plan.to);
+  if (options.rows === false && matches === undefined && plan.where === '1' && !backward) {
+    for (let seq = low; seq <= high; seq++) yield new Selected(opened, seq, undefined, options.timeline);
+    return;
+  }
   const hints: Window = { limit: PAGE, failed: plan.failed, ...(plan.within === undefined ? {} : { within: plan.within }) };
   for (let [from, to] = backward ? [high, low] : [low, high]; backward ? from >= to : from <= to; ) {
     const rows = reader.select(plan.where, plan.params, { ...hints, from, to, direction: backward ? 'backward' : 'forward' });
     for (const row of rows) {
-      const event = new Selected(opened, row, options.timeline);
+      const event = new Selected(opened, row.seq, row, options.timeline);
       if (matches === undefined || matches(event)) yield event;
       options.progress?.update(backward ? high - row.seq : row.seq - low, high - low + 1);
     }

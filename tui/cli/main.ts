@@ -1,11 +1,10 @@
 #!/usr/bin/env node
 /** The program: finds the command in the table, reads its options, runs it, and says in one line what went wrong. */
 import { readFileSync } from 'node:fs';
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { escapeText } from '../../hw/quote.ts';
 import { nearest } from '../../replayer/nearest.ts';
 import { IrrError } from '../../store/errors.ts';
-import { COMMANDS, type CommandRow, commandRow, type Io, type Options, PROGRAM } from './commands.ts';
+import { COMMANDS, type CommandRow, commandRow, type Io, PROGRAM } from './commands.ts';
 import { UsageError } from './errors.ts';
 import { commandHelp, programHelp, TOPICS } from './help.ts';
 import { type ColorChoice, type Out, OutputClosed, standardOut } from './output.ts';
@@ -25,45 +24,6 @@ function version(): string {
 
 /** A word that is no command is perhaps a trace: `iommufd-rr bug.irr` opens it. */
 const looksLikeTrace = (word: string): boolean => /\.irr$/.test(word) || word.includes('/');
-
-/** Options of a command from its words; commander's complaints become {@link UsageError}. */
-function parse(row: CommandRow, words: readonly string[]): { args: string[]; options: Options } {
-  const command = new Command(row.name).exitOverride().helpOption(false).showSuggestionAfterError(true);
-  command.configureOutput({ writeErr: () => {}, writeOut: () => {} });
-  if (row.passThrough === true) command.passThroughOptions();
-  for (const a of row.args) command.argument(a.name, a.text);
-  for (const o of row.options) {
-    const option = new Option(o.flags, o.text);
-    if (o.choices !== undefined) option.choices([...o.choices]);
-    if (o.default !== undefined) option.default(o.default);
-    if (o.many === true) option.argParser((value: string, all: string[] | undefined) => [...(all ?? []), value]);
-    command.addOption(option);
-  }
-  command.action(() => {});
-  try {
-    command.parse([...words], { from: 'user' });
-  } catch (error) {
-    if (error instanceof CommanderError || error instanceof InvalidArgumentError) throw usage(row, error.message);
-    throw error;
-  }
-  const args = command.args;
-  row.args.forEach((a, i) => {
-    if (a.choices !== undefined && args[i] !== undefined && !a.choices.includes(args[i])) {
-      throw new UsageError(`${row.name}: "${args[i]}" is none of ${a.choices.join(', ')}`);
-    }
-  });
-  return { args, options: command.opts() };
-}
-
-/** commander's message (`error: unknown option '--x'\n(Did you mean --y?)`) as ours. */
-function usage(row: CommandRow, message: string): UsageError {
-  const [first = '', ...more] = message.replace(/^error: /, '').split('\n');
-  const meant = /Did you mean (.*)\?/.exec(more.join(' '))?.[1];
-  return new UsageError(
-    `${row.name}: ${first}`,
-    `${meant === undefined ? '' : `did you mean ${meant}? `}${PROGRAM} ${row.name} --help says more`,
-  );
-}
 
 function unknownCommand(word: string): UsageError {
   const meant = nearest(word, [...COMMANDS.map((row) => row.name), 'help']);
@@ -107,7 +67,9 @@ function asksForHelp(row: CommandRow, words: readonly string[]): boolean {
 
 async function runCommand(row: CommandRow, words: readonly string[]): Promise<number> {
   if (asksForHelp(row, words)) return say(commandHelp(row));
-  const { args, options } = parse(row, words);
+  // The library is loaded for commands only: help is to be quick.
+  const { parseOptions } = await import('./parse.ts');
+  const { args, options } = parseOptions(row, words);
   let opened: Out | undefined;
   const io: Io = {
     out: (page = false) => {

@@ -119,7 +119,7 @@ function* chosen(
   }
   let left = limit ?? Number.POSITIVE_INFINITY;
   if (left === 0) return;
-  for (const event of eachEvent(opened, and(from, query), { timeline, progress })) {
+  for (const event of eachEvent(opened, and(from, query), { timeline, progress, rows: options.json === true })) {
     yield event;
     if (--left === 0) return;
   }
