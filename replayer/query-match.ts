@@ -26,52 +26,58 @@ export interface MatchOptions {
   readonly entered?: (seq: number) => EventLike | undefined;
 }
 
-type Maker = (query: Query) => Matcher;
-
 /** Makes the test for a query. */
 export function compileQuery(query: Query, table: UapiTable, options: MatchOptions = {}): Matcher {
-  const mentions = new MentionReader(table);
-  const began = (event: QueryEvent): EventLike => beginning(event.frame, options);
-  const make: Maker = (q) => {
-    switch (q.op) {
-      case 'all':
-        return () => true;
-      case 'and': {
-        const [left, right] = [make(q.left), make(q.right)];
-        return (e) => left(e) && right(e);
-      }
-      case 'or': {
-        const [left, right] = [make(q.left), make(q.right)];
-        return (e) => left(e) || right(e);
-      }
-      case 'not': {
-        const inner = make(q.inner);
-        return (e) => !inner(e);
-      }
-      case 'column':
-        return (e) => compared(columnOf(e, q.column), q.comparison, q.value);
-      case 'match': {
-        const pattern = new RegExp(q.pattern, 'iu');
-        return (e) => pattern.test(String(columnOf(e, q.column)));
-      }
-      case 'text': {
-        const pattern = new RegExp(q.pattern, 'iu');
-        return (e) => {
-          const text = textOf(e.frame, q.field);
-          return text !== undefined && pattern.test(text);
-        };
-      }
-      case 'field':
-        return fieldMatcher(q.field, q.comparison, q.value, table, began);
-      case 'object':
-        return (e) => mentioned(e, q.subject, mentions, began(e));
-      case 'change':
-        return (e) => e.changes.some((change) => changeIs(change, q.word, q.subject, e));
-      case 'flag':
-        return q.flag === 'error' ? (e) => e.row.errno !== 0 : (e) => e.frame.state === State.ENTERED;
+  const make = (q: Query): Matcher => compileQuery(q, table, options);
+  switch (query.op) {
+    case 'all':
+      return () => true;
+    case 'and': {
+      const [left, right] = [make(query.left), make(query.right)];
+      return (e) => left(e) && right(e);
     }
-  };
-  return make(query);
+    case 'or': {
+      const [left, right] = [make(query.left), make(query.right)];
+      return (e) => left(e) || right(e);
+    }
+    case 'not': {
+      const inner = make(query.inner);
+      return (e) => !inner(e);
+    }
+    default:
+      return compileLeaf(query, table, options);
+  }
+}
+
+type Leaf = Exclude<Query, { readonly op: 'all' | 'and' | 'or' | 'not' }>;
+
+function compileLeaf(query: Leaf, table: UapiTable, options: MatchOptions): Matcher {
+  const began = (event: QueryEvent): EventLike => beginning(event.frame, options);
+  switch (query.op) {
+    case 'column':
+      return (e) => compared(columnOf(e, query.column), query.comparison, query.value);
+    case 'match': {
+      const pattern = new RegExp(query.pattern, 'iu');
+      return (e) => pattern.test(String(columnOf(e, query.column)));
+    }
+    case 'text': {
+      const pattern = new RegExp(query.pattern, 'iu');
+      return (e) => {
+        const text = textOf(e.frame, query.field);
+        return text !== undefined && pattern.test(text);
+      };
+    }
+    case 'field':
+      return fieldMatcher(query.field, query.comparison, query.value, table, began);
+    case 'object': {
+      const mentions = new MentionReader(table);
+      return (e) => mentioned(e, query.subject, mentions, began(e));
+    }
+    case 'change':
+      return (e) => e.changes.some((change) => changeIs(change, query.word, query.subject, e));
+    case 'flag':
+      return query.flag === 'error' ? (e) => e.row.errno !== 0 : (e) => e.frame.state === State.ENTERED;
+  }
 }
 
 /** The event that a RETURN ends, where it can be had; any other event is its own beginning. */

@@ -45,49 +45,46 @@ function interesting(opened: Opened): number {
   return opened.reader.last;
 }
 
+/** A command of the program with its options, and what a person would type for it. */
+type Step = readonly [typed: string, command: string, args: readonly string[], options: Options];
+
+/** What is shown of a trace whose event `seq` is the interesting one: what to say first, and the commands. */
+function steps(trace: string, seq: number): readonly (readonly [string, readonly Step[]])[] {
+  const short = trace.replace(/^.*\//, '');
+  const at = String(seq);
+  const before = `${Math.max(1, seq - 3)}-${seq}`;
+  const errors = 'error && kind == ioctl';
+  const digest: Step = [`state ${short} --at ${at} --digest`, 'state', [trace], { at, digest: true }];
+  return [
+    ['What was recorded:', [[`info ${short}`, 'info', [trace], {}]]],
+    [
+      `Every call is decoded, with what it changed; event ${seq} is the one to look at:`,
+      [[`show ${short} ${before} --changes`, 'show', [trace, before], { changes: true }]],
+    ],
+    ['Calls that failed:', [[`show ${short} -w '${errors}' -n 5`, 'show', [trace], { where: errors, limit: '5' }]]],
+    ['The objects of the kernel at that moment:', [[`graph ${short} --at ${at}`, 'graph', [trace], { at, format: 'text' }]]],
+    ['The same log gives the same state, always:', [digest, digest]],
+  ];
+}
+
 export const run: Run = async ([given], options, io) => {
   const trace = given ?? recordedTrace();
   const out = io.out();
-  const say = (text: string): void => out.line(paint('heading', text));
-  /** One command of the program, as a person would type it. */
-  const show = async (shown: string, name: string, args: readonly string[], given: Options): Promise<void> => {
-    out.line();
-    out.line(paint('dim', '$ '), paint('call', `${PROGRAM} ${shown}`));
-    await commandRow(name)!
-      .load()
-      .then(({ run }) => run(args, { ...given, color: options.color }, io));
-  };
-  const short = trace.replace(/^.*\//, '');
-  if (given === undefined) say(`${reason()} This session was recorded elsewhere: ${short}.`);
+  if (given === undefined) out.line(paint('heading', `${reason()} This session was recorded elsewhere: ${trace.replace(/^.*\//, '')}.`));
   const opened = openTrace(trace);
   const seq = interesting(opened);
-  const text = opened.reader.select('seq = ?', [seq])[0];
   opened.reader.close();
-  await show(`info ${short}`, 'info', [trace], {});
-  out.line();
-  say(`Every call is decoded, with what it changed. Event ${seq} is the one to look at:`);
-  await show(`show ${short} ${Math.max(1, seq - 3)}-${seq} --changes`, 'show', [trace, `${Math.max(1, seq - 3)}-${seq}`], {
-    changes: true,
-    pager: false,
-  });
-  if (text?.errno !== 0) {
+  for (const [text, commands] of steps(trace, seq)) {
     out.line();
-    say('What else failed:');
-    await show(`show ${short} -w 'error && kind == ioctl' -n 5`, 'show', [trace], {
-      where: 'error && kind == ioctl',
-      limit: '5',
-      pager: false,
-    });
+    out.line(paint('heading', text));
+    for (const [typed, command, args, given] of commands) {
+      out.line(paint('dim', '$ '), paint('call', `${PROGRAM} ${typed}`));
+      const { run } = await commandRow(command)!.load();
+      await run(args, { ...given, color: options.color, pager: false }, io);
+    }
   }
   out.line();
-  say('The objects of the kernel at that moment:');
-  await show(`graph ${short} --at ${seq}`, 'graph', [trace], { at: String(seq), format: 'text' });
-  out.line();
-  say('The same log gives the same state, always:');
-  await show(`state ${short} --at ${seq} --digest`, 'state', [trace], { at: String(seq), digest: true });
-  await show(`state ${short} --at ${seq} --digest`, 'state', [trace], { at: String(seq), digest: true });
-  out.line();
-  say(`To step through it, both ways: ${PROGRAM} ${trace}`);
+  out.line(paint('heading', `To step through it, both ways: ${PROGRAM} ${trace}`));
   return 0;
 };
 

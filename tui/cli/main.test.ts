@@ -26,6 +26,8 @@ const BIN = join(ROOT, 'dist/tui/cli/main.js');
 const folder = mkdtempSync(join(tmpdir(), 'irr-main-'));
 let trace: string;
 let long: string;
+/** events of `long`: more than one chunk, more than any pipe holds */
+const LONG = 20_000;
 
 interface Ran {
   readonly status: number | null;
@@ -44,7 +46,7 @@ beforeAll(() => {
   trace = sampleTrace(frames, table);
   // The same session over and over: enough text to fill every pipe.
   const many: Buffer[] = [];
-  for (let i = 0; i < 8000; i++) {
+  for (let i = 0; i < LONG; i++) {
     const frame = Buffer.from(frames[i % frames.length]!);
     frame.writeBigUInt64LE(BigInt(i + 1), 0);
     many.push(frame);
@@ -120,6 +122,21 @@ describe('input that cannot be read', () => {
     expect(verified).toMatchObject({ status: 1, stderr: '' });
     expect(verified.stdout).toMatch(/^damaged /);
     expect(irr('info', path)).toMatchObject({ status: 2, stdout: '', stderr: expect.stringMatching(/damaged\.irr: damaged/) });
+  });
+
+  test('what stands before the damage is shown before the complaint', () => {
+    const path = inFolder('half.irr');
+    copyFileSync(long, path);
+    const db = new Database(path);
+    db.unsafeMode(true);
+    const second = db.prepare('SELECT max(first) FROM chunks').pluck().get() as number;
+    expect(second).toBeGreaterThan(1);
+    db.exec(`DROP TRIGGER chunks_no_update; UPDATE chunks SET data = zeroblob(length(data)) WHERE first = ${second}`);
+    db.exec(readTrigger(long));
+    db.close();
+    const ran = irr('show', '--no-resolve', path);
+    expect(ran).toMatchObject({ status: 2, stderr: expect.stringMatching(/half\.irr: damaged/) });
+    expect(ran.stdout.split('\n')).toHaveLength(second);
   });
 });
 
@@ -212,7 +229,7 @@ describe('the output', () => {
       for (const byte of chunk as Buffer) if (byte === 10) lines++;
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
-    expect(lines).toBe(8000);
+    expect(lines).toBe(LONG);
   });
 
   test('Ctrl-C ends it at once, in the middle of writing', async () => {

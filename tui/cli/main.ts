@@ -56,20 +56,12 @@ async function help(words: readonly string[]): Promise<number> {
   return say(commandHelp(row));
 }
 
-/** Words before `--` ask for help? Behind it they belong to somebody else. */
-function asksForHelp(row: CommandRow, words: readonly string[]): boolean {
-  for (const word of words) {
-    if (word === '--' || (row.passThrough === true && !word.startsWith('-'))) return false;
-    if (word === '-h' || word === '--help') return true;
-  }
-  return false;
-}
-
 async function runCommand(row: CommandRow, words: readonly string[]): Promise<number> {
-  if (asksForHelp(row, words)) return say(commandHelp(row));
-  // The library is loaded for commands only: help is to be quick.
+  // The library is loaded for commands only: help of the program is to be quick.
   const { parseOptions } = await import('./parse.ts');
-  const { args, options } = parseOptions(row, words);
+  const parsed = parseOptions(row, words);
+  if (parsed === 'help') return say(commandHelp(row));
+  const { args, options } = parsed;
   let opened: Out | undefined;
   const io: Io = {
     out: (page = false) => {
@@ -79,7 +71,14 @@ async function runCommand(row: CommandRow, words: readonly string[]): Promise<nu
     note,
   };
   const { run } = await row.load();
-  const status = await run(args, options, io);
+  let status: number;
+  try {
+    status = await run(args, options, io);
+  } catch (error) {
+    // What was found before is worth having, and stands before the complaint.
+    if (!(error instanceof OutputClosed)) await opened?.end();
+    throw error;
+  }
   await opened?.end();
   return status;
 }

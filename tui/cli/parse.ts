@@ -3,9 +3,9 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { type CommandRow, type Options, PROGRAM } from './commands.ts';
 import { UsageError } from './errors.ts';
 
-/** Options of a command from its words; commander's complaints become {@link UsageError}. */
-export function parseOptions(row: CommandRow, words: readonly string[]): { args: string[]; options: Options } {
-  const command = new Command(row.name).exitOverride().helpOption(false).showSuggestionAfterError(true);
+/** Options of a command from its words, or that its help is asked for; commander's complaints become {@link UsageError}. */
+export function parseOptions(row: CommandRow, words: readonly string[]): { args: string[]; options: Options } | 'help' {
+  const command = new Command(row.name).exitOverride().helpOption('-h, --help').showSuggestionAfterError(true);
   command.configureOutput({ writeErr: () => {}, writeOut: () => {} });
   if (row.passThrough === true) command.passThroughOptions();
   for (const a of row.args) command.argument(a.name, a.text);
@@ -20,6 +20,7 @@ export function parseOptions(row: CommandRow, words: readonly string[]): { args:
   try {
     command.parse([...words], { from: 'user' });
   } catch (error) {
+    if (error instanceof CommanderError && error.code === 'commander.helpDisplayed') return 'help';
     if (error instanceof CommanderError || error instanceof InvalidArgumentError) throw usage(row, error.message);
     throw error;
   }
