@@ -36,7 +36,7 @@ interface Ran {
 }
 function irr(...args: readonly string[]): Ran {
   const { IRR_TRACE_DIR: _a, IRR_DEBUG: _b, FORCE_COLOR: _c, ...env } = process.env;
-  const ran = spawnSync(process.execPath, [BIN, ...args], { cwd: folder, encoding: 'utf8', env });
+  const ran = spawnSync(process.execPath, [BIN, ...args], { cwd: folder, encoding: 'utf8', env, maxBuffer: 1 << 28 });
   return { status: ran.status, stdout: ran.stdout, stderr: ran.stderr };
 }
 
