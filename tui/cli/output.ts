@@ -224,7 +224,7 @@ export class Progress {
 
   constructor(
     what: string,
-    write = isatty(2) ? (text: string) => void process.stderr.write(text) : undefined,
+    write: ((text: string) => void) | undefined = isatty(2) ? (text) => void process.stderr.write(text) : undefined,
     now = () => performance.now(),
   ) {
     this.what = what;
