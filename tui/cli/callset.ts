@@ -35,12 +35,15 @@ export function parseCallset(text: string, read: (path: string) => string = (pat
   return balanced(items);
 }
 
+const WHY: Readonly<Record<string, string>> = { ENOENT: 'no such file', EACCES: 'permission denied', EISDIR: 'is a directory' };
+
 function fromFile(path: string, read: (path: string) => string): Query {
   let text: string;
   try {
     text = read(path);
   } catch (error) {
-    throw new UsageError(`@${path}: ${error instanceof Error ? error.message : String(error)}`);
+    const code = (error as NodeJS.ErrnoException).code ?? '';
+    throw new UsageError(`@${path}: ${WHY[code] ?? (error instanceof Error ? error.message : String(error))}`);
   }
   const lines = text
     .split('\n')

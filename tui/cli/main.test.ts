@@ -280,6 +280,16 @@ describe('the output', () => {
     expect(execFileSync('ls', ['-A', dirname(trace)], { encoding: 'utf8' })).toBe('sample.irr\n');
   });
 
+  test.each([
+    [['-3'], 3],
+    [['-12/errors'], 1],
+    [['-2,5'], 3],
+    [['--last', '2', '-w', 'fd >= -1'], 2],
+  ])('a set of events may begin with a minus: %j', (args, lines) => {
+    const ran = irr('show', trace, ...args);
+    expect({ status: ran.status, lines: ran.stdout.split('\n').length - 1, stderr: ran.stderr }).toEqual({ status: 0, lines, stderr: '' });
+  });
+
   test('without a trace, show takes the newest one here, and says which', () => {
     const here = inFolder('here');
     mkdirSync(here);

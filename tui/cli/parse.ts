@@ -18,20 +18,25 @@ export function parseOptions(row: CommandRow, words: readonly string[]): { args:
   }
   command.action(() => {});
   try {
-    command.parse([...words], { from: 'user' });
+    command.parse(row.passThrough === true ? [...words] : words.map(veil), { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError && error.code === 'commander.helpDisplayed') return 'help';
     if (error instanceof CommanderError || error instanceof InvalidArgumentError) throw usage(row, error.message);
     throw error;
   }
-  const args = command.args;
+  const args = command.args.map(unveil);
   row.args.forEach((a, i) => {
     if (a.choices !== undefined && args[i] !== undefined && !a.choices.includes(args[i])) {
       throw new UsageError(`${row.name}: "${args[i]}" is none of ${a.choices.join(', ')}`);
     }
   });
-  return { args, options: command.opts() };
+  const options = Object.entries(command.opts()).map(([name, value]) => [name, typeof value === 'string' ? unveil(value) : value]);
+  return { args, options: Object.fromEntries(options) as Options };
 }
+
+/** `-20/errors` is a set of events, not an option: no option begins with a digit. */
+const veil = (word: string): string => (/^-\d/.test(word) ? `\0${word}` : word);
+const unveil = (word: string): string => word.replace(/^\0/, '');
 
 /** commander's message (`error: unknown option '--x'\n(Did you mean --y?)`) as ours. */
 function usage(row: CommandRow, message: string): UsageError {
