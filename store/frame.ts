@@ -77,13 +77,13 @@ export const Open = { OPEN: 1, OPENAT: 2, CREAT: 3, OPENAT2: 4 } as const;
 export const Close = { CLOSE: 1, RANGE: 2, FROM: 3 } as const;
 export const Dup = { DUP: 1, DUP2: 2, DUP3: 3, F_DUPFD: 4, F_DUPFD_CLOEXEC: 5 } as const;
 export const Rw = { PLAIN: 1, POSITION: 2, VECTOR: 3, POSITION_VECTOR: 4 } as const;
-export const Fork = { FORK: 1, VFORK: 2 } as const;
+export const Fork = { FORK: 1, VFORK: 2, SPAWN: 3 } as const;
 export const Start = { EXEC: 1, FORK: 2 } as const;
 export const Exit = { EXIT: 1, IMMEDIATE: 2, OBSERVED: 3 } as const;
 export const Found = { INHERITED: 1, RECEIVED: 2, CREATED: 3, IN_USE: 4, PIDFD: 5 } as const;
 export const Gap = { FULL: 1, HOLE: 2, CONFINED: 3 } as const;
 
-export const PartKind = { IN: 1, OUT: 2, NESTED_IN: 3, NESTED_OUT: 4, ARGS: 5, TEXT: 6 } as const;
+export const PartKind = { UNUSED: 0, IN: 1, OUT: 2, NESTED_IN: 3, NESTED_OUT: 4, ARGS: 5, TEXT: 6 } as const;
 export type PartKind = (typeof PartKind)[keyof typeof PartKind];
 export const PartFlag = { TRUNCATED: 1, FAULT: 2, LATE: 4 } as const;
 
@@ -125,7 +125,8 @@ export interface Frame {
   readonly parts: readonly Part[];
 }
 
-const align8 = (n: number): number => (n + 7) & ~7;
+/** Not by bit operations: a hostile length near 2^32 would come out negative, and a reader would walk backwards. */
+const align8 = (n: number): number => Math.ceil(n / 8) * 8;
 
 /**
  * A frame in a buffer, without copying or allocating. `at` moves it; the getters read the header there; `part` finds a

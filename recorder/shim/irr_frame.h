@@ -66,7 +66,7 @@ enum irr_open { IRR_OPEN_OPEN = 1, IRR_OPEN_OPENAT = 2, IRR_OPEN_CREAT = 3, IRR_
 enum irr_close { IRR_CLOSE_CLOSE = 1, IRR_CLOSE_RANGE = 2, IRR_CLOSE_FROM = 3 };
 enum irr_dup { IRR_DUP_DUP = 1, IRR_DUP_DUP2 = 2, IRR_DUP_DUP3 = 3, IRR_DUP_F_DUPFD = 4, IRR_DUP_F_DUPFD_CLOEXEC = 5 };
 enum irr_rw { IRR_RW_PLAIN = 1, IRR_RW_POSITION = 2, IRR_RW_VECTOR = 3, IRR_RW_POSITION_VECTOR = 4 };
-enum irr_fork { IRR_FORK_FORK = 1, IRR_FORK_VFORK = 2 };
+enum irr_fork { IRR_FORK_FORK = 1, IRR_FORK_VFORK = 2, IRR_FORK_SPAWN = 3 };
 enum irr_start { IRR_START_EXEC = 1, IRR_START_FORK = 2 };
 enum irr_exit { IRR_EXIT_EXIT = 1, IRR_EXIT_IMMEDIATE = 2, IRR_EXIT_OBSERVED = 3 };
 enum irr_found {
@@ -81,7 +81,7 @@ enum irr_gap { IRR_GAP_FULL = 1, IRR_GAP_HOLE = 2, IRR_GAP_CONFINED = 3 };
 /*
  * mark      spool: IRR_MARK ^ position, stored last of all header fields at entry (a frame without it does not exist yet);
  *           trace: seq, the number of the event, from 1
- * bytes     the whole frame, a multiple of 8
+ * bytes     the whole frame, a multiple of 8; the next frame in a spool begins at the next multiple of IRR_STRIDE
  * t_enter   CLOCK_MONOTONIC, nanoseconds, when the call was entered; t_exit when it returned, 0 while it has not
  * fd        the descriptor the call was made on, -1 where there is none
  * file      the number of the open file description that fd stood for, from 1, unique in a recording; 0 unknown. It
@@ -109,6 +109,7 @@ struct irr_frame {
 #define IRR_MARK UINT64_C(0x314552464d525249) /* "IRRMFRE1" */
 
 enum irr_part_kind {
+	IRR_PART_UNUSED = 0,     /* spool only: room that was reserved and not needed */
 	IRR_PART_IN = 1,         /* the struct (or the written bytes) before the call */
 	IRR_PART_OUT = 2,        /* the same memory after it */
 	IRR_PART_NESTED_IN = 3,  /* a buffer that the struct points to, before; slot = offset of the pointer field */
@@ -121,6 +122,7 @@ enum irr_part_flag {
 	IRR_PART_TRUNCATED = 1, /* fewer bytes were taken than wanted: over the capture limit */
 	IRR_PART_FAULT = 2,     /* fewer bytes were taken than wanted: the memory is not readable */
 	IRR_PART_LATE = 4,      /* an IN part that could only be read after the call */
+	IRR_PART_SPILLED = 8,   /* spool only: the data is a u64, how many bytes lie in PART frames */
 };
 
 /* wanted: bytes that there were to take; address: where in the program's memory (0 where it is not memory). */

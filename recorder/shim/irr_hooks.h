@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The libc functions that the shim stands in for: one row each, name, result, parameters. The row makes the pointer to
+ * the next definition (another preloaded library's, or libc's), found once at start.
+ */
+#ifndef IRR_HOOKS_H
+#define IRR_HOOKS_H
+
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#define IRR_NEXT(X)                                                                                                    \
+	X(ioctl, int, (int, unsigned long, ...))                                                                       \
+	X(open, int, (const char *, int, ...))                                                                         \
+	X(open64, int, (const char *, int, ...))                                                                       \
+	X(openat, int, (int, const char *, int, ...))                                                                  \
+	X(openat64, int, (int, const char *, int, ...))                                                                \
+	X(creat, int, (const char *, mode_t))                                                                          \
+	X(creat64, int, (const char *, mode_t))                                                                        \
+	X(__open_2, int, (const char *, int))                                                                          \
+	X(__open64_2, int, (const char *, int))                                                                        \
+	X(__openat_2, int, (int, const char *, int))                                                                   \
+	X(__openat64_2, int, (int, const char *, int))                                                                 \
+	X(close, int, (int))                                                                                           \
+	X(close_range, int, (unsigned, unsigned, int))                                                                 \
+	X(closefrom, void, (int))                                                                                      \
+	X(dup, int, (int))                                                                                             \
+	X(dup2, int, (int, int))                                                                                       \
+	X(dup3, int, (int, int, int))                                                                                  \
+	X(fcntl, int, (int, int, ...))                                                                                 \
+	X(fcntl64, int, (int, int, ...))                                                                               \
+	X(mmap, void *, (void *, size_t, int, int, int, off_t))                                                        \
+	X(mmap64, void *, (void *, size_t, int, int, int, off_t))                                                      \
+	X(munmap, int, (void *, size_t))                                                                               \
+	X(mremap, void *, (void *, size_t, size_t, int, ...))                                                          \
+	X(mprotect, int, (void *, size_t, int))                                                                        \
+	X(read, ssize_t, (int, void *, size_t))                                                                        \
+	X(__read_chk, ssize_t, (int, void *, size_t, size_t))                                                          \
+	X(readv, ssize_t, (int, const struct iovec *, int))                                                            \
+	X(pread, ssize_t, (int, void *, size_t, off_t))                                                                \
+	X(pread64, ssize_t, (int, void *, size_t, off_t))                                                              \
+	X(__pread_chk, ssize_t, (int, void *, size_t, off_t, size_t))                                                  \
+	X(__pread64_chk, ssize_t, (int, void *, size_t, off_t, size_t))                                                \
+	X(preadv, ssize_t, (int, const struct iovec *, int, off_t))                                                    \
+	X(preadv64, ssize_t, (int, const struct iovec *, int, off_t))                                                  \
+	X(write, ssize_t, (int, const void *, size_t))                                                                 \
+	X(writev, ssize_t, (int, const struct iovec *, int))                                                           \
+	X(pwrite, ssize_t, (int, const void *, size_t, off_t))                                                         \
+	X(pwrite64, ssize_t, (int, const void *, size_t, off_t))                                                       \
+	X(pwritev, ssize_t, (int, const struct iovec *, int, off_t))                                                   \
+	X(pwritev64, ssize_t, (int, const struct iovec *, int, off_t))                                                 \
+	X(fork, pid_t, (void))                                                                                         \
+	X(_Fork, pid_t, (void))                                                                                        \
+	X(execve, int, (const char *, char *const[], char *const[]))                                                   \
+	X(execvpe, int, (const char *, char *const[], char *const[]))                                                  \
+	X(fexecve, int, (int, char *const[], char *const[]))                                                           \
+	X(execveat, int, (int, const char *, char *const[], char *const[], int))                                       \
+	X(posix_spawn, int, (pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, char *const[], char *const[]))  \
+	X(posix_spawnp, int, (pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, char *const[], char *const[])) \
+	X(_exit, void, (int))                                                                                          \
+	X(sendmsg, ssize_t, (int, const struct msghdr *, int))                                                         \
+	X(recvmsg, ssize_t, (int, struct msghdr *, int))                                                               \
+	X(sendmmsg, int, (int, struct mmsghdr *, unsigned, int))                                                       \
+	X(recvmmsg, int, (int, struct mmsghdr *, unsigned, int, struct timespec *))                                    \
+	X(__recvmsg_chk, ssize_t, (int, struct msghdr *, int))                                                         \
+	X(prctl, int, (int, ...))                                                                                      \
+	X(syscall, long, (long, ...))
+
+struct irr_next {
+#define X(name, result, parameters) result(*name) parameters;
+	IRR_NEXT(X)
+#undef X
+};
+
+extern struct irr_next irr_next;
+
+#endif

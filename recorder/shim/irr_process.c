@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Who we are: the start of an image, a fork noticed, the end. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "irr.h"
+
+_Atomic int irr_phase;
+struct irr_self *irr_self;
+__thread struct irr_thread irr_thread;
+_Atomic bool irr_confined;
+
+static int exit_status;
+
+/* Clock ticks since boot at which this process started: with the pid, its identity for an observer. */
+static uint64_t start_time(void)
+{
+	char text[1024];
+	long fd = irr_sys(SYS_openat, AT_FDCWD, (long)"/proc/self/stat", O_RDONLY | O_CLOEXEC, 0, 0, 0);
+	if (fd < 0)
+		return 0;
+	long n = irr_sys(SYS_read, fd, (long)text, sizeof text - 1, 0, 0, 0);
+	irr_sys(SYS_close, fd, 0, 0, 0, 0, 0);
+	if (n <= 0)
+		return 0;
+	text[n] = 0;
+	/* Field 22; the name in field 2 may hold anything, so count from its closing parenthesis. */
+	const char *p = strrchr(text, ')');
+	for (int field = 2; p && field < 22; field++)
+		p = strchr(p + 1, ' ');
+	return p ? strtoull(p + 1, NULL, 10) : 0;
+}
+
+static size_t read_file(const char *path, char *to, size_t room)
+{
+	long fd = irr_sys(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
+	size_t done = 0;
+	while (fd >= 0 && done < room) {
+		long n = irr_sys(SYS_read, fd, (long)(to + done), (long)(room - done), 0, 0, 0);
+		if (n <= 0)
+			break;
+		done += (size_t)n;
+	}
+	if (fd >= 0)
+		irr_sys(SYS_close, fd, 0, 0, 0, 0, 0);
+	return done;
+}
+
+static void start_frame(enum irr_start how)
+{
+	static char argv[16384];
+	char exe[4096], comm[64], cwd[4096];
+	uint64_t args[2] = { (uint64_t)irr_sys(SYS_getppid, 0, 0, 0, 0, 0, 0), start_time() };
+	long n = irr_sys(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)exe, sizeof exe, 0, 0);
+	size_t comm_bytes = read_file("/proc/self/comm", comm, sizeof comm);
+	if (comm_bytes && comm[comm_bytes - 1] == '\n')
+		comm_bytes--;
+	long w = irr_sys(SYS_getcwd, (long)cwd, sizeof cwd, 0, 0, 0, 0);
+	const char *texts[4] = { exe, argv, comm, cwd };
+	size_t lengths[4] = { n > 0 ? (size_t)n : 0, 0, comm_bytes, w > 0 ? (size_t)w - 1 : 0 };
+	/* A forked child has the same arguments as its parent; they are told once, by the image. */
+	if (how == IRR_START_EXEC) {
+		lengths[1] = read_file("/proc/self/cmdline", argv, sizeof argv);
+		if (lengths[1] && argv[lengths[1] - 1] == 0)
+			lengths[1]--;
+	}
+	irr_event(IRR_KIND_START, how, -1, 0, 0, 0, irr_now(), args, 2, texts, lengths, 4);
+}
+
+static void on_exit_handler(int status, void *arg)
+{
+	(void)arg;
+	exit_status = status;
+}
+
+/* First thing in the image, or at the first call of somebody else's constructor. */
+void irr_start(void)
+{
+	int unborn = IRR_UNBORN;
+	if (!atomic_compare_exchange_strong(&irr_phase, &unborn, IRR_STARTING))
+		return;
+	int saved = errno;
+	irr_hooks_resolve();
+	const char *path = getenv("IRR_SPOOL");
+	long page = irr_sys(SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (!path || (unsigned long)page > -4096UL || irr_sys(SYS_madvise, page, 4096, MADV_WIPEONFORK, 0, 0, 0) < 0 || !irr_spool_open(path)) {
+		atomic_store(&irr_phase, IRR_INERT);
+		errno = saved;
+		return;
+	}
+	irr_self = (struct irr_self *)page;
+	atomic_store(&irr_self->pid, (uint32_t)irr_sys(SYS_getpid, 0, 0, 0, 0, 0, 0));
+	irr_copy_init();
+	atomic_store_explicit(&irr_phase, IRR_READY, memory_order_release);
+	start_frame(IRR_START_EXEC);
+	irr_files_start();
+	on_exit(on_exit_handler, NULL);
+	errno = saved;
+}
+
+/* The first call in a child that was forked, by whatever means. */
+void irr_forked(void)
+{
+	uint32_t none = 0;
+	int saved = errno;
+	if (!atomic_compare_exchange_strong(&irr_self->pid, &none, (uint32_t)irr_sys(SYS_getpid, 0, 0, 0, 0, 0, 0)))
+		return;
+	irr_thread.vfork = 0;
+	irr_thread.forking = NULL;
+	start_frame(IRR_START_FORK);
+	irr_files_forked();
+	errno = saved;
+}
+
+/* The process (or the vfork child) is about to end by itself. */
+void irr_exit_frame(enum irr_exit how, int status)
+{
+	if (!irr_thread.vfork)
+		irr_files_exit();
+	irr_event(IRR_KIND_EXIT, how, -1, 0, status, 0, irr_now(), NULL, 0, NULL, NULL, 0);
+}
+
+__attribute__((constructor(101))) static void image_starts(void)
+{
+	irr_start();
+}
+
+__attribute__((destructor(101))) static void image_ends(void)
+{
+	if (irr_ready())
+		irr_exit_frame(IRR_EXIT_EXIT, exit_status & 0xff);
+}
