@@ -89,6 +89,7 @@ extern _Atomic bool irr_confined;         /* a seccomp filter was installed: no 
 
 void irr_start(void);
 void irr_forked(void);
+uint64_t irr_stat_field(int wanted);
 
 /* Is this call to be recorded? Also notices that the process is a new one. */
 static inline bool irr_ready(void)

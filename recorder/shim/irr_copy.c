@@ -42,8 +42,9 @@ static int find_data(struct dl_phdr_info *info, size_t size, void *arg)
 void irr_copy_init(void)
 {
 	dl_iterate_phdr(find_data, NULL);
-	/* Whatever of the heap is older than the shim stays unknown; from here on it only grows or is trimmed at the top. */
-	brk_lo = (uintptr_t)irr_sys(SYS_brk, 0, 0, 0, 0, 0, 0);
+	brk_lo = irr_stat_field(47); /* start_brk; 0 where it is not told */
+	if (!brk_lo)
+		brk_lo = (uintptr_t)irr_sys(SYS_brk, 0, 0, 0, 0, 0, 0);
 }
 
 /* The program takes rights away from some memory, or unmaps it. */

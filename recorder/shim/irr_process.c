@@ -15,8 +15,8 @@ _Atomic bool irr_confined;
 
 static int exit_status;
 
-/* Clock ticks since boot at which this process started: with the pid, its identity for an observer. */
-static uint64_t start_time(void)
+/* A numeric field of /proc/self/stat, numbered as proc(5) does. */
+uint64_t irr_stat_field(int wanted)
 {
 	char text[1024];
 	long fd = irr_sys(SYS_openat, AT_FDCWD, (long)"/proc/self/stat", O_RDONLY | O_CLOEXEC, 0, 0, 0);
@@ -27,9 +27,9 @@ static uint64_t start_time(void)
 	if (n <= 0)
 		return 0;
 	text[n] = 0;
-	/* Field 22; the name in field 2 may hold anything, so count from its closing parenthesis. */
+	/* The name in field 2 may hold anything, so count from its closing parenthesis. */
 	const char *p = strrchr(text, ')');
-	for (int field = 2; p && field < 22; field++)
+	for (int field = 2; p && field < wanted; field++)
 		p = strchr(p + 1, ' ');
 	return p ? strtoull(p + 1, NULL, 10) : 0;
 }
@@ -53,7 +53,7 @@ static void start_frame(enum irr_start how)
 {
 	static char argv[16384];
 	char exe[4096], comm[64], cwd[4096];
-	uint64_t args[2] = { (uint64_t)irr_sys(SYS_getppid, 0, 0, 0, 0, 0, 0), start_time() };
+	uint64_t args[2] = { (uint64_t)irr_sys(SYS_getppid, 0, 0, 0, 0, 0, 0), irr_stat_field(22) /* start time, clock ticks since boot: with the pid, an identity */ };
 	long n = irr_sys(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)exe, sizeof exe, 0, 0);
 	size_t comm_bytes = read_file("/proc/self/comm", comm, sizeof comm);
 	if (comm_bytes && comm[comm_bytes - 1] == '\n')

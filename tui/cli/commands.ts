@@ -68,6 +68,45 @@ const CONTEXT: OptionRow = { flags: '--context <n>', text: 'only this context (o
 
 export const COMMANDS: readonly CommandRow[] = [
   {
+    name: 'record',
+    summary: 'run a program and record what it does with iommufd and VFIO',
+    description:
+      'The program runs as it would bare, with its own terminal, arguments and signals; the capture library is loaded into it and into what it ' +
+      'starts. Events pass through a spool in shared memory into the trace. What is left when the recorder is killed, `recover` makes a trace of.',
+    args: [{ name: '<command...>', text: 'the program and its arguments', completes: 'command' }],
+    options: [
+      { flags: '-o, --output <file>', text: 'the trace (default: the name of the program and a number, here)', completes: 'file' },
+      { flags: '--force', text: 'replace the file if it exists' },
+      { flags: '--spool <dir>', text: 'folder of the spool; must be on a file system with shared mappings', completes: 'file' },
+    ],
+    examples: [
+      ['record -o bug.irr -- ./vmm --iommufd', 'record into bug.irr'],
+      ['record -o boot.irr -- qemu-system-x86_64 -object iommufd,id=i0 -device vfio-pci,host=0000:01:00.0,iommufd=i0', 'a guest boot'],
+    ],
+    exits: [
+      ['n', "the program's own status; 128 + n if signal n ended it"],
+      ['125', 'the recording itself failed; the program was not disturbed'],
+      ['126', 'the program may not be executed'],
+      ['127', 'there is no such program'],
+    ],
+    passThrough: true,
+    load: () => import('./record.ts'),
+  },
+  {
+    name: 'recover',
+    summary: 'make a trace of what a killed or foreign recording left',
+    description:
+      'SPOOL is the file that a killed recorder left (it is named in the unfinished trace: info), or that a program wrote alone, with IRR_SPOOL=FILE and ' +
+      'LD_PRELOAD=libiommufd-rr.so in its environment. Without --output the unfinished trace itself is completed. The spool stays.',
+    args: [{ name: '<spool>', text: 'a spool file', completes: 'file' }],
+    options: [
+      { flags: '-o, --output <file>', text: 'the trace', completes: 'file' },
+      { flags: '--force', text: 'replace the file if it exists' },
+    ],
+    examples: [['recover /dev/shm/iommufd-rr-4711-0a1b2c3d.spool -o bug.irr', 'what was recorded before the kill']],
+    load: () => import('./recover.ts'),
+  },
+  {
     name: 'info',
     summary: 'what is in a trace: machine, command, events, whether it is whole',
     args: [TRACE],

@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 /** The program: finds the command in the table, reads its options, runs it, and says in one line what went wrong. */
-import { readFileSync } from 'node:fs';
 import { escapeText } from '../../hw/quote.ts';
 import { nearest } from '../../replayer/nearest.ts';
 import { IrrError } from '../../store/errors.ts';
@@ -8,19 +7,7 @@ import { COMMANDS, type CommandRow, commandRow, type Io, PROGRAM } from './comma
 import { UsageError } from './errors.ts';
 import { commandHelp, programHelp, TOPICS } from './help.ts';
 import { type ColorChoice, type Out, OutputClosed, standardOut } from './output.ts';
-
-/** The version of the package that this file belongs to. */
-function version(): string {
-  for (const up of ['../../package.json', '../../../package.json']) {
-    try {
-      const found = JSON.parse(readFileSync(new URL(up, import.meta.url), 'utf8')) as { name?: string; version?: string };
-      if (found.name === PROGRAM) return found.version ?? '0';
-    } catch {
-      // built and unbuilt trees differ in depth
-    }
-  }
-  return '0';
-}
+import { version } from './version.ts';
 
 /** A word that is no command is perhaps a trace: `iommufd-rr bug.irr` opens it. */
 const looksLikeTrace = (word: string): boolean => /\.irr$/.test(word) || word.includes('/');
