@@ -1,0 +1,252 @@
+/**
+ * The only file that binds a key. An action is a row: a dotted name (which `:` takes too), what it does, and its keys by
+ * the place where they work. The hints at the foot of the screen and the help on `?` are made of these rows.
+ */
+
+/**
+ * Where a key works: `main` with every pane, `events` and `text` (detail, objects) with that pane focused, `help` and
+ * `prompt` while those are open, `any` everywhere.
+ */
+export type Where = 'main' | 'events' | 'text' | 'help' | 'prompt' | 'any';
+
+/** What a count in front of the key means: so many times, an event's number, or a percentage of the log. */
+export type Count = 'times' | 'target' | 'percent';
+
+export interface ActionRow {
+  readonly name: string;
+  readonly group: 'Time' | 'Find' | 'Panes' | 'Program' | 'In a prompt';
+  /** what it does, for the help */
+  readonly text: string;
+  readonly keys: Partial<Readonly<Record<Where, readonly string[]>>>;
+  readonly count?: Count;
+  /** one word for the row of hints; rows without one are left to the help */
+  readonly hint?: string;
+}
+
+/** Keys that belong together in the hints are shown as one entry under this action's hint. */
+const ROWS = [
+  {
+    name: 'time.step',
+    group: 'Time',
+    text: 'next event; the state follows',
+    keys: { events: ['j', 'down', 'ctrl-n', 'ctrl-j'], main: ['s'] },
+    count: 'times',
+    hint: 'step',
+  },
+  {
+    name: 'time.reverseStep',
+    group: 'Time',
+    text: 'previous event; the state goes back',
+    keys: { events: ['k', 'up', 'ctrl-p'], main: ['S'] },
+    count: 'times',
+    hint: 'step',
+  },
+  { name: 'change.next', group: 'Time', text: 'next event that changed the state', keys: { main: ['J'] }, count: 'times', hint: 'change' },
+  {
+    name: 'change.previous',
+    group: 'Time',
+    text: 'previous event that changed the state',
+    keys: { main: ['K'] },
+    count: 'times',
+    hint: 'change',
+  },
+  { name: 'error.next', group: 'Time', text: 'next event that failed', keys: { main: ['] e'] }, count: 'times', hint: 'error' },
+  { name: 'error.previous', group: 'Time', text: 'previous event that failed', keys: { main: ['[ e'] }, count: 'times', hint: 'error' },
+  { name: 'time.halfPageDown', group: 'Time', text: 'half a page of events down', keys: { events: ['ctrl-d'] }, count: 'times' },
+  { name: 'time.halfPageUp', group: 'Time', text: 'half a page of events up', keys: { events: ['ctrl-u'] }, count: 'times' },
+  {
+    name: 'time.pageDown',
+    group: 'Time',
+    text: 'a page of events down',
+    keys: { events: ['pagedown', 'space', 'ctrl-f'] },
+    count: 'times',
+  },
+  { name: 'time.pageUp', group: 'Time', text: 'a page of events up', keys: { events: ['pageup', 'b', 'ctrl-b'] }, count: 'times' },
+  { name: 'time.first', group: 'Time', text: 'first event; with a count that event', keys: { events: ['g g', 'home'] }, count: 'target' },
+  { name: 'time.last', group: 'Time', text: 'last event; with a count that event: 1204G', keys: { events: ['G', 'end'] }, count: 'target' },
+  { name: 'time.percent', group: 'Time', text: 'so far into the log: 50%', keys: { main: ['%'] }, count: 'percent' },
+  { name: 'search.open', group: 'Find', text: 'search in names of calls and errors', keys: { main: ['/'] }, hint: 'search' },
+  { name: 'search.next', group: 'Find', text: 'next event that matches', keys: { main: ['n'] }, count: 'times' },
+  { name: 'search.previous', group: 'Find', text: 'previous event that matches', keys: { main: ['N'] }, count: 'times' },
+  {
+    name: 'command.open',
+    group: 'Find',
+    text: 'command: 1204, 50%, end, or an action by name (time.step)',
+    keys: { main: [':'] },
+    hint: 'goto',
+  },
+  { name: 'pane.next', group: 'Panes', text: 'next pane', keys: { main: ['tab'] }, hint: 'pane' },
+  { name: 'pane.previous', group: 'Panes', text: 'previous pane', keys: { main: ['shift-tab'] } },
+  { name: 'pane.events', group: 'Panes', text: 'Events', keys: { main: ['1'] } },
+  { name: 'pane.detail', group: 'Panes', text: 'Detail', keys: { main: ['2'] } },
+  { name: 'pane.objects', group: 'Panes', text: 'Objects', keys: { main: ['3'] } },
+  { name: 'pane.open', group: 'Panes', text: 'look at the event in Detail; from there back to Events', keys: { main: ['enter'] } },
+  { name: 'pane.zoom', group: 'Panes', text: 'the focused pane alone, and back', keys: { main: ['z'] }, hint: 'zoom' },
+  { name: 'detail.hex', group: 'Panes', text: 'the event as fields, or as bytes', keys: { main: ['x'] }, hint: 'hex' },
+  {
+    name: 'scroll.down',
+    group: 'Panes',
+    text: 'a line down',
+    keys: { text: ['j', 'down'], help: ['j', 'down', 'enter'] },
+    count: 'times',
+    hint: 'scroll',
+  },
+  { name: 'scroll.up', group: 'Panes', text: 'a line up', keys: { text: ['k', 'up'], help: ['k', 'up'] }, count: 'times', hint: 'scroll' },
+  {
+    name: 'scroll.pageDown',
+    group: 'Panes',
+    text: 'a page down',
+    keys: { text: ['pagedown', 'space', 'ctrl-d', 'ctrl-f'], help: ['pagedown', 'space', 'ctrl-d'] },
+    count: 'times',
+  },
+  {
+    name: 'scroll.pageUp',
+    group: 'Panes',
+    text: 'a page up',
+    keys: { text: ['pageup', 'b', 'ctrl-u', 'ctrl-b'], help: ['pageup', 'b', 'ctrl-u'] },
+    count: 'times',
+  },
+  { name: 'scroll.top', group: 'Panes', text: 'to the top', keys: { text: ['g g', 'home'], help: ['g g', 'home'] }, count: 'target' },
+  { name: 'scroll.bottom', group: 'Panes', text: 'to the end', keys: { text: ['G', 'end'], help: ['G', 'end'] }, count: 'target' },
+  { name: 'app.back', group: 'Program', text: 'stop what runs, leave the zoom, back to Events', keys: { main: ['esc'] } },
+  { name: 'help.open', group: 'Program', text: 'these keys', keys: { main: ['?', 'f1'] }, hint: 'help' },
+  { name: 'help.close', group: 'Program', text: 'close the help', keys: { help: ['?', 'f1', 'q', 'esc', 'ctrl-c'] }, hint: 'close' },
+  { name: 'app.redraw', group: 'Program', text: 'draw the screen again', keys: { any: ['ctrl-l'] } },
+  { name: 'app.suspend', group: 'Program', text: 'suspend; fg brings it back', keys: { any: ['ctrl-z'] } },
+  { name: 'app.quit', group: 'Program', text: 'quit; the first time stops what runs', keys: { main: ['q', 'ctrl-c'] }, hint: 'quit' },
+  { name: 'prompt.accept', group: 'In a prompt', text: 'go', keys: { prompt: ['enter'] }, hint: 'go' },
+  { name: 'prompt.cancel', group: 'In a prompt', text: 'leave it', keys: { prompt: ['esc', 'ctrl-c'] }, hint: 'leave' },
+  { name: 'prompt.erase', group: 'In a prompt', text: 'erase a character; the empty prompt closes', keys: { prompt: ['backspace'] } },
+  { name: 'prompt.eraseWord', group: 'In a prompt', text: 'erase a word', keys: { prompt: ['ctrl-w'] } },
+  { name: 'prompt.clear', group: 'In a prompt', text: 'erase all', keys: { prompt: ['ctrl-u'] } },
+  { name: 'prompt.left', group: 'In a prompt', text: 'cursor left', keys: { prompt: ['left', 'ctrl-b'] } },
+  { name: 'prompt.right', group: 'In a prompt', text: 'cursor right', keys: { prompt: ['right', 'ctrl-f'] } },
+  { name: 'prompt.home', group: 'In a prompt', text: 'cursor to the beginning', keys: { prompt: ['home', 'ctrl-a'] } },
+  { name: 'prompt.end', group: 'In a prompt', text: 'cursor to the end', keys: { prompt: ['end', 'ctrl-e'] } },
+  { name: 'prompt.recall', group: 'In a prompt', text: 'the last search again', keys: { prompt: ['up'] } },
+] as const satisfies readonly ActionRow[];
+
+export type ActionName = (typeof ROWS)[number]['name'];
+export const ACTIONS: readonly (ActionRow & { readonly name: ActionName })[] = ROWS;
+
+/** Places that are active together, most particular first. A key may mean one thing only in each of these. */
+export const PLACES = {
+  events: ['events', 'main', 'any'],
+  text: ['text', 'main', 'any'],
+  help: ['help', 'any'],
+  prompt: ['prompt', 'any'],
+} as const satisfies Record<string, readonly Where[]>;
+export type Place = keyof typeof PLACES;
+
+const TABLES = new Map<Place, ReadonlyMap<string, ActionRow & { readonly name: ActionName }>>(
+  (Object.keys(PLACES) as Place[]).map((place) => [
+    place,
+    new Map(ACTIONS.flatMap((row) => keysIn(row, place).map((keys) => [keys, row] as const))),
+  ]),
+);
+
+function keysIn(row: ActionRow, place: Place): readonly string[] {
+  return PLACES[place].flatMap((where) => row.keys[where] ?? []);
+}
+
+export function actionByName(name: string): (ActionRow & { readonly name: ActionName }) | undefined {
+  return ACTIONS.find((a) => a.name === name);
+}
+
+/** Keys pressed that are not an action yet. */
+export interface KeyState {
+  /** keys of an unfinished sequence: `g`, `]` */
+  readonly prefix: string;
+  /** digits of a count */
+  readonly count: string;
+}
+export const NO_KEYS: KeyState = { prefix: '', count: '' };
+
+/** What a key made of the keys before it. */
+export type Pressed =
+  | { readonly kind: 'action'; readonly action: ActionName; readonly count: number | undefined }
+  | { readonly kind: 'pending'; readonly keys: KeyState }
+  | { readonly kind: 'none' };
+
+/**
+ * One key, after the keys that wait. A digit that is bound itself (`1`…`3`) is reported as its action; the caller keeps it
+ * as the first digit of a count as well.
+ */
+export function press(keys: KeyState, key: string, place: Place): Pressed {
+  const table = TABLES.get(place)!;
+  const sequence = keys.prefix === '' ? key : `${keys.prefix} ${key}`;
+  const digit = /^[0-9]$/.test(key) && keys.prefix === '' && (place === 'events' || place === 'text');
+  if (digit && (keys.count !== '' || (key !== '0' && !table.has(key)))) {
+    return { kind: 'pending', keys: { prefix: '', count: (keys.count + key).slice(0, 15) } };
+  }
+  const row = table.get(sequence);
+  if (row !== undefined) {
+    const count = row.count === undefined || keys.count === '' ? undefined : Number(keys.count);
+    return { kind: 'action', action: row.name, count };
+  }
+  for (const bound of table.keys()) {
+    if (bound.startsWith(`${sequence} `)) return { kind: 'pending', keys: { ...keys, prefix: sequence } };
+  }
+  return { kind: 'none' };
+}
+
+const KEY_NAMES: Readonly<Record<string, string>> = {
+  up: 'Up',
+  down: 'Down',
+  left: 'Left',
+  right: 'Right',
+  home: 'Home',
+  end: 'End',
+  pageup: 'PgUp',
+  pagedown: 'PgDn',
+  tab: 'Tab',
+  enter: 'Enter',
+  esc: 'Esc',
+  space: 'Space',
+  backspace: 'Backspace',
+  'shift-tab': 'Shift-Tab',
+  f1: 'F1',
+};
+
+/** A key sequence as people write it: `] e` → `]e`, `ctrl-d` → `Ctrl-d`. */
+export function keyText(keys: string): string {
+  return keys
+    .split(' ')
+    .map((k) => KEY_NAMES[k] ?? (k.startsWith('ctrl-') ? `Ctrl-${k.slice(5)}` : k))
+    .join('');
+}
+
+export interface Hint {
+  readonly keys: string;
+  readonly text: string;
+}
+
+/** What can be pressed here, shortest form: rows with the same hint are one entry, each with its first key. */
+export function hints(place: Place): readonly Hint[] {
+  const out = new Map<string, string[]>();
+  for (const row of ACTIONS) {
+    const first = keysIn(row, place)[0];
+    if (row.hint === undefined || first === undefined) continue;
+    const keys = out.get(row.hint) ?? [];
+    out.set(row.hint, [...keys, keyText(first)]);
+  }
+  return [...out].map(([text, keys]) => ({ keys: keys.join('/'), text }));
+}
+
+export interface HelpGroup {
+  readonly title: string;
+  readonly rows: readonly { readonly keys: string; readonly text: string; readonly name: string }[];
+}
+
+/** All keys of a place (and of prompts), grouped: the help. */
+export function help(place: Place): readonly HelpGroup[] {
+  const groups = new Map<string, { keys: string; text: string; name: string }[]>();
+  for (const row of ACTIONS) {
+    const keys = keysIn(row, row.group === 'In a prompt' ? 'prompt' : place);
+    if (keys.length === 0) continue;
+    const rows = groups.get(row.group) ?? [];
+    rows.push({ keys: keys.map(keyText).join(' '), text: row.text, name: row.name });
+    groups.set(row.group, rows);
+  }
+  return [...groups].map(([title, rows]) => ({ title, rows }));
+}

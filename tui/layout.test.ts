@@ -1,0 +1,134 @@
+import { describe, expect, test } from 'vitest';
+import { type Layout, type LayoutInput, layout, PANES, type Rect } from './layout.ts';
+
+/** The rectangles as a drawing, scaled down: one character is `sx` x `sy` cells. Overlaps show as `*`, gaps as `.`. */
+function draw(l: Layout, columns: number, rows: number, sx: number, sy: number): string {
+  const grid = Array.from({ length: rows }, () => Array.from({ length: columns }, () => '.'));
+  const put = (r: Rect, c: string): void => {
+    for (let y = r.y; y < r.y + r.height; y++) for (let x = r.x; x < r.x + r.width; x++) grid[y]![x] = grid[y]![x] === '.' ? c : '*';
+  };
+  put(l.header, 'h');
+  for (const b of l.boxes) put(b, String(PANES.indexOf(b.pane) + 1));
+  put(l.status, 's');
+  put(l.hints, 'k');
+  expect(
+    grid.flat().filter((c) => c === '*' || c === '.'),
+    'gaps and overlaps',
+  ).toEqual([]);
+  const keep = (y: number): boolean => y === 0 || y >= rows - 2 || (y - 1) % sy === 0;
+  return grid
+    .filter((_, y) => keep(y))
+    .map((row) => row.filter((_, x) => x % sx === 0).join(''))
+    .join('\n');
+}
+
+const at = (columns: number, rows: number, more: Partial<LayoutInput> = {}): LayoutInput => ({
+  columns,
+  rows,
+  focus: 'events',
+  lower: 'detail',
+  zoom: false,
+  ...more,
+});
+const picture = (columns: number, rows: number, sx: number, sy: number, more: Partial<LayoutInput> = {}): string =>
+  `\n${draw(layout(at(columns, rows, more)), columns, rows, sx, sy)}\n`;
+
+describe('layout', () => {
+  test('60x15: one box, Tab goes through the panes', () => {
+    expect(picture(60, 15, 6, 4)).toBe(`
+hhhhhhhhhh
+1111111111
+1111111111
+1111111111
+ssssssssss
+kkkkkkkkkk
+`);
+    expect(picture(60, 15, 6, 4, { focus: 'objects' })).toBe(`
+hhhhhhhhhh
+3333333333
+3333333333
+3333333333
+ssssssssss
+kkkkkkkkkk
+`);
+  });
+
+  test('80x24: events above, the other panes share a box below', () => {
+    const events = `
+hhhhhhhhhh
+1111111111
+1111111111
+1111111111
+1111111111
+2222222222
+2222222222
+2222222222
+ssssssssss
+kkkkkkkkkk
+`;
+    expect(picture(80, 24, 8, 3)).toBe(events);
+    expect(picture(80, 24, 8, 3, { focus: 'detail', lower: 'objects' })).toBe(events);
+    expect(picture(80, 24, 8, 3, { focus: 'objects' })).toBe(events.replaceAll('2', '3'));
+    expect(picture(80, 24, 8, 3, { lower: 'objects' })).toBe(events.replaceAll('2', '3'));
+  });
+
+  test('140x40: three boxes', () => {
+    expect(picture(140, 40, 10, 4)).toBe(`
+hhhhhhhhhhhhhh
+11111111113333
+11111111113333
+11111111113333
+11111111113333
+11111111113333
+11111111113333
+22222222223333
+22222222223333
+22222222223333
+22222222223333
+ssssssssssssss
+kkkkkkkkkkkkkk
+`);
+  });
+
+  test('200x60: the same, the tree does not grow without end', () => {
+    expect(picture(200, 60, 10, 8)).toBe(`
+hhhhhhhhhhhhhhhhhhhh
+11111111111111333333
+11111111111111333333
+11111111111111333333
+11111111111111333333
+11111111111111333333
+22222222222222333333
+22222222222222333333
+22222222222222333333
+ssssssssssssssssssss
+kkkkkkkkkkkkkkkkkkkk
+`);
+  });
+
+  test('zoom gives the focused pane everything, at every size', () => {
+    for (const pane of PANES) {
+      const l = layout(at(140, 40, { focus: pane, zoom: true }));
+      expect(l.boxes).toEqual([{ x: 0, y: 1, width: 140, height: 37, pane, tabs: PANES }]);
+    }
+  });
+
+  test('the focused pane is always on the screen, and no size makes a gap', () => {
+    for (let columns = 40; columns <= 220; columns += 9) {
+      for (let rows = 10; rows <= 70; rows += 3) {
+        for (const focus of PANES) {
+          const l = layout(at(columns, rows, { focus }));
+          draw(l, columns, rows, 1, 1);
+          expect(l.boxes.some((b) => b.pane === focus)).toBe(true);
+          expect(l.boxes.every((b) => b.height >= 5 && b.width >= 40)).toBe(true);
+        }
+      }
+    }
+  });
+
+  test('below 40x10 there is no pane', () => {
+    expect(layout(at(39, 24)).plan).toBe('small');
+    expect(layout(at(80, 9)).boxes).toEqual([]);
+    expect(layout(at(40, 10)).boxes).toHaveLength(1);
+  });
+});

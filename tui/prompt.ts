@@ -1,0 +1,93 @@
+/** The line that a person types into: editing, and what a command means. Pure. */
+import { type ActionName, actionByName } from './keymap.ts';
+
+export interface Prompt {
+  readonly kind: 'search' | 'command';
+  readonly text: string;
+  /** in code points, 0 before the first */
+  readonly cursor: number;
+}
+
+export function emptyPrompt(kind: Prompt['kind']): Prompt {
+  return { kind, text: '', cursor: 0 };
+}
+
+/** Code points taken of one key or paste. */
+const TYPED_LIMIT = 200;
+
+/** Inserts what was typed or pasted: of a paste the first line, without control characters. */
+export function typeInto(prompt: Prompt, text: string): Prompt {
+  const first = text.split(/[\r\n]/, 1)[0] ?? '';
+  const added = [...first].filter((c) => c >= ' ' && c !== '\x7f').slice(0, TYPED_LIMIT);
+  const all = [...prompt.text];
+  all.splice(prompt.cursor, 0, ...added);
+  return { ...prompt, text: all.join(''), cursor: prompt.cursor + added.length };
+}
+
+type Edit = Exclude<Extract<ActionName, `prompt.${string}`>, 'prompt.accept' | 'prompt.cancel'>;
+
+/** One editing key. undefined: the prompt closes. `recall` is what prompt.recall brings back. */
+export function editPrompt(prompt: Prompt, action: Edit, recall: string): Prompt | undefined {
+  const all = [...prompt.text];
+  const { cursor } = prompt;
+  const set = (text: readonly string[], at: number): Prompt => ({
+    ...prompt,
+    text: text.join(''),
+    cursor: Math.max(0, Math.min(text.length, at)),
+  });
+  switch (action) {
+    case 'prompt.erase':
+      if (all.length === 0) return undefined;
+      return set([...all.slice(0, Math.max(0, cursor - 1)), ...all.slice(cursor)], cursor - 1);
+    case 'prompt.eraseWord': {
+      const left = [...(/^(.*?)\S*\s*$/su.exec(all.slice(0, cursor).join(''))?.[1] ?? '')];
+      return set([...left, ...all.slice(cursor)], left.length);
+    }
+    case 'prompt.clear':
+      return set(all.slice(cursor), 0);
+    case 'prompt.left':
+      return set(all, cursor - 1);
+    case 'prompt.right':
+      return set(all, cursor + 1);
+    case 'prompt.home':
+      return set(all, 0);
+    case 'prompt.end':
+      return set(all, all.length);
+    case 'prompt.recall':
+      return prompt.kind === 'search' ? set([...recall], [...recall].length) : prompt;
+    default:
+      return action satisfies never;
+  }
+}
+
+/** gdb's and vim's short names for actions. */
+const SHORT: Readonly<Record<string, ActionName>> = {
+  s: 'time.step',
+  step: 'time.step',
+  rs: 'time.reverseStep',
+  'reverse-step': 'time.reverseStep',
+  q: 'app.quit',
+  quit: 'app.quit',
+  h: 'help.open',
+  help: 'help.open',
+  end: 'time.last',
+  $: 'time.last',
+};
+
+/** What a command line asks for. */
+export type Command =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'goto'; readonly seq: number }
+  | { readonly kind: 'action'; readonly action: ActionName; readonly count?: number }
+  | { readonly kind: 'unknown'; readonly text: string };
+
+export function parseCommand(line: string): Command {
+  const text = line.trim().replace(/\s+/g, ' ');
+  if (text === '') return { kind: 'none' };
+  const target = text.replace(/^(?:goto|g) /, '');
+  if (/^[0-9]{1,15}$/.test(target)) return { kind: 'goto', seq: Number(target) };
+  const percent = /^([0-9]{1,3}) ?%$/.exec(target);
+  if (percent !== null) return { kind: 'action', action: 'time.percent', count: Number(percent[1]) };
+  const action = SHORT[target] ?? actionByName(target)?.name;
+  return action === undefined ? { kind: 'unknown', text } : { kind: 'action', action };
+}

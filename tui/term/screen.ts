@@ -1,0 +1,163 @@
+/**
+ * The painter. It stands where Ink expects stdout and receives whole frames (Ink runs with `debug`, which hands over every
+ * frame before its own terminal logic). Only rows that differ from the rows on the terminal are written, each addressed
+ * absolutely, inside one synchronized update (DEC mode 2026). Nothing here waits: while the terminal is slow, newer
+ * frames replace the one that waits.
+ */
+import { EventEmitter } from 'node:events';
+import { cells } from './text.ts';
+
+/** What the painter needs of a terminal: the writable half of a tty, or a stand-in in tests. */
+export interface Terminal {
+  readonly columns?: number;
+  readonly rows?: number;
+  /** false: the terminal is slow, wait for 'drain' */
+  write(data: string): boolean;
+  on(event: 'resize' | 'drain', listener: () => void): unknown;
+  off(event: 'resize' | 'drain', listener: () => void): unknown;
+}
+
+/** Where the terminal's cursor stands, from 0; undefined hides it. */
+export interface CursorPlace {
+  readonly x: number;
+  readonly y: number;
+}
+
+const CSI = '\x1b[';
+/** alternate screen, cursor hidden, no auto-wrap, bracketed paste */
+const ENTER = `${CSI}?1049h${CSI}?25l${CSI}?7l${CSI}?2004h${CSI}0m${CSI}2J`;
+const LEAVE = `${CSI}0m${CSI}?2004l${CSI}?7h${CSI}?25h${CSI}?1049l`;
+const BEGIN = `${CSI}?2026h`;
+const END = `${CSI}?2026l`;
+const SGR = /\x1b\[[0-9;:]*m/g;
+
+/** Events: 'resize' when the terminal has a new size (the next frame is painted whole), 'painted' after each write. */
+export class Screen extends EventEmitter {
+  readonly isTTY = true;
+  /** bytes written so far, for tests and measurements */
+  bytes = 0;
+  readonly #terminal: Terminal;
+  #shown: readonly string[] = [];
+  #pending: string | undefined;
+  #cursor: CursorPlace | undefined;
+  #cursorShown: CursorPlace | undefined;
+  #active = false;
+  #wipe = true;
+  #slow = false;
+
+  constructor(terminal: Terminal) {
+    super();
+    this.#terminal = terminal;
+  }
+
+  /** Size in cells. A terminal that says nothing, or 0, counts as 80x24. */
+  get columns(): number {
+    return this.#terminal.columns || 80;
+  }
+  get rows(): number {
+    return this.#terminal.rows || 24;
+  }
+  /** true while a frame waits for a slow terminal */
+  get busy(): boolean {
+    return this.#active && this.#pending !== undefined;
+  }
+
+  /** Takes the terminal over: alternate screen, no cursor. The frame that was last written is painted whole. */
+  enter(): void {
+    if (this.#active) return;
+    this.#active = true;
+    this.#slow = false;
+    this.#terminal.on('resize', this.#resized);
+    this.#terminal.on('drain', this.#drained);
+    this.#put(ENTER);
+    this.#wipe = true;
+    this.#cursorShown = undefined;
+    this.#pending ??= this.#shown.join('\n');
+    this.#flush();
+  }
+
+  /** Gives the terminal back as it was. May be called at any time and twice, also from an exit handler. */
+  leave(): void {
+    if (!this.#active) return;
+    this.#active = false;
+    this.#terminal.off('resize', this.#resized);
+    this.#terminal.off('drain', this.#drained);
+    this.#put(LEAVE);
+  }
+
+  /** Paints everything again with the next frame: after something else has written to the terminal. */
+  invalidate(): void {
+    this.#wipe = true;
+    this.#pending ??= this.#shown.join('\n');
+    this.#flush();
+  }
+
+  /** Where the cursor stands after the next frame. */
+  set cursor(place: CursorPlace | undefined) {
+    this.#cursor = place;
+  }
+
+  /** A frame: rows separated by line feeds. What Ink writes; an arrow, because Ink takes it off the object. */
+  readonly write = (frame: string | Uint8Array, done?: unknown): boolean => {
+    const text = typeof frame === 'string' ? frame : Buffer.from(frame).toString('utf8');
+    // an empty write is Ink's way to ask for the callback
+    if (text !== '') {
+      this.#pending = text;
+      this.#flush();
+    }
+    if (typeof done === 'function') done();
+    return true;
+  };
+
+  #put(data: string): void {
+    this.bytes += Buffer.byteLength(data);
+    if (!this.#terminal.write(data)) this.#slow = true;
+  }
+
+  readonly #resized = (): void => {
+    this.#wipe = true;
+    this.emit('resize');
+  };
+
+  readonly #drained = (): void => {
+    this.#slow = false;
+    this.#flush();
+  };
+
+  #flush(): void {
+    if (!this.#active || this.#slow || this.#pending === undefined) return;
+    const rows = this.#pending.split('\n').slice(0, this.rows);
+    this.#pending = undefined;
+    const changes = this.#changes(rows);
+    const cursor = this.#cursorMove(changes !== '');
+    this.#shown = rows;
+    if (changes !== '' || cursor !== '') this.#put(BEGIN + changes + cursor + END);
+    this.emit('painted');
+  }
+
+  #changes(rows: readonly string[]): string {
+    let out = '';
+    if (this.#wipe) {
+      this.#wipe = false;
+      this.#shown = [];
+      out += `${CSI}0m${CSI}2J`;
+    }
+    const columns = this.columns;
+    for (let y = 0; y < Math.max(rows.length, this.#shown.length); y++) {
+      const row = rows[y] ?? '';
+      if (row === (this.#shown[y] ?? '')) continue;
+      out += `${CSI}${y + 1};1H${row}${CSI}0m`;
+      // erasing at the right edge would take the last character, for the cursor stays on it
+      if (cells(row.replace(SGR, '')) < columns) out += `${CSI}K`;
+    }
+    return out;
+  }
+
+  #cursorMove(moved: boolean): string {
+    const want = this.#cursor;
+    const same = want?.x === this.#cursorShown?.x && want?.y === this.#cursorShown?.y;
+    if (same && (want === undefined || !moved)) return '';
+    this.#cursorShown = want;
+    return want === undefined ? `${CSI}?25l` : `${CSI}${want.y + 1};${want.x + 1}H${CSI}?25h`;
+  }
+}

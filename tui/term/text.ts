@@ -1,0 +1,153 @@
+/**
+ * Text on its way to a terminal: styled spans, their width in cells, and the one function that makes a foreign string
+ * harmless. Strings out of a trace are hostile input; whatever draws them calls {@link clean} first.
+ */
+import { eastAsianWidth } from 'get-east-asian-width';
+import type { Token } from './theme.ts';
+
+/** A piece of a line in one style. `text` is clean: printable, no control characters, no combining marks. */
+export interface Span {
+  readonly text: string;
+  readonly token?: Token;
+}
+
+/** One row of a pane. `fill` is the style of the whole row, under the styles of its spans and up to the pane's edge. */
+export interface Line {
+  readonly spans: readonly Span[];
+  readonly fill?: Token;
+}
+
+/** A span; without a token it has the terminal's own colours. */
+export function span(text: string, token?: Token): Span {
+  return token === undefined ? { text } : { text, token };
+}
+
+/** A line of spans; bare strings are plain spans. */
+export function line(...parts: readonly (Span | string)[]): Line {
+  return { spans: parts.map((p) => (typeof p === 'string' ? { text: p } : p)) };
+}
+
+const PRINTABLE_ASCII = /^[\x20-\x7e]*$/;
+/** Code points whose width every terminal agrees on: no marks, no format characters, no emoji, no conjoining jamo. */
+const PREDICTABLE = /^[\p{L}\p{N}\p{P}\p{S}]$/u;
+const UNPREDICTABLE = /^[\p{Emoji_Presentation}\p{Extended_Pictographic}\u1100-\u11ff\ua960-\ua97f\ud7b0-\ud7ff]$/u;
+const C_ESCAPES: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t', '\x1b': '\\e', '\0': '\\0' };
+
+/**
+ * A string that cannot harm a terminal and whose width is the sum of its code points' widths: control characters,
+ * invisible and combining characters, emoji and broken surrogates become C-like escapes (`\e`, `\x07`, `\u{202e}`).
+ */
+export function clean(text: string): string {
+  if (PRINTABLE_ASCII.test(text)) return text;
+  let out = '';
+  for (const c of text) out += isPlain(c) ? c : escapeOf(c);
+  return out;
+}
+
+function isPlain(c: string): boolean {
+  const code = c.codePointAt(0)!;
+  if (code >= 0x20 && code < 0x7f) return true;
+  return code >= 0xa0 && PREDICTABLE.test(c) && !UNPREDICTABLE.test(c);
+}
+
+function escapeOf(c: string): string {
+  const known = C_ESCAPES[c];
+  if (known !== undefined) return known;
+  const code = c.codePointAt(0)!;
+  return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
+}
+
+/** Width of a clean text in terminal cells. */
+export function cells(text: string): number {
+  if (PRINTABLE_ASCII.test(text)) return text.length;
+  let n = 0;
+  for (const c of text) n += eastAsianWidth(c.codePointAt(0)!);
+  return n;
+}
+
+/** Width of a line in terminal cells. */
+export function lineCells(l: Line): number {
+  return l.spans.reduce((n, s) => n + cells(s.text), 0);
+}
+
+/** The longest beginning of a clean text that fits into `width` cells. */
+export function take(text: string, width: number): string {
+  if (width <= 0) return '';
+  if (PRINTABLE_ASCII.test(text)) return text.slice(0, width);
+  let used = 0;
+  let out = '';
+  for (const c of text) {
+    used += eastAsianWidth(c.codePointAt(0)!);
+    if (used > width) break;
+    out += c;
+  }
+  return out;
+}
+
+/** A clean text cut to `width` cells, the cut shown by `ellipsis` (one cell). */
+export function clip(text: string, width: number, ellipsis: string): string {
+  if (cells(text) <= width) return text;
+  return width <= 0 ? '' : take(text, width - 1) + ellipsis;
+}
+
+/** A clean text of exactly `width` cells: cut, or filled with blanks on the right. */
+export function pad(text: string, width: number, ellipsis: string): string {
+  const cut = clip(text, width, ellipsis);
+  return cut + ' '.repeat(Math.max(0, width - cells(cut)));
+}
+
+/** As {@link pad}, with the blanks on the left: for numbers. */
+export function padLeft(text: string, width: number, ellipsis: string): string {
+  const cut = clip(text, width, ellipsis);
+  return ' '.repeat(Math.max(0, width - cells(cut))) + cut;
+}
+
+/** The spans of a line made exactly `width` cells wide: cut with an ellipsis, or filled with a plain span of blanks. */
+export function fitLine(l: Line, width: number, ellipsis: string): readonly Span[] {
+  const out: Span[] = [];
+  let left = width;
+  const total = lineCells(l);
+  for (const s of l.spans) {
+    if (left <= 0) break;
+    const n = cells(s.text);
+    const last = n > left || (n === left && total > width);
+    const text = last ? take(s.text, left - 1) : s.text;
+    if (text.length > 0) out.push({ ...s, text });
+    left -= cells(text);
+    if (last) {
+      out.push({ ...s, text: ellipsis });
+      left -= 1;
+      break;
+    }
+  }
+  if (left > 0) out.push({ text: ' '.repeat(left) });
+  return out;
+}
+
+/** Breaks a line into rows of at most `width` cells; rows after the first begin with `indent` blanks. Breaks at blanks where it can. */
+export function wrap(l: Line, width: number, indent = 0): readonly Line[] {
+  if (lineCells(l) <= width || width <= indent + 8) return [l];
+  const rows: Span[][] = [[]];
+  let left = width;
+  const newRow = (): void => {
+    rows.push(indent > 0 ? [{ text: ' '.repeat(indent) }] : []);
+    left = width - indent;
+  };
+  for (const s of l.spans) {
+    for (let word of s.text.match(/ +|[^ ]+/g) ?? []) {
+      if (cells(word) > left && left < width - indent && cells(word) <= width - indent) {
+        newRow();
+        if (word.startsWith(' ')) continue;
+      }
+      while (cells(word) > left) {
+        const head = take(word, left);
+        if (head !== '') rows.at(-1)!.push({ ...s, text: head });
+        word = word.slice(head.length);
+        newRow();
+      }
+      if (word !== '') rows.at(-1)!.push({ ...s, text: word });
+      left -= cells(word);
+    }
+  }
+  return rows.map((spans) => ({ ...l, spans }));
+}

@@ -1,0 +1,400 @@
+/**
+ * What the screen is about, as one value: cursor, focus, scroll positions, prompt, keys half typed. `reduce` is the only way it
+ * changes and is pure; what needs the log (the next error, a search) is written down as a job, and its result comes back as
+ * an event.
+ */
+import { type ActionName, actionByName, type KeyState, NO_KEYS, type Place, press } from './keymap.ts';
+import { boxOf, innerHeight, type Layout, layout, PANES, type PaneId } from './layout.ts';
+import { editPrompt, emptyPrompt, type Prompt, parseCommand, typeInto } from './prompt.ts';
+import type { Key } from './term/input.ts';
+import { clean } from './term/text.ts';
+
+export type LowerPane = Exclude<PaneId, 'events'>;
+export type ScrollPane = LowerPane | 'help';
+
+/** A search through the log that the program runs beside the keys. The same `id` with another `times` goes on. */
+export interface Job {
+  readonly id: number;
+  readonly kind: 'change' | 'error' | 'search';
+  readonly direction: 1 | -1;
+  readonly times: number;
+  /** the search begins beside this event */
+  readonly from: number;
+  /** kind search: what to find */
+  readonly text: string;
+}
+
+export interface Ui {
+  readonly columns: number;
+  readonly rows: number;
+  /** seq of the event under the cursor; 0 where the log is empty */
+  readonly cursor: number;
+  /** the row of the list that the cursor stands on */
+  readonly cursorRow: number;
+  readonly focus: PaneId;
+  /** of the panes that share a box, the one last looked at */
+  readonly lower: LowerPane;
+  readonly zoom: boolean;
+  readonly hex: boolean;
+  readonly scroll: Readonly<Record<ScrollPane, number>>;
+  readonly mode: 'main' | 'help' | 'prompt';
+  readonly prompt: Prompt | undefined;
+  readonly keys: KeyState;
+  /** set while a lone first digit has moved the focus and may still become a count */
+  readonly focusBefore: PaneId | undefined;
+  readonly search: string;
+  readonly job: Job | undefined;
+  /** id of the last job */
+  readonly jobs: number;
+  readonly message: { readonly text: string; readonly error: boolean } | undefined;
+  readonly quit: boolean;
+  /** counts requests: a number that has grown asks the program to redraw, to suspend */
+  readonly redraws: number;
+  readonly suspends: number;
+}
+
+/** What the reducer must know of the world: the log's ends and how many lines the scrolling panes have. */
+export interface Facts {
+  /** lowest and highest seq; both 0 where the log is empty */
+  readonly first: number;
+  readonly last: number;
+  lines(pane: ScrollPane): number;
+}
+
+export type UiEvent =
+  | { readonly type: 'key'; readonly key: Key }
+  | { readonly type: 'resize'; readonly columns: number; readonly rows: number }
+  /** the time in which a digit may become a count is over */
+  | { readonly type: 'expire' }
+  | { readonly type: 'found'; readonly id: number; readonly seq: number | undefined }
+  | { readonly type: 'goto'; readonly seq: number }
+  /** a line of a pane that should be seen */
+  | { readonly type: 'reveal'; readonly pane: LowerPane; readonly line: number };
+
+/** Events above and below the cursor that stay in view. */
+const MARGIN = 2;
+
+export function initialUi(columns: number, rows: number, cursor: number): Ui {
+  return {
+    columns,
+    rows,
+    cursor,
+    cursorRow: 0,
+    focus: 'events',
+    lower: 'detail',
+    zoom: false,
+    hex: false,
+    scroll: { detail: 0, objects: 0, help: 0 },
+    mode: 'main',
+    prompt: undefined,
+    keys: NO_KEYS,
+    focusBefore: undefined,
+    search: '',
+    job: undefined,
+    jobs: 0,
+    message: undefined,
+    quit: false,
+    redraws: 0,
+    suspends: 0,
+  };
+}
+
+export function layoutOf(ui: Ui): Layout {
+  return layout({ columns: ui.columns, rows: ui.rows, focus: ui.focus, lower: ui.lower, zoom: ui.zoom });
+}
+
+export function placeOf(ui: Ui): Place {
+  if (ui.mode !== 'main') return ui.mode;
+  return ui.focus === 'events' ? 'events' : 'text';
+}
+
+/** Rows that a pane shows now; for a pane that is not on the screen, what the body has. */
+export function pageOf(ui: Ui, pane: PaneId | 'help'): number {
+  const l = layoutOf(ui);
+  return Math.max(1, pane === 'help' ? ui.rows - 5 : innerHeight(boxOf(l, pane) ?? l.boxes[0]));
+}
+
+export function reduce(ui: Ui, event: UiEvent, facts: Facts): Ui {
+  switch (event.type) {
+    case 'key':
+      return onKey({ ...ui, message: undefined }, event.key, facts);
+    case 'resize':
+      return settle({ ...ui, columns: event.columns, rows: event.rows }, facts);
+    case 'expire':
+      return ui.focusBefore === undefined ? ui : { ...ui, focusBefore: undefined, keys: NO_KEYS };
+    case 'found':
+      return onFound(ui, event.id, event.seq, facts);
+    case 'goto':
+      return moveTo(ui, event.seq, facts);
+    case 'reveal':
+      return reveal(ui, event.pane, event.line, facts);
+    default:
+      return event satisfies never;
+  }
+}
+
+function onKey(ui: Ui, key: Key, facts: Facts): Ui {
+  const place = placeOf(ui);
+  if (place === 'prompt' && key.text !== undefined) return { ...ui, prompt: typeInto(ui.prompt!, key.text) };
+  const p = press(ui.keys, key.name, place);
+  if (p.kind === 'pending') {
+    // a second digit: it is a count after all, so the focus goes back to where it was
+    const back = ui.focusBefore !== undefined && p.keys.count !== ui.keys.count ? focusOn(ui, ui.focusBefore) : ui;
+    return { ...back, keys: p.keys, focusBefore: back === ui ? ui.focusBefore : undefined };
+  }
+  if (p.kind === 'none') {
+    const cleared: Ui = { ...ui, keys: NO_KEYS, focusBefore: undefined };
+    // Esc and a key, pressed in haste, arrive as one
+    if (key.name.startsWith('alt-')) {
+      return onKey(onKey(cleared, { name: 'esc' }, facts), keyOf(key.name.slice(4)), facts);
+    }
+    return cleared;
+  }
+  const row = actionByName(p.action);
+  if (row?.count === undefined) {
+    const digit = /^[1-9]$/.test(key.name) && ui.keys.count === '';
+    const done = act({ ...ui, keys: NO_KEYS, focusBefore: undefined }, p.action, undefined, facts);
+    return digit ? { ...done, keys: { prefix: '', count: key.name }, focusBefore: ui.focus } : done;
+  }
+  const focused = ui.focusBefore !== undefined && p.count !== undefined ? focusOn(ui, ui.focusBefore) : ui;
+  // with the focus back where it was, the same key may be another action: look it up there
+  const again = focused === ui ? p : press(ui.keys, key.name, placeOf(focused));
+  const settled: Ui = { ...focused, keys: NO_KEYS, focusBefore: undefined };
+  return again.kind === 'action' ? act(settled, again.action, again.count, facts) : settled;
+}
+
+const keyOf = (name: string): Key => (name.length === 1 ? { name, text: name } : name === 'space' ? { name, text: ' ' } : { name });
+
+/** Does an action, as if its key had been pressed. */
+export function act(ui: Ui, action: ActionName, count: number | undefined, facts: Facts): Ui {
+  const times = Math.max(1, count ?? 1);
+  const page = pageOf(ui, 'events');
+  const move = (by: number): Ui => moveTo(ui, ui.cursor + by, facts);
+  switch (action) {
+    case 'time.step':
+      return move(times);
+    case 'time.reverseStep':
+      return move(-times);
+    case 'time.halfPageDown':
+      return move(times * Math.max(1, page >> 1));
+    case 'time.halfPageUp':
+      return move(-times * Math.max(1, page >> 1));
+    case 'time.pageDown':
+      return move(times * Math.max(1, page - MARGIN));
+    case 'time.pageUp':
+      return move(-times * Math.max(1, page - MARGIN));
+    case 'time.first':
+      return moveTo(ui, count ?? facts.first, facts);
+    case 'time.last':
+      return moveTo(ui, count ?? facts.last, facts);
+    case 'time.percent':
+      return moveTo(ui, facts.first + Math.round(((facts.last - facts.first) * Math.min(100, count ?? 0)) / 100), facts);
+    case 'change.next':
+    case 'change.previous':
+    case 'error.next':
+    case 'error.previous':
+    case 'search.next':
+    case 'search.previous':
+      return find(ui, action, times);
+    case 'search.open':
+      return openPrompt(ui, 'search');
+    case 'command.open':
+      return openPrompt(ui, 'command');
+    default:
+      return actOnScreen(ui, action, count, facts);
+  }
+}
+
+function actOnScreen(
+  ui: Ui,
+  action: Exclude<ActionName, `time.${string}` | `change.${string}` | `error.${string}` | `search.${string}` | 'command.open'>,
+  count: number | undefined,
+  facts: Facts,
+): Ui {
+  switch (action) {
+    case 'pane.next':
+      return focusOn(ui, PANES[(PANES.indexOf(ui.focus) + 1) % PANES.length]!);
+    case 'pane.previous':
+      return focusOn(ui, PANES[(PANES.indexOf(ui.focus) + PANES.length - 1) % PANES.length]!);
+    case 'pane.events':
+      return focusOn(ui, 'events');
+    case 'pane.detail':
+      return focusOn(ui, 'detail');
+    case 'pane.objects':
+      return focusOn(ui, 'objects');
+    case 'pane.open':
+      return focusOn(ui, ui.focus === 'events' ? 'detail' : 'events');
+    case 'pane.zoom':
+      return settle({ ...ui, zoom: !ui.zoom }, facts);
+    case 'detail.hex':
+      return { ...ui, hex: !ui.hex, scroll: { ...ui.scroll, detail: 0 } };
+    case 'scroll.down':
+    case 'scroll.up':
+    case 'scroll.pageDown':
+    case 'scroll.pageUp':
+    case 'scroll.top':
+    case 'scroll.bottom':
+      return scroll(ui, action, count, facts);
+    case 'help.open':
+      return { ...ui, mode: 'help', scroll: { ...ui.scroll, help: 0 } };
+    case 'help.close':
+      return { ...ui, mode: 'main' };
+    case 'app.back':
+      return back(ui, facts);
+    case 'app.quit':
+      return ui.job !== undefined ? stop(ui) : { ...ui, quit: true };
+    case 'app.redraw':
+      return { ...ui, redraws: ui.redraws + 1 };
+    case 'app.suspend':
+      return { ...ui, suspends: ui.suspends + 1 };
+    default:
+      return onPrompt(ui, action, facts);
+  }
+}
+
+const clamp = (n: number, low: number, high: number): number => Math.max(low, Math.min(high, n));
+
+function focusOn(ui: Ui, pane: PaneId): Ui {
+  return { ...ui, focus: pane, lower: pane === 'events' ? ui.lower : pane };
+}
+
+/** Puts the cursor on an event. A near one moves it on the screen, a far one brings a new page with the event in its middle. */
+function moveTo(ui: Ui, seq: number, facts: Facts): Ui {
+  const cursor = clamp(seq, facts.first, facts.last);
+  const page = pageOf(ui, 'events');
+  const by = cursor - ui.cursor;
+  const cursorRow = Math.abs(by) < page ? ui.cursorRow + by : page >> 1;
+  const moved = by === 0 ? ui.scroll : { ...ui.scroll, detail: 0 };
+  return settle({ ...ui, cursor, cursorRow, job: undefined, scroll: moved }, facts);
+}
+
+/** Keeps the cursor's row inside the list, a margin from its edges, and the list free of blank rows while it has events to show. */
+function settle(ui: Ui, facts: Facts): Ui {
+  const page = pageOf(ui, 'events');
+  const margin = Math.min(MARGIN, (page - 1) >> 1);
+  const above = ui.cursor - facts.first;
+  const below = facts.last - ui.cursor;
+  let row = clamp(ui.cursorRow, margin, page - 1 - margin);
+  row = Math.max(row, page - 1 - below);
+  row = Math.min(row, above);
+  return row === ui.cursorRow ? ui : { ...ui, cursorRow: row };
+}
+
+const FINDS = {
+  'change.next': ['change', 1],
+  'change.previous': ['change', -1],
+  'error.next': ['error', 1],
+  'error.previous': ['error', -1],
+  'search.next': ['search', 1],
+  'search.previous': ['search', -1],
+} as const;
+
+function find(ui: Ui, action: keyof typeof FINDS, times: number): Ui {
+  const [kind, direction] = FINDS[action];
+  if (kind === 'search' && ui.search === '') return complain(ui, 'nothing to search for yet: / asks for a text');
+  const { job } = ui;
+  const same = job !== undefined && job.kind === kind && job.direction === direction;
+  return same ? { ...ui, job: { ...job, times: job.times + times } } : startJob(ui, kind, direction, times);
+}
+
+function startJob(ui: Ui, kind: Job['kind'], direction: 1 | -1, times: number): Ui {
+  const id = ui.jobs + 1;
+  return { ...ui, jobs: id, job: { id, kind, direction, times, from: ui.cursor, text: kind === 'search' ? ui.search : '' } };
+}
+
+function complain(ui: Ui, text: string): Ui {
+  return { ...ui, message: { text, error: true } };
+}
+
+const NOT_FOUND = { change: 'event that changed the state', error: 'event that failed', search: 'event that matches' } as const;
+
+function onFound(ui: Ui, id: number, seq: number | undefined, facts: Facts): Ui {
+  const { job } = ui;
+  if (job?.id !== id) return ui;
+  if (seq !== undefined) return moveTo({ ...ui, job: undefined }, seq, facts);
+  const side = job.direction === 1 ? 'later' : 'earlier';
+  const what = job.kind === 'search' ? ` "${clean(job.text)}"` : '';
+  return complain({ ...ui, job: undefined }, `no ${side} ${NOT_FOUND[job.kind]}${what}`);
+}
+
+function stop(ui: Ui): Ui {
+  return { ...ui, job: undefined, message: { text: 'stopped', error: false } };
+}
+
+function back(ui: Ui, facts: Facts): Ui {
+  if (ui.job !== undefined) return stop(ui);
+  if (ui.zoom) return settle({ ...ui, zoom: false }, facts);
+  return focusOn(ui, 'events');
+}
+
+function scroll(ui: Ui, action: `scroll.${string}`, count: number | undefined, facts: Facts): Ui {
+  // a count in front of G names an event, with whatever pane
+  if (ui.mode === 'main' && count !== undefined && (action === 'scroll.top' || action === 'scroll.bottom')) return moveTo(ui, count, facts);
+  const pane: ScrollPane = ui.mode === 'help' ? 'help' : ui.focus === 'events' ? 'detail' : ui.focus;
+  const page = pageOf(ui, pane);
+  const last = Math.max(0, facts.lines(pane) - page);
+  const times = Math.max(1, count ?? 1);
+  const step = Math.max(1, page - 1);
+  const by: Record<string, number> = {
+    'scroll.down': times,
+    'scroll.up': -times,
+    'scroll.pageDown': times * step,
+    'scroll.pageUp': -times * step,
+    'scroll.top': -Infinity,
+    'scroll.bottom': Infinity,
+  };
+  const to = clamp(Math.min(ui.scroll[pane], last) + by[action]!, 0, last);
+  return { ...ui, scroll: { ...ui.scroll, [pane]: to } };
+}
+
+function reveal(ui: Ui, pane: LowerPane, at: number, facts: Facts): Ui {
+  const page = pageOf(ui, pane);
+  const last = Math.max(0, facts.lines(pane) - page);
+  const now = Math.min(ui.scroll[pane], last);
+  if (at >= now && at < now + page) return ui;
+  return { ...ui, scroll: { ...ui.scroll, [pane]: clamp(at - (page >> 1), 0, last) } };
+}
+
+// the prompt
+
+function openPrompt(ui: Ui, kind: Prompt['kind']): Ui {
+  return { ...ui, mode: 'prompt', job: undefined, prompt: emptyPrompt(kind) };
+}
+
+function closePrompt(ui: Ui): Ui {
+  return { ...ui, mode: 'main', prompt: undefined };
+}
+
+function onPrompt(ui: Ui, action: Extract<ActionName, `prompt.${string}`>, facts: Facts): Ui {
+  const { prompt } = ui;
+  if (prompt === undefined || action === 'prompt.cancel') return closePrompt(ui);
+  if (action === 'prompt.accept') return accept(closePrompt(ui), prompt, facts);
+  const edited = editPrompt(prompt, action, ui.search);
+  return edited === undefined ? closePrompt(ui) : { ...ui, prompt: edited };
+}
+
+function accept(ui: Ui, prompt: Prompt, facts: Facts): Ui {
+  if (prompt.kind === 'search') {
+    const search = prompt.text.trim() === '' ? ui.search : prompt.text.trim();
+    return search === '' ? ui : startJob({ ...ui, search }, 'search', 1, 1);
+  }
+  const command = parseCommand(prompt.text);
+  switch (command.kind) {
+    case 'none':
+      return ui;
+    case 'goto':
+      return gotoSeq(ui, command.seq, facts);
+    case 'action':
+      // prompt.* and help.close make no sense here and do no harm
+      return act(ui, command.action, command.count, facts);
+    case 'unknown':
+      return complain(ui, `"${clean(command.text)}" is no event's number, percentage or action; ? lists the actions`);
+    default:
+      return command satisfies never;
+  }
+}
+
+function gotoSeq(ui: Ui, seq: number, facts: Facts): Ui {
+  const moved = moveTo(ui, seq, facts);
+  return moved.cursor === seq ? moved : complain(moved, `there is no event ${seq}: the log has ${facts.first} to ${facts.last}`);
+}
