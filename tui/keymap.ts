@@ -221,10 +221,12 @@ export interface Hint {
   readonly text: string;
 }
 
-/** What can be pressed here, shortest form: rows with the same hint are one entry, each with its first key. */
+/** What can be pressed here, shortest form, what works only here first: rows with the same hint are one entry, each with its first key. */
 export function hints(place: Place): readonly Hint[] {
   const out = new Map<string, string[]>();
-  for (const row of ACTIONS) {
+  const own = PLACES[place][0];
+  const ranked = [...ACTIONS.filter((row) => row.keys[own] !== undefined), ...ACTIONS.filter((row) => row.keys[own] === undefined)];
+  for (const row of ranked) {
     const first = keysIn(row, place)[0];
     if (row.hint === undefined || first === undefined) continue;
     const keys = out.get(row.hint) ?? [];

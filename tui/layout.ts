@@ -62,7 +62,7 @@ function boxes(plan: 'wide' | 'stacked' | 'single', body: Rect, { focus, lower }
   const shown = focus === 'events' ? lower : focus;
   if (plan === 'single') return [{ ...body, pane: focus, tabs: PANES }];
   if (plan === 'stacked') {
-    const below = Math.max(8, Math.floor(body.height * 0.45));
+    const below = Math.max(8, Math.floor(body.height * 0.5));
     const above = body.height - below;
     return [
       { ...body, height: above, pane: 'events', tabs: ['events'] },

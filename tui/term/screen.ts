@@ -31,7 +31,10 @@ const BEGIN = `${CSI}?2026h`;
 const END = `${CSI}?2026l`;
 const SGR = /\x1b\[[0-9;:]*m/g;
 
-/** Events: 'resize' when the terminal has a new size (the next frame is painted whole), 'painted' after each write. */
+/**
+ * Event 'size': the terminal has a new size; the next frame is painted whole. Not called 'resize', which Ink would listen to
+ * and answer with the old frame.
+ */
 export class Screen extends EventEmitter {
   readonly isTTY = true;
   /** bytes written so far, for tests and measurements */
@@ -116,7 +119,7 @@ export class Screen extends EventEmitter {
 
   readonly #resized = (): void => {
     this.#wipe = true;
-    this.emit('resize');
+    this.emit('size');
   };
 
   readonly #drained = (): void => {
@@ -132,7 +135,6 @@ export class Screen extends EventEmitter {
     const cursor = this.#cursorMove(changes !== '');
     this.#shown = rows;
     if (changes !== '' || cursor !== '') this.#put(BEGIN + changes + cursor + END);
-    this.emit('painted');
   }
 
   #changes(rows: readonly string[]): string {

@@ -8,7 +8,7 @@ const plain = (spans: readonly { text: string }[]): string => spans.map((s) => s
 describe('clean', () => {
   test('control characters, invisible ones, emoji and broken surrogates become escapes', () => {
     expect(clean('/dev/iommu')).toBe('/dev/iommu');
-    expect(clean('a\x1b[2Jb\r\n\t\0\x07\x7f')).toBe('a\\e[2Jb\\r\\n\\t\\0\\x07\\x7f');
+    expect(clean('a\x1b[2Jb\r\n\t\0\x07\x7f')).toBe('a\\x1b[2Jb\\x0d\\x0a\\x09\\x00\\x07\\x7f');
     expect(clean('\x9b31m')).toBe('\\x9b31m');
     expect(clean('a\u202eb\u200bc\u0301')).toBe('a\\u{202e}b\\u{200b}c\\u{301}');
     expect(clean('é漢字')).toBe('é漢字');

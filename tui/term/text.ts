@@ -3,6 +3,7 @@
  * harmless. Strings out of a trace are hostile input; whatever draws them calls {@link clean} first.
  */
 import { eastAsianWidth } from 'get-east-asian-width';
+import { escapeText } from '../../hw/quote.ts';
 import type { Token } from './theme.ts';
 
 /** A piece of a line in one style. `text` is clean: printable, no control characters, no combining marks. */
@@ -28,33 +29,16 @@ export function line(...parts: readonly (Span | string)[]): Line {
 }
 
 const PRINTABLE_ASCII = /^[\x20-\x7e]*$/;
-/** Code points whose width every terminal agrees on: no marks, no format characters, no emoji, no conjoining jamo. */
-const PREDICTABLE = /^[\p{L}\p{N}\p{P}\p{S}]$/u;
-const UNPREDICTABLE = /^[\p{Emoji_Presentation}\p{Extended_Pictographic}\u1100-\u11ff\ua960-\ua97f\ud7b0-\ud7ff]$/u;
-const C_ESCAPES: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t', '\x1b': '\\e', '\0': '\\0' };
+/** Beside what {@link escapeText} takes: characters whose width terminals do not agree on (marks, emoji, odd blanks, conjoining jamo). */
+const UNPREDICTABLE = /[\p{M}\p{Emoji_Presentation}\p{Extended_Pictographic}\p{Cn}\u1100-\u11ff\ua960-\ua97f\ud7b0-\ud7ff]|(?! )\p{Zs}/gu;
 
 /**
  * A string that cannot harm a terminal and whose width is the sum of its code points' widths: control characters,
- * invisible and combining characters, emoji and broken surrogates become C-like escapes (`\e`, `\x07`, `\u{202e}`).
+ * invisible and combining characters, emoji and broken surrogates become escapes (`\x1b`, `\u{202e}`).
  */
 export function clean(text: string): string {
   if (PRINTABLE_ASCII.test(text)) return text;
-  let out = '';
-  for (const c of text) out += isPlain(c) ? c : escapeOf(c);
-  return out;
-}
-
-function isPlain(c: string): boolean {
-  const code = c.codePointAt(0)!;
-  if (code >= 0x20 && code < 0x7f) return true;
-  return code >= 0xa0 && PREDICTABLE.test(c) && !UNPREDICTABLE.test(c);
-}
-
-function escapeOf(c: string): string {
-  const known = C_ESCAPES[c];
-  if (known !== undefined) return known;
-  const code = c.codePointAt(0)!;
-  return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
+  return escapeText(text).replace(UNPREDICTABLE, (c) => `\\u{${c.codePointAt(0)!.toString(16)}}`);
 }
 
 /** Width of a clean text in terminal cells. */

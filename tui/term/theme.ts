@@ -136,13 +136,13 @@ export type ColorChoice = 'auto' | 'always' | 'never';
 /** Colour or not, on a terminal: the option, else NO_COLOR, else yes. */
 export function wantsColour(choice: ColorChoice, env: Readonly<Record<string, string | undefined>>): boolean {
   if (choice !== 'auto') return choice === 'always';
-  return (env['NO_COLOR'] ?? '') === '';
+  return (env.NO_COLOR ?? '') === '';
 }
 
 /** ASCII only: asked for, or the locale says that the terminal does not take UTF-8. */
 export function wantsAscii(choice: boolean | undefined, env: Readonly<Record<string, string | undefined>>): boolean {
   if (choice !== undefined) return choice;
-  const locale = env['LC_ALL'] || env['LC_CTYPE'] || env['LANG'] || '';
+  const locale = env.LC_ALL || env.LC_CTYPE || env.LANG || '';
   return !/utf-?8/i.test(locale);
 }
 

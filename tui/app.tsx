@@ -1,0 +1,65 @@
+/**
+ * The screens: opens a trace, takes the terminal, and runs until the user quits. React and Ink are loaded here and nowhere
+ * before; Ink draws into the painter, which stands where it expects the terminal.
+ */
+
+import { pointOf } from './cli/trace.ts';
+import { TraceModel } from './model.ts';
+import { Program } from './program.ts';
+import { Screen } from './term/screen.ts';
+import { clean } from './term/text.ts';
+import { type ColorChoice, makeTheme, wantsAscii, wantsColour } from './term/theme.ts';
+
+export interface TuiOptions {
+  /** default auto: colours unless NO_COLOR is set */
+  readonly color?: ColorChoice;
+  /** ASCII characters only; default: as the locale says */
+  readonly ascii?: boolean;
+  /** the point to begin at, as `--at` takes it; default the first event */
+  readonly at?: string;
+}
+
+/** Why the screens cannot be shown here; undefined where they can. */
+function refusal(env: NodeJS.ProcessEnv): string | undefined {
+  if (process.stdin.isTTY !== true || process.stdout.isTTY !== true) return 'the screens need a terminal';
+  const term = env.TERM ?? '';
+  return term === '' || term === 'dumb' ? `a terminal with TERM=${clean(term)} cannot show the screens` : undefined;
+}
+
+/**
+ * Shows a trace until the user quits. → exit status; 2, after one line on standard error, where there is no terminal for
+ * it. Throws an IrrError where the trace cannot be read.
+ */
+export async function runTui(path: string, options: TuiOptions = {}): Promise<number> {
+  const { stdin, stdout, env } = process;
+  const refused = refusal(env);
+  if (refused !== undefined) {
+    process.stderr.write(`iommufd-rr: ${refused}; iommufd-rr show ${clean(path)} prints the events instead\n`);
+    return 2;
+  }
+  const model = TraceModel.open(path);
+  try {
+    const at = options.at === undefined ? undefined : pointOf(options.at, model.reader);
+    // Ink and React look at it while they are loaded
+    env.NODE_ENV ??= 'production';
+    const [{ render }, { createElement }, { App }] = await Promise.all([import('ink'), import('react'), import('./view.tsx')]);
+    const screen = new Screen(stdout);
+    const program = new Program({
+      model,
+      screen,
+      stdin,
+      stdout,
+      theme: makeTheme(wantsColour(options.color ?? 'auto', env), wantsAscii(options.ascii, env)),
+      test: env.IRR_TEST === '1',
+      mount: (first) => {
+        // debug: every frame whole and at once, before Ink's own terminal logic, which also keeps silent under CI
+        const facade = screen as unknown as NodeJS.WriteStream;
+        const ink = render(createElement(App, first), { stdout: facade, stdin, debug: true, exitOnCtrlC: false, patchConsole: false });
+        return { update: (props) => ink.rerender(createElement(App, props)), unmount: () => ink.unmount() };
+      },
+    });
+    return await program.run(at);
+  } finally {
+    model.close();
+  }
+}

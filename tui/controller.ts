@@ -1,0 +1,202 @@
+/**
+ * Keys in, pictures out: holds the state of the screen and the trace together, runs jobs in slices beside the keys, and
+ * says when there is something new to draw. Knows no terminal and no React.
+ */
+
+import type { TraceModel } from './model.ts';
+import type { Screenful } from './picture.ts';
+import { Picture } from './picture.ts';
+import { type Search, search } from './search.ts';
+import type { Key } from './term/input.ts';
+import type { Theme } from './term/theme.ts';
+import { type Facts, initialUi, type Job, reduce, type ScrollPane, type Ui, type UiEvent } from './ui-state.ts';
+
+export interface ControllerHooks {
+  /** there is something new to draw */
+  changed(): void;
+  redraw(): void;
+  suspend(): void;
+  quit(): void;
+  /** a mistake, or a damaged trace, while nobody waits for an answer */
+  failed(error: unknown): void;
+}
+
+/** Milliseconds in which a lone first digit may still become a count. */
+export const COUNT_DELAY = 500;
+/** Milliseconds of work in one go. */
+const SLICE = 10;
+
+export class Controller {
+  readonly #model: TraceModel;
+  readonly #hooks: ControllerHooks;
+  readonly #picture: Picture;
+  #ui: Ui;
+  #running: { readonly id: number; readonly search: Search } | undefined;
+  /** how far the job, or the way to the cursor, is: 0 to 1 */
+  #progress = 0;
+  #work: NodeJS.Immediate | undefined;
+  #expiry: NodeJS.Timeout | undefined;
+  #revealed = 0;
+  #keys = 0;
+  /** something that is not ours to know is still to come: half a key, a frame that waits for the terminal */
+  waiting = false;
+
+  constructor(model: TraceModel, theme: Theme, columns: number, rows: number, hooks: ControllerHooks) {
+    this.#model = model;
+    this.#hooks = hooks;
+    this.#picture = new Picture(model, theme);
+    this.#ui = initialUi(columns, rows, model.first);
+    this.#advance(performance.now() + SLICE);
+  }
+
+  get ui(): Ui {
+    return this.#ui;
+  }
+  /** Keys that have been taken so far. */
+  get keys(): number {
+    return this.#keys;
+  }
+  /** true while nothing is under way that would change the screen by itself */
+  get idle(): boolean {
+    return this.#work === undefined && this.#expiry === undefined && !this.waiting;
+  }
+
+  key(key: Key): void {
+    this.#keys++;
+    this.#dispatch({ type: 'key', key });
+  }
+
+  resize(columns: number, rows: number): void {
+    this.#dispatch({ type: 'resize', columns, rows });
+  }
+
+  goto(seq: number): void {
+    this.#dispatch({ type: 'goto', seq });
+  }
+
+  /** The screen as it is now. `test` adds the mark that says that nothing is under way, and how many keys were taken. */
+  screenful(test: boolean): Screenful {
+    const { ui } = this;
+    const under = this.#running === undefined ? (this.#ready ? undefined : 'reading') : 'searching';
+    return this.#picture.draw(ui, {
+      job: under === undefined ? undefined : { what: under, progress: this.#progress },
+      ready: this.#ready,
+      mark: test ? `${this.#keys}${this.idle ? this.#picture.theme.glyphs.idle : ''}` : '',
+    });
+  }
+
+  /** Ends all work; nothing is called back afterwards. */
+  close(): void {
+    clearImmediate(this.#work);
+    clearTimeout(this.#expiry);
+    this.#work = undefined;
+    this.#expiry = undefined;
+    this.#running = undefined;
+  }
+
+  get #ready(): boolean {
+    return this.#model.at === this.#ui.cursor;
+  }
+
+  readonly #facts: Facts = (() => {
+    const lines = (pane: ScrollPane): number => this.#picture.lines(this.#ui, pane, this.#ready);
+    const model = (): TraceModel => this.#model;
+    return {
+      get first() {
+        return model().first;
+      },
+      get last() {
+        return model().last;
+      },
+      lines,
+    };
+  })();
+
+  #dispatch(event: UiEvent): void {
+    const before = this.#ui;
+    this.#ui = reduce(before, event, this.#facts);
+    const { ui } = this;
+    if (ui.redraws !== before.redraws) this.#hooks.redraw();
+    if (ui.suspends !== before.suspends) this.#hooks.suspend();
+    if (ui.quit) {
+      this.close();
+      this.#hooks.quit();
+      return;
+    }
+    this.#watchCount();
+    if (ui.job?.id !== this.#running?.id) this.#start(ui.job);
+    if (this.#running !== undefined || !this.#ready) this.#advance(performance.now() + SLICE);
+    else this.#settled();
+    this.#hooks.changed();
+  }
+
+  #watchCount(): void {
+    clearTimeout(this.#expiry);
+    this.#expiry = undefined;
+    if (this.#ui.focusBefore === undefined) return;
+    this.#expiry = setTimeout(() => {
+      this.#expiry = undefined;
+      this.#dispatch({ type: 'expire' });
+    }, COUNT_DELAY);
+  }
+
+  #start(job: Job | undefined): void {
+    this.#running = undefined;
+    this.#progress = 0;
+    if (job === undefined) return;
+    this.#running = { id: job.id, search: search(this.#model, job, () => this.#ui.job?.times ?? 1) };
+  }
+
+  /** Works until the deadline; goes on later where that was not enough. */
+  #advance(deadline: number): void {
+    if (this.#search(deadline) && this.#follow(deadline)) this.#settled();
+    else this.#later();
+  }
+
+  /** The job; true when there is none any more. */
+  #search(deadline: number): boolean {
+    while (this.#running !== undefined) {
+      const { id } = this.#running;
+      const next = this.#running.search.next();
+      if (next.done === true) {
+        this.#running = undefined;
+        this.#ui = reduce(this.#ui, { type: 'found', id, seq: next.value ?? undefined }, this.#facts);
+      } else {
+        this.#progress = next.value;
+        if (performance.now() >= deadline) return false;
+      }
+    }
+    return true;
+  }
+
+  /** The state towards the cursor; true when it is there. */
+  #follow(deadline: number): boolean {
+    if (this.#ready) return true;
+    const there = this.#model.approach(this.#ui.cursor, deadline);
+    this.#progress = this.#model.at / Math.max(1, this.#ui.cursor);
+    return there;
+  }
+
+  /** Keys come first: the rest of the work waits until they have been read. */
+  #later(): void {
+    if (this.#work !== undefined) return;
+    this.#work = setImmediate(() => {
+      this.#work = undefined;
+      try {
+        this.#advance(performance.now() + SLICE);
+        this.#hooks.changed();
+      } catch (error) {
+        this.#hooks.failed(error);
+      }
+    });
+  }
+
+  /** The state is at the cursor: what the event touched is brought into view, once. */
+  #settled(): void {
+    const { cursor } = this.#ui;
+    if (!this.#ready || this.#revealed === cursor) return;
+    this.#revealed = cursor;
+    const line = this.#picture.marked(this.#ui);
+    if (line >= 0) this.#ui = reduce(this.#ui, { type: 'reveal', pane: 'objects', line }, this.#facts);
+  }
+}

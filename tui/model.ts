@@ -1,0 +1,238 @@
+/**
+ * A trace as the screens see it: events by number, the state at one of them, what each changed. It stands between store
+ * and replayer on one side and pure presentation on the other. Everything that can last is done in slices of a few
+ * milliseconds.
+ */
+import { basename } from 'node:path';
+import type { EventLike } from '../hw/event-text.ts';
+import { secondsText } from '../hw/time-text.ts';
+import type { UapiTable } from '../hw/uapi/table.ts';
+import type { Meaning } from '../hw/uapi/view.ts';
+import type { Change } from '../replayer/change.ts';
+import { type Graph, graphOf } from '../replayer/graph.ts';
+import { contextOfFile, objectById, type SessionState } from '../replayer/state.ts';
+import { Timeline } from '../replayer/timeline.ts';
+import { type NameOf, namesFor } from '../replayer/words.ts';
+import { FileKind } from '../store/frame.ts';
+import type { TraceMeta } from '../store/meta.ts';
+import type { TraceReader } from '../store/read.ts';
+import { queueTypeOf } from './cli/resolve.ts';
+import { dialectOf, openTrace } from './cli/trace.ts';
+import { type Effect, effectOf } from './present/effects.ts';
+import { type EventContext, type ListedEvent, listedEvent } from './present/event.ts';
+
+/** Events that are folded between two looks at the clock. */
+const SLICE = 2048;
+/** Events whose effects are worked out together. */
+const BLOCK = 64;
+/** Events beyond the folded part of the log for which effects are still worked out. */
+const REACH = 8192;
+/** Decoded events and effects that are kept. */
+const KEPT = 4096;
+
+/** A map that forgets what was put into it first. */
+class Memory<V> {
+  readonly #map = new Map<number, V>();
+  get(key: number): V | undefined {
+    return this.#map.get(key);
+  }
+  set(key: number, value: V): void {
+    this.#map.set(key, value);
+    if (this.#map.size > KEPT) this.#map.delete(this.#map.keys().next().value!);
+  }
+}
+
+export class TraceModel {
+  readonly name: string;
+  readonly reader: TraceReader;
+  readonly meta: TraceMeta;
+  readonly table: UapiTable;
+  readonly timeline: Timeline;
+  readonly context: EventContext;
+  readonly #listed = new Memory<ListedEvent>();
+  readonly #effects = new Memory<Effect | null>();
+  readonly #queueTypes = new Map<number, number>();
+  #threads: number | undefined;
+  #graph: Graph | undefined;
+  /** the highest event the timeline has been at: up to there it has snapshots */
+  #reached = 0;
+
+  /** Opens a trace. Throws a StoreError that says what is wrong with it. */
+  static open(path: string): TraceModel {
+    const { reader, table } = openTrace(path);
+    return new TraceModel(path, reader, table);
+  }
+
+  private constructor(path: string, reader: TraceReader, table: UapiTable) {
+    this.name = basename(path);
+    this.reader = reader;
+    this.meta = reader.meta;
+    this.table = table;
+    this.timeline = new Timeline(reader, { table });
+    this.context = {
+      table,
+      start: this.meta.clock.monotonicNs,
+      machine: this.meta.machine,
+      entered: (seq) => reader.frame(seq),
+      queueType: (event) => this.#queueType(event.file),
+    };
+  }
+
+  close(): void {
+    this.reader.close();
+  }
+
+  /** Number of the first event; 0 where there is none. */
+  get first(): number {
+    return Math.min(1, this.reader.last);
+  }
+  get last(): number {
+    return this.reader.last;
+  }
+  get dialect(): string {
+    return dialectOf(this.meta);
+  }
+
+  /** Threads that made the log. */
+  get threads(): number {
+    this.#threads ??= Number(this.reader.query('SELECT count(DISTINCT tid) AS n FROM origins')[0]?.n ?? 0);
+    return this.#threads;
+  }
+
+  /** An event as it was recorded; undefined where there is none. */
+  event(seq: number): EventLike | undefined {
+    return this.reader.frame(seq);
+  }
+
+  /** A window of the list: at most `count` events from `from` on. */
+  window(from: number, count: number): ListedEvent[] {
+    const events: ListedEvent[] = [];
+    for (let seq = Math.max(1, from); seq <= this.last && events.length < count; seq++) {
+      const event = this.listed(seq);
+      if (event !== undefined) events.push(event);
+    }
+    return events;
+  }
+
+  listed(seq: number): ListedEvent | undefined {
+    const known = this.#listed.get(seq);
+    if (known !== undefined) return known;
+    const frame = this.event(seq);
+    if (frame === undefined) return undefined;
+    const made = listedEvent(frame, this.context);
+    // what is read from a queue is told by its type, which the state knows only where the queue is there
+    const guess = frame.fileKind === FileKind.VEVENTQ && this.#queueType(frame.file) === undefined;
+    if (!guess) this.#listed.set(seq, made);
+    return made;
+  }
+
+  /** enum iommu_veventq_type of a queue's file, once the state has been where the queue is. */
+  #queueType(file: number): number | undefined {
+    const type = this.#queueTypes.get(file) ?? queueTypeOf(this.timeline.state, file);
+    if (type !== undefined) this.#queueTypes.set(file, type);
+    return type;
+  }
+
+  /** Seconds since the start of the recording. */
+  timeOf(seq: number): string {
+    const frame = this.event(seq);
+    return frame === undefined ? '' : `${secondsText(frame.tEnter - this.context.start, 6)} s`;
+  }
+
+  /** The event that `state` includes last. */
+  get at(): number {
+    return this.timeline.seq;
+  }
+  get state(): SessionState {
+    return this.timeline.state;
+  }
+
+  /** Moves the state towards an event; true when it is there. Folds until `deadline` (as performance.now()), and a slice at least. */
+  approach(seq: number, deadline: number): boolean {
+    const { timeline } = this;
+    while (timeline.seq !== seq) {
+      if (seq <= this.#reached) {
+        timeline.seek(seq);
+        break;
+      }
+      if (timeline.seq < this.#reached) timeline.seek(this.#reached);
+      const step = Math.min(seq, timeline.seq + SLICE);
+      timeline.seek(step);
+      if (timeline.seq < step) break;
+      this.#reached = timeline.seq;
+      if (performance.now() > deadline) return timeline.seq === seq;
+    }
+    return true;
+  }
+
+  /** One event forward; its changes. */
+  step(): readonly Change[] {
+    const changes = this.timeline.step();
+    this.#reached = Math.max(this.#reached, this.timeline.seq);
+    return changes;
+  }
+
+  /** What the event that the state includes last has changed. */
+  get changes(): readonly Change[] {
+    return this.at === 0 ? [] : this.timeline.changesOf(this.at);
+  }
+  /** Names for the objects in `changes`. */
+  get names(): NameOf {
+    return namesFor(this.state, this.changes);
+  }
+
+  /** The graph of the state. */
+  get graph(): Graph {
+    if (this.#graph?.seq !== this.at) this.#graph = graphOf(this.state, { table: this.table });
+    return this.#graph;
+  }
+
+  /** What is there, in numbers. */
+  get summary(): string {
+    const { contexts, processes, calls, dropped } = this.state;
+    let objects = 0;
+    for (const c of contexts.values()) objects += c.objects.size;
+    const counted = (n: number, one: string, many = `${one}s`): string => `${n} ${n === 1 ? one : many}`;
+    return [
+      counted(processes.size, 'process', 'processes'),
+      counted(contexts.size, 'context'),
+      counted(objects, 'object'),
+      ...(calls.size > 0 ? [`${counted(calls.size, 'call')} under way`] : []),
+      ...(dropped > 0 ? [`${counted(dropped, 'event')} lost before here`] : []),
+    ].join(', ');
+  }
+
+  /** What an event did, in a few words; undefined where it changed nothing, or where the log is not folded so far. */
+  effect(seq: number): Effect | undefined {
+    if (this.#effects.get(seq) === undefined) this.#workOut(seq);
+    return this.#effects.get(seq) ?? undefined;
+  }
+
+  /** Effects of a block of events. The timeline has the undo ring behind it and its state to go on from: ask it for both parts apart. */
+  #workOut(seq: number): void {
+    const first = seq - ((seq - 1) % BLOCK);
+    const last = Math.min(this.last, first + BLOCK - 1);
+    if (first > this.#reached + REACH) return;
+    const middle = Math.max(first - 1, Math.min(last, this.at));
+    for (const [from, to] of [
+      [first, middle],
+      [middle + 1, last],
+    ] as const) {
+      this.timeline.changesIn(from, to).forEach((changes, i) => {
+        this.#effects.set(from + i, effectOf(changes) ?? null);
+      });
+    }
+  }
+
+  /** What an id in a call stands for, by the state now; for the detail of the event the state is at. */
+  resolve(event: EventLike, field: Meaning, id: number): string | undefined {
+    if (id === 0) return undefined;
+    const context = contextOfFile(this.state, event.file);
+    if (context === undefined) return undefined;
+    const object = objectById(context, id);
+    if (object !== undefined) return `${object.type} ${id}${object.birth === event.seq ? ', new' : `, since ${object.birth}`}`;
+    const ended = context.ended.get(id);
+    if (ended !== undefined) return `${ended.type} ${id}, ended ${ended.seq === event.seq ? 'here' : `at ${ended.seq}`}`;
+    return field.creates !== undefined || context.origin === 'inferred' ? undefined : 'no such object';
+  }
+}

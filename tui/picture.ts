@@ -1,0 +1,228 @@
+/**
+ * The whole screen as rectangles of finished rows: asks the model for what is in view, the presenters for lines, and keeps
+ * the lines of the event under the cursor until it moves.
+ */
+import { hints } from './keymap.ts';
+import { boxOf, innerHeight, type Layout, type PaneBox, type PaneId, type Rect, SMALLEST } from './layout.ts';
+import type { TraceModel } from './model.ts';
+import { headerLine, hintsLine, type PaneContent, paneRows, paneTitle, statusLine } from './present/chrome.ts';
+import { detailLines } from './present/detail.ts';
+import { changeLines } from './present/effects.ts';
+import { helpLines } from './present/help.ts';
+import { hexLines } from './present/hex.ts';
+import { type ObjectsView, objectsView } from './present/objects.ts';
+import { eventRows } from './present/rows.ts';
+import type { CursorPlace } from './term/screen.ts';
+import { cells, clean, type Line, line, span, take } from './term/text.ts';
+import { paintLine, type Theme } from './term/theme.ts';
+import { layoutOf, placeOf, type ScrollPane, type Ui } from './ui-state.ts';
+
+/** A rectangle with its rows, each exactly as wide as it is. */
+export interface Block extends Rect {
+  readonly key: string;
+  readonly rows: readonly string[];
+}
+
+export interface Screenful {
+  readonly blocks: readonly Block[];
+  readonly cursor: CursorPlace | undefined;
+}
+
+/** What is under way while the screen is drawn. */
+export interface Under {
+  readonly job: { readonly what: string; readonly progress: number } | undefined;
+  /** the state is at the cursor */
+  readonly ready: boolean;
+  /** put at the end of the status line */
+  readonly mark: string;
+}
+
+const NOTHING: ObjectsView = { lines: [], marked: -1 };
+
+export class Picture {
+  readonly theme: Theme;
+  readonly #model: TraceModel;
+  #objects: { readonly seq: number; readonly view: ObjectsView } = { seq: -1, view: NOTHING };
+  #detail: { readonly key: string; readonly lines: readonly Line[] } = { key: '', lines: [] };
+
+  constructor(model: TraceModel, theme: Theme) {
+    this.#model = model;
+    this.theme = theme;
+  }
+
+  draw(ui: Ui, under: Under): Screenful {
+    const l = layoutOf(ui);
+    if (l.plan === 'small') return this.#small(ui, l);
+    const place = placeOf(ui);
+    const main = ui.mode === 'help' ? [this.#help(ui, l)] : l.boxes.map((box) => this.#pane(ui, box, under));
+    const bars: Block[] = [
+      { ...l.header, key: 'header', rows: [this.#header(ui)] },
+      { ...l.status, key: 'status', rows: [this.#status(ui, under)] },
+      { ...l.hints, key: 'hints', rows: [hintsLine(hints(place), ui.columns, this.theme)] },
+    ];
+    return { blocks: [...bars, ...main], cursor: this.#promptCursor(ui, l) };
+  }
+
+  /** How many lines a scrolling pane has now. */
+  lines(ui: Ui, pane: ScrollPane, ready: boolean): number {
+    if (pane === 'help') return this.#helpLines(ui).length;
+    if (pane === 'objects') return this.#objectsView(ready).lines.length;
+    return this.#detailLines(ui, this.#widthOf(ui), ready).length;
+  }
+
+  /** The first line of the object tree that the event under the cursor has to do with; -1 none. */
+  marked(ui: Ui): number {
+    return this.#objectsView(this.#model.at === ui.cursor).marked;
+  }
+
+  #small(ui: Ui, l: Layout): Screenful {
+    const text = `iommufd-rr needs ${SMALLEST.columns}x${SMALLEST.rows}, this is ${ui.columns}x${ui.rows}`;
+    const rows = Array.from({ length: l.header.height }, (_, i) => paintLine(line(i === 0 ? text : ''), ui.columns, this.theme));
+    return { blocks: [{ ...l.header, key: 'header', rows }], cursor: undefined };
+  }
+
+  #header(ui: Ui): string {
+    const { meta, name, last, dialect } = this.#model;
+    const percent = last <= 1 ? 100 : Math.round(((ui.cursor - 1) / (last - 1)) * 100);
+    return headerLine(
+      {
+        file: clean(name),
+        warnings: [...(meta.complete ? [] : ['INCOMPLETE']), ...(meta.dropped > 0 ? [`${meta.dropped} events LOST`] : [])],
+        facts: [clean(`${meta.kernel} ${meta.machine}`.trim()), dialect, clean(meta.command.join(' '))].filter((f) => f !== ''),
+        position: ui.cursor === 0 ? 'no events' : `event ${ui.cursor}/${last}  ${this.#model.timeOf(ui.cursor)}  ${percent} %`,
+      },
+      ui.columns,
+      this.theme,
+    );
+  }
+
+  #status(ui: Ui, under: Under): string {
+    const pending = `${ui.keys.count}${ui.keys.prefix.replaceAll(' ', '')}`;
+    const right = [pending, under.mark].filter((t) => t !== '').join(' ');
+    return statusLine(this.#statusText(ui, under), right === '' ? '' : ` ${right}`, ui.columns, this.theme);
+  }
+
+  #statusText(ui: Ui, under: Under): Line {
+    if (ui.prompt !== undefined) return line(promptText(ui, this.#promptRoom(ui)).text);
+    if (under.job !== undefined) {
+      const percent = Math.floor(100 * Math.max(0, Math.min(1, under.job.progress)));
+      return line(' ', span(`${under.job.what}${this.theme.glyphs.ellipsis}`, 'job'), ` ${percent} %`, span('  Esc stops', 'dim'));
+    }
+    if (ui.message !== undefined) return line(' ', span(ui.message.text, ui.message.error ? 'error' : 'strong'));
+    return line(' ', span(under.ready ? this.#model.summary : '', 'dim'));
+  }
+
+  #promptRoom(ui: Ui): number {
+    return ui.columns - 12;
+  }
+
+  #promptCursor(ui: Ui, l: Layout): CursorPlace | undefined {
+    return ui.prompt === undefined ? undefined : { x: promptText(ui, this.#promptRoom(ui)).x, y: l.status.y };
+  }
+
+  #pane(ui: Ui, box: PaneBox, under: Under): Block {
+    const content = box.pane === 'events' ? this.#events(ui, box) : this.#text(ui, box, under, box.pane);
+    const focused = ui.focus === box.pane && ui.mode === 'main';
+    const rows = paneRows(box.width, box.height, { ...content, title: paneTitle(box), focused }, this.theme);
+    return { x: box.x, y: box.y, width: box.width, height: box.height, key: `pane ${box.pane}`, rows };
+  }
+
+  #events(ui: Ui, box: PaneBox): Pick<PaneContent, 'lines' | 'footer' | 'stale'> {
+    const model = this.#model;
+    const height = innerHeight(box);
+    const lines = eventRows({
+      events: model.window(ui.cursor - ui.cursorRow, height),
+      effects: (seq) => model.effect(seq),
+      cursor: ui.cursor,
+      focused: ui.focus === 'events',
+      last: model.last,
+      threads: model.threads > 1,
+      width: box.width - 2,
+      glyphs: this.theme.glyphs,
+    });
+    const footer = ui.cursor === 0 ? '' : ` ${ui.cursor} of ${model.last} `;
+    return { lines: ui.cursor === 0 ? [line(span(' the trace has no events', 'dim'))] : lines, footer, stale: false };
+  }
+
+  #text(ui: Ui, box: PaneBox, under: Under, pane: Exclude<PaneId, 'events'>): Pick<PaneContent, 'lines' | 'footer' | 'stale'> {
+    const height = innerHeight(box);
+    const all = pane === 'objects' ? this.#objectsView(under.ready).lines : this.#detailLines(ui, box.width - 2, under.ready);
+    const top = Math.max(0, Math.min(ui.scroll[pane], all.length - height));
+    const stale = pane === 'objects' && this.#objects.seq !== ui.cursor;
+    return {
+      lines: all.slice(top, top + height),
+      footer: stale ? ` ${this.theme.glyphs.ellipsis} ` : rangeText(top, height, all.length),
+      stale,
+    };
+  }
+
+  #objectsView(ready: boolean): ObjectsView {
+    const model = this.#model;
+    if (ready && this.#objects.seq !== model.at) {
+      this.#objects = { seq: model.at, view: objectsView(model.graph, model.changes, this.theme.glyphs) };
+    }
+    return this.#objects.view;
+  }
+
+  #widthOf(ui: Ui): number {
+    const l = layoutOf(ui);
+    return (boxOf(l, 'detail') ?? l.boxes[0])!.width - 2;
+  }
+
+  #detailLines(ui: Ui, width: number, ready: boolean): readonly Line[] {
+    const key = `${ui.cursor} ${width} ${ready} ${ui.hex}`;
+    if (this.#detail.key !== key) this.#detail = { key, lines: this.#makeDetail(ui, width, ready) };
+    return this.#detail.lines;
+  }
+
+  #makeDetail(ui: Ui, width: number, ready: boolean): readonly Line[] {
+    const model = this.#model;
+    const event = model.event(ui.cursor);
+    if (event === undefined) return [];
+    if (ui.hex) return hexLines(event);
+    const { glyphs } = this.theme;
+    return detailLines({
+      event,
+      context: model.context,
+      resolve: (field, id) => (ready ? model.resolve(event, field, id) : undefined),
+      changes: ready ? changeLines(model.changes, model.names, glyphs) : undefined,
+      width,
+      glyphs,
+    });
+  }
+
+  #helpLines(ui: Ui): readonly Line[] {
+    return helpLines(ui.focus === 'events' ? 'events' : 'text', this.theme.glyphs);
+  }
+
+  #help(ui: Ui, l: Layout): Block {
+    const { y } = l.boxes[0]!;
+    const height = ui.rows - 3;
+    const all = this.#helpLines(ui);
+    const top = Math.max(0, Math.min(ui.scroll.help, all.length - (height - 2)));
+    const content: PaneContent = {
+      title: line(span('Help', 'title')),
+      lines: all.slice(top, top + height - 2),
+      footer: rangeText(top, height - 2, all.length),
+      focused: true,
+      stale: false,
+    };
+    return { x: 0, y, width: ui.columns, height, key: 'help', rows: paneRows(ui.columns, height, content, this.theme) };
+  }
+}
+
+/** Which lines are shown; '' where all are. */
+function rangeText(top: number, height: number, all: number): string {
+  return all <= height ? '' : ` ${top + 1}-${Math.min(all, top + height)} of ${all} `;
+}
+
+/** The prompt as far as there is room, with its cursor in view; `x` is the cursor's cell. */
+function promptText(ui: Ui, room: number): { readonly text: string; readonly x: number } {
+  const prompt = ui.prompt!;
+  const sign = prompt.kind === 'search' ? '/' : ':';
+  const before = clean([...prompt.text].slice(0, prompt.cursor).join(''));
+  const after = clean([...prompt.text].slice(prompt.cursor).join(''));
+  let hidden = before;
+  while (cells(hidden) > room) hidden = [...hidden].slice(1).join('');
+  return { text: sign + hidden + take(after, Math.max(0, room - cells(hidden))), x: 1 + cells(hidden) };
+}

@@ -1,0 +1,89 @@
+/** What stands around the panes: frames with titles, the header, the status line and the hints. Pure. */
+import type { Hint } from '../keymap.ts';
+import { PANES, type PaneBox, type PaneId } from '../layout.ts';
+import { cells, clip, type Line, line, lineCells, type Span, span } from '../term/text.ts';
+import { paintLine, type Theme } from '../term/theme.ts';
+
+const TITLES: Readonly<Record<PaneId, string>> = { events: 'Events', detail: 'Detail', objects: 'Objects' };
+
+export interface PaneContent {
+  readonly title: Line;
+  /** rows inside the frame, already scrolled; missing ones are blank */
+  readonly lines: readonly Line[];
+  readonly footer: string;
+  readonly focused: boolean;
+  /** old content, shown until the new is there */
+  readonly stale: boolean;
+}
+
+/** `1 Events`, or `[2 Detail]  3 Objects` where panes share a box. */
+export function paneTitle(box: PaneBox): Line {
+  const name = (pane: PaneId): string => `${PANES.indexOf(pane) + 1} ${TITLES[pane]}`;
+  if (box.tabs.length === 1) return line(span(name(box.pane), 'title'));
+  return line(...box.tabs.map((pane): Span => (pane === box.pane ? span(`[${name(pane)}]`, 'title') : span(` ${name(pane)} `, 'dim'))));
+}
+
+/** A framed pane as rows for the terminal. The focused one has a heavy frame. */
+export function paneRows(width: number, height: number, content: PaneContent, theme: Theme): string[] {
+  const { glyphs } = theme;
+  const g = content.focused ? glyphs.heavy : glyphs.light;
+  const token = content.focused ? 'focus' : 'border';
+  const inner = width - 2;
+  const edge = (left: string, head: Line, tail: string, right: string): string => {
+    const fill = Math.max(0, inner - 1 - lineCells(head) - cells(tail) - (tail === '' ? 0 : 1));
+    const end = tail === '' ? '' : `${tail}${g.h}`;
+    return paintLine(line(span(left + g.h, token), ...head.spans, span(g.h.repeat(fill) + end + right, token)), width, theme);
+  };
+  const rows = [edge(g.tl, content.title, '', g.tr)];
+  const side = paintLine(line(span(g.v, token)), 1, theme);
+  for (let i = 0; i < height - 2; i++) {
+    const own = content.lines[i] ?? line('');
+    const shown: Line = content.stale ? { spans: own.spans.map((s) => ({ text: s.text, token: 'dim' as const })) } : own;
+    rows.push(side + paintLine(shown, inner, theme) + side);
+  }
+  rows.push(edge(g.bl, line(), clip(content.footer, inner - 2, glyphs.ellipsis), g.br));
+  return rows;
+}
+
+export interface HeaderInput {
+  readonly file: string;
+  /** more about the trace, most telling first; left out where there is no room */
+  readonly facts: readonly string[];
+  /** what is wrong with it: shown before the facts */
+  readonly warnings: readonly string[];
+  readonly position: string;
+}
+
+/** One line of reverse video: the trace on the left, where the cursor is on the right. */
+export function headerLine({ file, facts, warnings, position }: HeaderInput, width: number, theme: Theme): string {
+  const right = `${position} `;
+  const room = width - cells(right) - 1;
+  let left = ` iommufd-rr  ${file}`;
+  for (const more of [...warnings, ...facts]) {
+    if (cells(left) + cells(more) + 2 > room) break;
+    left += `  ${more}`;
+  }
+  left = clip(left, room, theme.glyphs.ellipsis);
+  const gap = ' '.repeat(Math.max(1, width - cells(left) - cells(right)));
+  return paintLine({ ...line(left + gap + right), fill: 'bar' }, width, theme);
+}
+
+/** Left text, right text; the right one stays whole. */
+export function statusLine(left: Line, right: string, width: number, theme: Theme): string {
+  if (right === '') return paintLine(left, width, theme);
+  const room = Math.max(0, width - cells(right));
+  return paintLine(left, room, theme) + paintLine(line(right), width - room, theme);
+}
+
+/** As many hints as there is room for; the help on `?` is always one of them. */
+export function hintsLine(all: readonly Hint[], width: number, theme: Theme): string {
+  const size = (h: Hint): number => cells(h.keys) + cells(h.text) + 3;
+  const isHelp = (h: Hint): boolean => h.text === 'help';
+  let left = width - 1 - all.filter(isHelp).reduce((n, h) => n + size(h), 0);
+  const shown = all.filter((h) => {
+    if (isHelp(h)) return true;
+    left -= size(h);
+    return left >= 0;
+  });
+  return paintLine(line(' ', ...shown.flatMap((h) => [span(h.keys, 'key'), span(` ${h.text}  `)])), width, theme);
+}

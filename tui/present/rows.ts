@@ -1,0 +1,88 @@
+/** The event list: rows of a window of events, in columns that suit the pane's width. Pure. */
+import { cells, clip, type Line, line, pad, padLeft, type Span, span } from '../term/text.ts';
+import type { Glyphs, Token } from '../term/theme.ts';
+import type { Effect } from './effects.ts';
+import type { ListedEvent } from './event.ts';
+
+export interface ListInput {
+  readonly events: readonly ListedEvent[];
+  readonly effects: (seq: number) => Effect | undefined;
+  readonly cursor: number;
+  readonly focused: boolean;
+  /** highest seq of the log: how wide the numbers are */
+  readonly last: number;
+  /** several threads made the log: say which */
+  readonly threads: boolean;
+  readonly width: number;
+  readonly glyphs: Glyphs;
+}
+
+/** Widths in cells; 0: the column is not shown. */
+export interface Columns {
+  readonly seq: number;
+  readonly time: number;
+  readonly tid: number;
+  readonly call: number;
+  readonly args: number;
+  readonly result: number;
+}
+
+/** Marks in front of a row: cursor, and error or change. */
+const GUTTER = 2;
+
+/** Columns of a pane; the narrower it is, the fewer. What is left goes to the arguments. */
+export function columnsOf({ width, events, last, threads }: ListInput): Columns {
+  const seq = Math.max(4, String(last).length);
+  const longest = (text: (e: ListedEvent) => string): number => events.reduce((n, e) => Math.max(n, cells(text(e))), 0);
+  const time = width < 64 ? 0 : longest((e) => e.time);
+  const tid = width < 84 || !threads ? 0 : longest((e) => String(e.tid));
+  const call = Math.min(
+    Math.max(
+      14,
+      longest((e) => e.call),
+    ),
+    width < 64 ? 16 : width < 84 ? 20 : 26,
+  );
+  const result = width < 64 ? 16 : width < 84 ? 20 : 24;
+  const fixed = GUTTER + [seq, time, tid, call, result].reduce((n, w) => n + (w === 0 ? 0 : w + 1), 0);
+  return { seq, time, tid, call, args: Math.max(4, width - fixed), result };
+}
+
+export function eventRows(input: ListInput): Line[] {
+  const columns = columnsOf(input);
+  return input.events.map((e) => eventRow(e, columns, input));
+}
+
+function eventRow(e: ListedEvent, columns: Columns, { effects, cursor, focused, glyphs }: ListInput): Line {
+  const here = e.seq === cursor;
+  const effect = effects(e.seq);
+  const cell = (text: string, width: number, token?: Token): Span[] =>
+    width === 0 ? [] : [span(pad(text, width, glyphs.ellipsis), here ? undefined : token), span(' ')];
+  const seq = span(`${padLeft(String(e.seq), columns.seq, glyphs.ellipsis)} `);
+  const spans = [
+    span(here ? glyphs.cursor : ' '),
+    mark(e, effect, here, glyphs),
+    seq,
+    ...cell(e.time, columns.time, 'dim'),
+    ...cell(String(e.tid), columns.tid, 'dim'),
+    ...cell(e.call, columns.call, 'call'),
+    ...cell(e.args, columns.args),
+    resultSpan(e, effect, columns.result, here, glyphs),
+  ];
+  return here ? { ...line(...spans), fill: focused ? 'cursor' : 'cursorPassive' } : line(...spans);
+}
+
+function mark(e: ListedEvent, effect: Effect | undefined, here: boolean, glyphs: Glyphs): Span {
+  if (e.outcome === 'error') return span(glyphs.error, here ? undefined : 'error');
+  if (effect === undefined) return span(' ');
+  return span(glyphs[effect.mark], here ? undefined : effect.mark);
+}
+
+/** A refusal by its name; else what the call did, where that says more than its 0. */
+function resultSpan(e: ListedEvent, effect: Effect | undefined, width: number, here: boolean, glyphs: Glyphs): Span {
+  if (e.outcome === 'error') return span(clip(`= ${e.result}`, width, glyphs.ellipsis), here ? undefined : 'error');
+  const words = effect?.words ?? [];
+  const text = words.find((w) => cells(w) <= width) ?? words.at(-1) ?? e.result;
+  const token: Token | undefined = words.length === 0 ? undefined : effect?.mark;
+  return span(clip(text, width, glyphs.ellipsis), here ? undefined : token);
+}

@@ -1,0 +1,145 @@
+/** The running program: terminal, keyboard, controller and view tied together. Draws at most one frame in so many milliseconds. */
+import { Controller } from './controller.ts';
+import type { TraceModel } from './model.ts';
+import type { Block } from './picture.ts';
+import { type KeyboardInput, TerminalGuard } from './term/guard.ts';
+import { ESC_DELAY, InputParser, type Key } from './term/input.ts';
+import type { Screen } from './term/screen.ts';
+import type { Theme } from './term/theme.ts';
+
+export interface FrameProps {
+  readonly columns: number;
+  readonly rows: number;
+  readonly blocks: readonly Block[];
+}
+
+/** What draws frames into the screen. */
+export interface View {
+  update(props: FrameProps): void;
+  unmount(): void;
+}
+
+export interface ProgramOptions {
+  readonly model: TraceModel;
+  readonly screen: Screen;
+  readonly stdin: KeyboardInput;
+  readonly stdout: { on(event: 'error', listener: () => void): unknown };
+  readonly theme: Theme;
+  /** show in the status line how many keys were taken and whether all is done: for tests that press keys */
+  readonly test: boolean;
+  readonly mount: (first: FrameProps) => View;
+}
+
+/** Milliseconds from one frame to the next. */
+const FRAME = 33;
+/** As a shell says it of a program whose terminal went away: 128 + SIGHUP. */
+const HUNG_UP = 129;
+
+export class Program {
+  readonly #options: ProgramOptions;
+  readonly #guard: TerminalGuard;
+  readonly #parser = new InputParser();
+  readonly #controller: Controller;
+  #view: View | undefined;
+  #frame: NodeJS.Timeout | undefined;
+  #drawn = 0;
+  #escape: NodeJS.Timeout | undefined;
+  #ended = false;
+  #resolve: (status: number) => void = () => {};
+  #reject: (error: unknown) => void = () => {};
+
+  constructor(options: ProgramOptions) {
+    this.#options = options;
+    const { screen, model, theme, stdin } = options;
+    this.#guard = new TerminalGuard(screen, stdin, {
+      input: (bytes) => this.#guarded(() => this.#read(this.#parser.push(bytes))),
+      resumed: () => this.#guarded(() => this.#resized()),
+      hungUp: () => this.#end(() => this.#resolve(HUNG_UP)),
+      crashed: (error) => this.#end(() => this.#reject(error)),
+    });
+    this.#controller = new Controller(model, theme, screen.columns, screen.rows, {
+      changed: () => this.#changed(),
+      redraw: () => screen.invalidate(),
+      suspend: () => this.#guard.suspend(),
+      quit: () => this.#end(() => this.#resolve(0)),
+      failed: (error) => this.#end(() => this.#reject(error)),
+    });
+  }
+
+  /** Runs until the user quits. → exit status. Rejects with what went wrong, the terminal given back. */
+  run(at: number | undefined): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+      this.#guarded(() => {
+        const { screen, stdout } = this.#options;
+        stdout.on('error', () => this.#end(() => this.#resolve(HUNG_UP)));
+        screen.on('size', () => this.#guarded(() => this.#resized()));
+        this.#guard.start();
+        if (at !== undefined) this.#controller.goto(at);
+        this.#draw();
+      });
+    });
+  }
+
+  /** A mistake, or a chunk that cannot be read, must not leave the terminal behind. */
+  #guarded(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.#end(() => this.#reject(error));
+    }
+  }
+
+  #end(say: () => void): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    clearTimeout(this.#frame);
+    clearTimeout(this.#escape);
+    this.#controller.close();
+    this.#guard.end();
+    this.#view?.unmount();
+    say();
+  }
+
+  #read(keys: readonly Key[]): void {
+    clearTimeout(this.#escape);
+    this.#escape = undefined;
+    for (const key of keys) {
+      if (this.#ended) return;
+      this.#controller.key(key);
+    }
+    if (this.#parser.pending && !this.#ended) {
+      this.#escape = setTimeout(() => {
+        this.#escape = undefined;
+        this.#guarded(() => this.#read(this.#parser.flush()));
+      }, ESC_DELAY);
+    }
+    this.#controller.waiting = this.#escape !== undefined;
+  }
+
+  #resized(): void {
+    const { screen } = this.#options;
+    this.#controller.resize(screen.columns, screen.rows);
+  }
+
+  #changed(): void {
+    if (this.#frame !== undefined || this.#ended) return;
+    const wait = Math.max(0, FRAME - (performance.now() - this.#drawn));
+    this.#frame = setTimeout(() => {
+      this.#frame = undefined;
+      this.#guarded(() => this.#draw());
+    }, wait);
+  }
+
+  #draw(): void {
+    const { screen, test, mount } = this.#options;
+    this.#drawn = performance.now();
+    const { ui } = this.#controller;
+    const { blocks, cursor } = this.#controller.screenful(test);
+    const props: FrameProps = { columns: ui.columns, rows: ui.rows, blocks };
+    screen.cursor = cursor;
+    if (this.#view === undefined) this.#view = mount(props);
+    else this.#view.update(props);
+  }
+}

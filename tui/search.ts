@@ -1,0 +1,149 @@
+/**
+ * Searches through the log that may last: generators that give time back after a few milliseconds of work. A value they
+ * yield is how far they are (0 to 1); what they return is the event they were looking for.
+ */
+import { eventText } from '../hw/event-text.ts';
+import type { SqlValue } from '../store/read.ts';
+import type { TraceModel } from './model.ts';
+import { textOptions } from './present/event.ts';
+import type { Job } from './ui-state.ts';
+
+/** How far a search is, from 0 to 1. */
+export type Search = Generator<number, number | undefined, void>;
+
+/** Milliseconds of work between two yields. */
+const PATIENCE = 8;
+/** Steps between two looks at the clock. */
+const STEPS = 64;
+/** Events of one query, where nothing says in which chunks to look. */
+const SPAN = 100_000;
+
+/** Runs a job. `times` is asked again and again: the key may be pressed while the search runs. */
+export function search(model: TraceModel, job: Job, times: () => number): Search {
+  switch (job.kind) {
+    case 'change':
+      return findChange(model, job.from, job.direction, times);
+    case 'error':
+      return findRows(model, job.from, job.direction, times, { where: 'errno <> 0', params: [], failed: true });
+    case 'search':
+      return findText(model, job.from, job.direction, times, job.text);
+    default:
+      return job.kind satisfies never;
+  }
+}
+
+/** Deadlines: `over()` is true when it is time to yield. */
+function patience(): { over(): boolean; again(): void } {
+  let end = performance.now() + PATIENCE;
+  let count = 0;
+  return {
+    over: () => ++count % STEPS === 0 && performance.now() > end,
+    again: () => {
+      end = performance.now() + PATIENCE;
+    },
+  };
+}
+
+function* findChange(model: TraceModel, from: number, direction: 1 | -1, times: () => number): Search {
+  while (!model.approach(from, performance.now() + PATIENCE)) yield model.at / Math.max(1, from);
+  const clock = patience();
+  const total = Math.max(1, direction === 1 ? model.last - from : from);
+  let seen = 0;
+  let found: number | undefined;
+  while (direction === 1 ? model.at < model.last : model.at > 0) {
+    // backwards, the event whose changes are taken back is the one that the state included last
+    const at = model.at;
+    const changes = direction === 1 ? model.step() : model.timeline.reverseStep();
+    const seq = direction === 1 ? model.at : at;
+    if (changes.length > 0 && seq !== from) {
+      found = seq;
+      if (++seen >= times()) return found;
+    }
+    if (clock.over()) {
+      yield Math.abs(model.at - from) / total;
+      clock.again();
+    }
+  }
+  return found;
+}
+
+interface Rows {
+  readonly where: string;
+  readonly params: readonly SqlValue[];
+  readonly failed?: boolean;
+}
+
+/** By the index: span after span, so that no query lasts. */
+function* findRows(model: TraceModel, from: number, direction: 1 | -1, times: () => number, rows: Rows): Search {
+  const last = direction === 1 ? model.last : 1;
+  let seen = 0;
+  let found: number | undefined;
+  for (let at = from + direction; direction === 1 ? at <= last : at >= last; ) {
+    const to = direction === 1 ? Math.min(last, at + SPAN - 1) : Math.max(last, at - SPAN + 1);
+    const hits = model.reader.select(rows.where, rows.params, {
+      from: at,
+      to,
+      limit: Math.max(1, times() - seen),
+      direction: direction === 1 ? 'forward' : 'backward',
+      ...(rows.failed === true ? { failed: true } : {}),
+    });
+    seen += hits.length;
+    found = hits.at(-1)?.seq ?? found;
+    if (seen >= times()) return found;
+    at = hits.length > 0 && times() > seen ? found! + direction : to + direction;
+    yield Math.abs(at - from) / Math.max(1, Math.abs(last - from));
+  }
+  return found;
+}
+
+/**
+ * A text in names of calls or errors is looked for by the index. Any other is looked for in the events as `show` prints
+ * them, one by one. Letters match without regard to case.
+ */
+function* findText(model: TraceModel, from: number, direction: 1 | -1, times: () => number, text: string): Search {
+  const wanted = text.toLowerCase();
+  const names = namesWith(model, 'SELECT DISTINCT call AS name FROM origins LIMIT 5000', wanted);
+  const errors = namesWith(model, 'SELECT name FROM errors LIMIT 5000', wanted);
+  if (names.length > 0 || errors.length > 0) {
+    const list = (values: readonly string[]): string => values.map(() => '?').join(', ');
+    const calls: Rows = { where: `call IN (${list(names)})`, params: names };
+    if (errors.length === 0) return yield* findRows(model, from, direction, times, calls);
+    const failures: Rows = { where: `error IN (${list(errors)})`, params: errors, failed: true };
+    if (names.length === 0) return yield* findRows(model, from, direction, times, failures);
+    return yield* findRows(model, from, direction, times, {
+      where: `${calls.where} OR ${failures.where}`,
+      params: [...names, ...errors],
+    });
+  }
+  return yield* findPrinted(model, from, direction, times, wanted);
+}
+
+function namesWith(model: TraceModel, sql: string, wanted: string): string[] {
+  return model.reader
+    .query(sql)
+    .map((row) => String(row.name))
+    .filter((name) => name !== '' && name.toLowerCase().includes(wanted));
+}
+
+function* findPrinted(model: TraceModel, from: number, direction: 1 | -1, times: () => number, wanted: string): Search {
+  const options = textOptions(model.context);
+  const clock = patience();
+  const total = Math.max(1, direction === 1 ? model.last - from : from);
+  let seen = 0;
+  let found: number | undefined;
+  for (let seq = from + direction; seq >= 1 && seq <= model.last; seq += direction) {
+    const frame = model.event(seq);
+    if (frame !== undefined) {
+      const { call, result } = eventText(frame, options);
+      if (`${call} ${result}`.toLowerCase().includes(wanted)) {
+        found = seq;
+        if (++seen >= times()) return found;
+      }
+    }
+    if (clock.over()) {
+      yield Math.abs(seq - from) / total;
+      clock.again();
+    }
+  }
+  return found;
+}
