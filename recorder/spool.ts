@@ -5,7 +5,7 @@
  */
 import { closeSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import { IrrError } from '../store/errors.ts';
-import { FRAME_AT, FRAME_HEADER, Kind, PART_AT, PART_HEADER, PartKind, State } from '../store/frame.ts';
+import { FRAME_AT, FRAME_HEADER, Kind, PART_AT, PART_HEADER, State } from '../store/frame.ts';
 
 const SEGMENT = 1 << 20;
 const STRIDE = 64;
@@ -17,6 +17,8 @@ const AT = { tail: 8192, files: 8256, lost: 8320, stop: 8384, recorder: 8385 } a
 const MARK_LOW = 0x4d525249;
 const MARK_HIGH = 0x31455246;
 const SLOT_FREE = 1;
+/** kind of a part: room that was reserved and not needed; the parts end there */
+const UNUSED = 0;
 /** parts whose data lie in PART frames */
 const SPILLED = 8;
 const KNOWN_FLAGS = 7;
@@ -317,7 +319,7 @@ export function compactFrame(frame: Buffer, pieces: () => Map<number, Buffer[]>)
   let size = FRAME_HEADER;
   let spilled: Map<number, Buffer[]> | undefined;
   let index = 0;
-  for (let p = FRAME_HEADER; p + PART_HEADER <= frame.length && frame[p] !== PartKind.UNUSED; index++) {
+  for (let p = FRAME_HEADER; p + PART_HEADER <= frame.length && frame[p] !== UNUSED; index++) {
     const bytes = frame.readUInt32LE(p + PART_AT.bytes);
     const padded = Math.ceil(bytes / 8) * 8;
     if (p + PART_HEADER + padded > frame.length) break;

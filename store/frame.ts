@@ -83,7 +83,7 @@ export const Exit = { EXIT: 1, IMMEDIATE: 2, OBSERVED: 3 } as const;
 export const Found = { INHERITED: 1, RECEIVED: 2, CREATED: 3, IN_USE: 4, PIDFD: 5 } as const;
 export const Gap = { FULL: 1, HOLE: 2, CONFINED: 3 } as const;
 
-export const PartKind = { UNUSED: 0, IN: 1, OUT: 2, NESTED_IN: 3, NESTED_OUT: 4, ARGS: 5, TEXT: 6 } as const;
+export const PartKind = { IN: 1, OUT: 2, NESTED_IN: 3, NESTED_OUT: 4, ARGS: 5, TEXT: 6 } as const;
 export type PartKind = (typeof PartKind)[keyof typeof PartKind];
 export const PartFlag = { TRUNCATED: 1, FAULT: 2, LATE: 4 } as const;
 

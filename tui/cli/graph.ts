@@ -12,7 +12,7 @@ export const run: Run = async ([path = ''], options, io) => {
   const opened = openTrace(path);
   const timeline = seekTo(opened, String(options.at ?? 'end'));
   const context = countOf('--context', options.context as string | undefined, 1);
-  const graph = graphOf(timeline.state, context === undefined ? {} : { contexts: [context] });
+  const graph = graphOf(timeline.state, { table: timeline.table, ...(context === undefined ? {} : { contexts: [context] }) });
   const renderers: Readonly<Record<string, () => string | Promise<string>>> = {
     text: () => renderText(graph, { ascii: options.ascii === true }),
     dot: () => renderDot(graph),
