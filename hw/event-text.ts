@@ -129,7 +129,7 @@ function resultText(p: Printing): string {
   return `= ${e.ret === 0n ? 'NULL' : `0x${BigInt.asUintN(64, e.ret).toString(16)}`}`;
 }
 
-const PART_NAMES = ['part0', 'in', 'out', 'nested in', 'nested out', 'args', 'text'] as const;
+const PART_NAMES = ['unused', 'in', 'out', 'nested in', 'nested out', 'args', 'text'] as const;
 
 /** What the recording has to say about itself: how the event was seen, what of it is missing, and what nothing else has told. */
 function notesText(p: Printing): string {

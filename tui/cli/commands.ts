@@ -45,8 +45,10 @@ export interface CommandRow {
   readonly options: readonly OptionRow[];
   /** arguments of an example, and what it is for */
   readonly examples: readonly (readonly [string, string])[];
-  /** exit statuses beside 0 (done) and 2 (wrong use, unreadable input) */
+  /** exit statuses beside 0 (done) and 2 (wrong use, unreadable input), or instead of them where the command has `failure` */
   readonly exits?: readonly (readonly [string, string])[];
+  /** status where the command itself fails; 2 where there is no row */
+  readonly failure?: number;
   /** everything behind the first argument belongs to the program that is run */
   readonly passThrough?: true;
   readonly load: () => Promise<{ readonly run: Run }>;
@@ -81,15 +83,16 @@ export const COMMANDS: readonly CommandRow[] = [
     ],
     examples: [
       ['record -o bug.irr -- ./vmm --iommufd', 'record into bug.irr'],
-      ['record -o boot.irr -- qemu-system-x86_64 -object iommufd,id=i0 -device vfio-pci,host=0000:01:00.0,iommufd=i0', 'a guest boot'],
+      ['record -o boot.irr -- qemu-system-x86_64 -object iommufd,id=i0 …', 'a guest boot'],
     ],
     exits: [
       ['n', "the program's own status; 128 + n if signal n ended it"],
-      ['125', 'the recording itself failed; the program was not disturbed'],
+      ['125', 'wrong use, or the recording itself failed; the program was not disturbed'],
       ['126', 'the program may not be executed'],
       ['127', 'there is no such program'],
     ],
     passThrough: true,
+    failure: 125,
     load: () => import('./record.ts'),
   },
   {

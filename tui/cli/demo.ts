@@ -1,5 +1,7 @@
 /** `demo`: a session, from its recording to the picture of the moment where it went wrong. */
-import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants, existsSync, mkdtempSync, readdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseQuery } from '../../replayer/query.ts';
@@ -50,7 +52,7 @@ type Step = readonly [typed: string, command: string, args: readonly string[], o
 
 /** What is shown of a trace whose event `seq` is the interesting one: what to say first, and the commands. */
 function steps(trace: string, seq: number): readonly (readonly [string, readonly Step[]])[] {
-  const short = trace.replace(/^.*\//, '');
+  const short = nameOf(trace);
   const at = String(seq);
   const before = `${Math.max(1, seq - 3)}-${seq}`;
   const errors = 'error && kind == ioctl';
@@ -67,10 +69,35 @@ function steps(trace: string, seq: number): readonly (readonly [string, readonly
   ];
 }
 
+/** The client that is recorded where it can run: it needs the kernel's mock driver. */
+const CLIENT = ['dist', 'clients', 'vmm'] as const;
+/** Its status where there is nothing to run on. */
+const NOTHING = 77;
+
+/** A trace made here and now; undefined where that cannot be. Its output would only confuse. */
+function recordedHere(): string | undefined {
+  const client = packageFolder(...CLIENT);
+  if (client === undefined || !mayOpen('/dev/iommu')) return undefined;
+  const trace = join(mkdtempSync(join(tmpdir(), 'iommufd-rr-demo-')), 'vmm.irr');
+  const program = process.argv[1] ?? '';
+  const ran = spawnSync(process.execPath, [program, 'record', '-o', trace, '--', client], { stdio: 'ignore', timeout: 60_000 });
+  return ran.status !== NOTHING && existsSync(trace) ? trace : undefined;
+}
+
+const nameOf = (path: string): string => path.replace(/^.*\//, '');
+
+/** The trace to show, and where it comes from. */
+function chosenTrace(): { trace: string; origin: string } {
+  const here = recordedHere();
+  if (here !== undefined) return { trace: here, origin: `Recorded here and now, from a small VMM on the kernel's mock driver: ${here}.` };
+  const trace = recordedTrace();
+  return { trace, origin: `${reason()} So this is a session that was recorded elsewhere: ${nameOf(trace)}.` };
+}
+
 export const run: Run = async ([given], options, io) => {
-  const trace = given ?? recordedTrace();
+  const { trace, origin } = given === undefined ? chosenTrace() : { trace: given, origin: undefined };
   const out = io.out();
-  if (given === undefined) out.line(paint('heading', `${reason()} This session was recorded elsewhere: ${trace.replace(/^.*\//, '')}.`));
+  if (origin !== undefined) out.line(paint('heading', origin));
   const opened = openTrace(trace);
   const seq = interesting(opened);
   opened.reader.close();
@@ -88,13 +115,19 @@ export const run: Run = async ([given], options, io) => {
   return 0;
 };
 
+function mayOpen(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Why nothing is recorded here. */
 function reason(): string {
-  try {
-    accessSync('/dev/iommu', constants.R_OK | constants.W_OK);
-    return 'No client is built here that could be recorded (make -C fixtures/clients).';
-  } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    return missing ? 'This machine has no /dev/iommu.' : '/dev/iommu may not be opened here.';
-  }
+  if (!existsSync('/dev/iommu')) return 'This machine has no /dev/iommu.';
+  if (!mayOpen('/dev/iommu')) return '/dev/iommu may not be opened here.';
+  if (packageFolder(...CLIENT) === undefined) return 'The client that would be recorded is not built (make -C fixtures/clients).';
+  return 'This kernel has no mock driver (CONFIG_IOMMUFD_TEST) to run a VMM on.';
 }

@@ -58,6 +58,13 @@ afterAll(() => {
   for (const path of [trace, long]) rmSync(dirname(path), { recursive: true });
 });
 
+/** A file that is there already. */
+function trace0(): string {
+  const path = join(folder, 'taken.irr');
+  writeFileSync(path, '');
+  return path;
+}
+
 const inFolder = (name: string): string => join(folder, name);
 
 /** Inputs that are no trace: how each is made, and what the one line must say. */
@@ -178,6 +185,35 @@ describe('wrong use', () => {
     const ran = irr(command!, trace, ...args);
     expect(ran.stderr).toMatch(text);
     expect(ran).toMatchObject({ status: 2, stdout: '' });
+  });
+
+  test.each([
+    [['record'], /record: missing required argument 'command'/],
+    [['record', '--nonsense', '--', 'true'], /record: unknown option '--nonsense'/],
+    [['record', '-o', trace0(), '--', 'true'], /taken\.irr: exists already/],
+    [['record', '-o', '/no/such/folder/x.irr', '--', 'true'], /the folder \/no\/such\/folder does not exist/],
+  ])('%j: the status of record for its own failures is 125', (args, text) => {
+    const ran = irr(...args);
+    expect(ran.stderr).toMatch(text);
+    expect(ran).toMatchObject({ status: 125, stdout: '' });
+  });
+
+  test('record of what is no program: 127, and 126', () => {
+    expect(irr('record', '--', 'no-such-program-here')).toMatchObject({
+      status: 127,
+      stderr: expect.stringMatching(/^iommufd-rr: [^\n]+\n {2}hint: [^\n]+\n$/),
+    });
+    expect(irr('record', '--', '/etc/passwd')).toMatchObject({
+      status: 126,
+      stderr: expect.stringMatching(/^iommufd-rr: [^\n]+\n {2}hint: [^\n]+\n$/),
+    });
+  });
+
+  test.each([
+    [['recover', '/no/such.spool'], /such\.spool: cannot be read/],
+    [['recover', '/etc/passwd', '-o', 'x.irr'], /passwd: /],
+  ])('%j: exit 2', (args, text) => {
+    expect(irr(...args)).toMatchObject({ status: 2, stdout: '', stderr: expect.stringMatching(text) });
   });
 
   test('nothing at all: the help on standard error, exit 2', () => {

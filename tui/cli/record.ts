@@ -34,7 +34,7 @@ export const run: Run = async (command, options, io) => {
   } catch (error) {
     const status = error instanceof IrrError ? STATUS[error.code] : undefined;
     if (status === undefined || !(error instanceof IrrError)) throw error;
-    io.note(`${error.message}${error.hint === undefined ? '' : ` (${error.hint})`}`);
+    io.note(`${error.message}${error.hint === undefined ? '' : `\n  hint: ${error.hint}`}`);
     return status;
   }
 };
