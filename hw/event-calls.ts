@@ -239,8 +239,10 @@ function noOffset(p: Printing): string {
 
 function printTransfer(p: Printing, kind: number): string {
   const bytes = p.part(kind);
+  // A read that brings nothing has no bytes; what a write was given would be there, had it been recorded.
+  const nothing = kind === PART.OUT && (p.e.error !== 0 || p.e.ret === 0n) ? 'none' : '?';
   const offset = /^p/.test(p.name) ? `, ${p.word(1, hex)}` : noOffset(p);
-  return `${p.name}(${p.fd}, ${bytes === undefined ? '?' : recordsOrBytes(p, bytes)}, ${p.word(0, count)}${offset})`;
+  return `${p.name}(${p.fd}, ${bytes === undefined ? nothing : recordsOrBytes(p, bytes)}, ${p.word(0, count)}${offset})`;
 }
 
 /** Kinds of file whose bytes are records; numbers of FileKind. */

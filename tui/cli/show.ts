@@ -165,7 +165,7 @@ export const run: Run = async (args, options, io) => {
     time: timeColumn(options, opened, style),
     entered: (seq) => opened.reader.frame(seq),
     annotate: resolve
-      ? (e, field, id) => typeOfId(current?.before, e.file, field, id, { full: options.resolve === true, failed: e.error !== 0 })
+      ? (e, field, id) => typeOfId(current?.before, e, field, id, { table: opened.table, full: options.resolve === true })
       : undefined,
     queueType: (e) => queueTypeOf(current?.before, e.file),
   };
