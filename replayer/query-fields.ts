@@ -8,6 +8,7 @@ import { targetOfFileKind, type UapiTable } from '../hw/uapi/table.ts';
 import { type Command, type Field, SCALAR_BYTES, type Struct, type TestOp } from '../hw/uapi/types.ts';
 import { PartKind } from '../store/frame.ts';
 import type { Vocabulary } from './query.ts';
+import { recordFields } from './query-records.ts';
 
 export type FieldValue = number | bigint;
 
@@ -248,6 +249,7 @@ function makeVocabulary(table: UapiTable): Vocabulary {
       for (const name of new Set([field.name, bare(field.name)])) fields.set(name, [...(fields.get(name) ?? []), field]);
     }
   }
+  for (const field of recordFields(table)) fields.set(field.name, [...(fields.get(field.name) ?? []), field]);
   for (const { name } of Object.values(ARG_WORDS).flat()) if (!fields.has(name)) fields.set(name, []);
   const texts = new Set(Object.values(TEXTS).flat());
   const calls = [...new Set([...table.commands.map((c) => c.name), ...syscallNames(), ...KIND_NAMES])];

@@ -12,7 +12,7 @@ import { and, COLUMNS, type Column, type Comparison, parseQuery, type Query } fr
 import { vocabularyOf } from './query-fields.ts';
 import { compileQuery, type QueryEvent } from './query-match.ts';
 import { planQuery } from './query-sql.ts';
-import { Script } from './script.ts';
+import { Script, words } from './script.ts';
 import { Timeline } from './timeline.ts';
 
 const table = uapiTable('linux-7.2');
@@ -205,6 +205,16 @@ describe('queries over what the fold knows', () => {
   s.ioctl(8, 'IOMMU_DESTROY', { id: 6 });
   s.ioctl(8, 'IOMMU_DESTROY', { id: 99 }, {}, { error: 2 });
 
+  s.ioctl(8, 'IOMMU_HWPT_ALLOC', { flags: 1, dev_id: 3, pt_id: 1 }, { out_hwpt_id: 6 });
+  s.ioctl(8, 'IOMMU_VIOMMU_ALLOC', { type: 0xdeadbeef, dev_id: 3, hwpt_id: 6 }, { out_viommu_id: 7 });
+  s.ioctl(8, 'IOMMU_VEVENTQ_ALLOC', { viommu_id: 7, type: 0xbeefbeef, veventq_depth: 2 }, { out_veventq_id: 8, out_veventq_fd: 9 });
+  s.found(9, FileKind.VEVENTQ);
+  s.read(9, words(0, 0, 0x99, 0, 1, 0x9a));
+  s.ioctl(8, 'IOMMU_FAULT_QUEUE_ALLOC', {}, { out_fault_id: 9, out_fault_fd: 10 });
+  s.found(10, FileKind.FAULT);
+  s.read(10, words(2, 3, 0, 7, 1, 0, 0x41000, 0, 0, 5));
+  s.write(10, words(5, 1));
+
   /** Events that meet the query, all asked one by one. */
   function matches(text: string): number[] {
     const parsed = parseQuery(text, vocabularyOf(table));
@@ -246,27 +256,33 @@ describe('queries over what the fold knows', () => {
   }
 
   test.each([
-    ['created(viommu)', [6]],
-    ['created(object 6)', [6, 8]],
-    ['created(hwpt)', [4, 5, 8]],
+    ['created(viommu)', [6, 12]],
+    ['created(object 6)', [6, 8, 11]],
+    ['created(hwpt)', [4, 5, 8, 11]],
     ['destroyed(viommu 6)', [7]],
     ['destroyed(object 6)', [7, 9]],
-    ['object == 6', [6, 7, 8, 9]],
+    ['object == 6', [6, 7, 8, 9, 11, 12]],
     ['object == viommu 6', [6, 7]],
-    ['object == hwpt 6', [8, 9]],
-    ['object == viommu', [6, 7]],
-    ['object == ioas 1', [2, 3, 4, 5, 8]],
+    ['object == hwpt 6', [8, 9, 11, 12]],
+    ['object == viommu', [6, 7, 12, 13]],
+    ['object == ioas 1', [2, 3, 4, 5, 8, 11]],
     ['object == 99', [10]],
     ['changed(ioas 1)', [2, 3]],
     ['errno == ENOENT', [10]],
-    ['flags & NEST_PARENT', [5, 8]],
+    ['flags & NEST_PARENT', [5, 8, 11]],
     ['flags & FIXED_IOVA && length == 0x2000', [3]],
-    ['type == SELFTEST', [6]],
+    ['type == SELFTEST', [6, 12, 13]],
     ['op == MOCK_DOMAIN', [4]],
     ['out_hwpt_id == 4', [4]],
     ['mock_domain.out_hwpt_id == 4', [4]],
-    ['out_viommu_id != 0', [6]],
+    ['out_viommu_id != 0', [6, 12]],
     ['path ~ iommu', [1]],
+    ['virt_id == 0x9a', [15]],
+    ['sequence == 1', [15]],
+    ['addr == 0x41000', [18]],
+    ['perm & READ', [18]],
+    ['cookie == 5', [18, 19]],
+    ['code == INVALID', [19]],
     ['call == DESTROY && !error', [7, 9]],
   ])('%s', (text, seqs) => {
     expect(matches(text)).toEqual(seqs);

@@ -6,7 +6,8 @@ import { Kind, PartKind, State } from '../store/frame.ts';
 import type { EventView } from '../store/read.ts';
 import type { Change } from './change.ts';
 import type { ChangeWord, Column, Comparison, Literal, Query, Subject } from './query.ts';
-import { constantOf, FieldReader, MentionReader, textOf } from './query-fields.ts';
+import { constantOf, type FieldHit, FieldReader, MentionReader, textOf } from './query-fields.ts';
+import { recordHits } from './query-records.ts';
 import { contextOfFile, objectById, type SessionState } from './state.ts';
 
 /** An event, with what a query may ask of it. Getters are looked at only when the query needs them. */
@@ -143,12 +144,12 @@ function fieldMatcher(
     }
     return constants.get(field);
   };
-  return (e) =>
-    reader.hits(e.frame, began(e)).some(({ value, field }) => {
-      const n = literalFor(field);
-      if (n === undefined) return false;
-      return comparison === '&' ? n !== 0n && (BigInt(value) & n) === n : compared(value, comparison, n);
-    });
+  const fits = ({ value, field }: FieldHit): boolean => {
+    const n = literalFor(field);
+    if (n === undefined) return false;
+    return comparison === '&' ? n !== 0n && (BigInt(value) & n) === n : compared(value, comparison, n);
+  };
+  return (e) => reader.hits(e.frame, began(e)).some(fits) || recordHits(table, name, e.frame, began(e), () => e.before).some(fits);
 }
 
 /** Does the event speak of the object: name its id, or change it? */

@@ -2,12 +2,14 @@
  * Events that meet a query, in order: the index answers what it can, the rest is decided on the frame and, where the query
  * speaks of types of objects or of changes, on the state that the fold builds up along the way.
  */
+import type { UapiTable } from '../../hw/uapi/table.ts';
 import type { Change } from '../../replayer/change.ts';
 import { and, type Query, someQuery } from '../../replayer/query.ts';
 import { compileQuery } from '../../replayer/query-match.ts';
+import { isQueueField } from '../../replayer/query-records.ts';
 import { planQuery } from '../../replayer/query-sql.ts';
 import type { SessionState } from '../../replayer/state.ts';
-import type { Timeline } from '../../replayer/timeline.ts';
+import { Timeline } from '../../replayer/timeline.ts';
 import type { Frame } from '../../store/frame.ts';
 import type { EventView, Window } from '../../store/read.ts';
 import type { Options } from './commands.ts';
@@ -26,7 +28,7 @@ export interface SelectedEvent {
 }
 
 export interface SelectOptions {
-  /** walks along with the events */
+  /** walks along with the events: for `changes` and `before` */
   readonly timeline?: Timeline | undefined;
   readonly progress?: Progress;
   /** newest first; not with a timeline */
@@ -40,8 +42,11 @@ const PAGE = 1024;
 const NEAR = 4096;
 
 /** Does the query speak of what only the fold knows? */
-export const needsTimeline = (query: Query): boolean =>
-  someQuery(query, (q) => q.op === 'change' || (q.op === 'object' && q.subject.types.length > 0));
+export const needsTimeline = (query: Query, table: UapiTable): boolean =>
+  someQuery(
+    query,
+    (q) => q.op === 'change' || (q.op === 'object' && q.subject.types.length > 0) || (q.op === 'field' && isQueueField(table, q.field)),
+  );
 
 class Selected implements SelectedEvent {
   readonly seq: number;
@@ -81,9 +86,13 @@ class Selected implements SelectedEvent {
   }
 }
 
-/** The events that meet the query. */
+/** A timeline at the start of the trace. */
+export const timelineOf = (opened: Opened): Timeline => new Timeline(opened.reader, { table: opened.table });
+
+/** The events that meet the query; where it speaks of what only the fold knows, there is a timeline without being asked for. */
 export function* eachEvent(opened: Opened, query: Query, options: SelectOptions = {}): Generator<SelectedEvent> {
   const { reader, table } = opened;
+  const timeline = options.timeline ?? (needsTimeline(query, table) ? timelineOf(opened) : undefined);
   const calls = reader.query('SELECT DISTINCT call FROM origins LIMIT 5000').map((row) => String(row.call));
   const plan = planQuery(query, { calls });
   const matches = plan.rest.op === 'all' ? undefined : compileQuery(plan.rest, table, { entered: (seq) => reader.frame(seq) });
@@ -91,14 +100,14 @@ export function* eachEvent(opened: Opened, query: Query, options: SelectOptions 
   const low = Math.max(1, plan.from);
   const high = Math.min(reader.last, plan.to);
   if (options.rows === false && matches === undefined && plan.where === '1' && !backward) {
-    for (let seq = low; seq <= high; seq++) yield new Selected(opened, seq, undefined, options.timeline);
+    for (let seq = low; seq <= high; seq++) yield new Selected(opened, seq, undefined, timeline);
     return;
   }
   const hints: Window = { limit: PAGE, failed: plan.failed, ...(plan.within === undefined ? {} : { within: plan.within }) };
   for (let [from, to] = backward ? [high, low] : [low, high]; backward ? from >= to : from <= to; ) {
     const rows = reader.select(plan.where, plan.params, { ...hints, from, to, direction: backward ? 'backward' : 'forward' });
     for (const row of rows) {
-      const event = new Selected(opened, row.seq, row, options.timeline);
+      const event = new Selected(opened, row.seq, row, timeline);
       if (matches === undefined || matches(event)) yield event;
       options.progress?.update(backward ? high - row.seq : row.seq - low, high - low + 1);
     }

@@ -34,6 +34,7 @@ const CASES: readonly (readonly [file: string, command: string, args: readonly s
   ['show-where.txt', 'show', [], { where: 'object == viommu && !created(veventq) || took > 1ms', changes: true }],
   ['stats.txt', 'stats', [], { sort: 'name' }],
   ['stats.json', 'stats', [], { json: true, sort: 'errors' }],
+  ['stats-where.txt', 'stats', [], { where: 'created() || destroyed(viommu)' }],
   ['state.txt', 'state', [], { at: '20' }],
   ['state.json', 'state', [], { at: '20', json: true }],
   ['state-end.txt', 'state', [], {}],

@@ -43,11 +43,3 @@ function missing(context: Context, id: number): string | undefined {
   if (ended !== undefined) return `was ${ended.type}`;
   return context.origin === 'inferred' ? undefined : 'none';
 }
-
-/** enum iommu_veventq_type of the queue that a vEVENTQ file reads from. */
-export function queueTypeOf(state: SessionState | undefined, file: number): number | undefined {
-  const opened = state?.files.get(file);
-  const context = opened === undefined ? undefined : state?.contexts.get(opened.context);
-  const queue = opened === undefined ? undefined : context?.objects.get(opened.object);
-  return queue?.type === 'VEVENTQ' ? queue.kind : undefined;
-}

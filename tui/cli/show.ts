@@ -3,15 +3,16 @@ import { existsSync } from 'node:fs';
 import { type EventLike, eventText, type TextOptions, type TextStyle } from '../../hw/event-text.ts';
 import { secondsText, tookText } from '../../hw/time-text.ts';
 import { and, type Query } from '../../replayer/query.ts';
+import { queueTypeOf } from '../../replayer/query-records.ts';
 import type { Timeline } from '../../replayer/timeline.ts';
 import { looksLikeCallset, parseCallset } from './callset.ts';
 import type { Options, Run } from './commands.ts';
 import { UsageError } from './errors.ts';
 import { eventJson } from './event-json.ts';
-import { eachEvent, needsTimeline, queryOption, type SelectedEvent } from './events.ts';
+import { eachEvent, needsTimeline, queryOption, type SelectedEvent, timelineOf } from './events.ts';
 import { hexDump } from './hex.ts';
 import { type Out, type Piece, Progress, paint } from './output.ts';
-import { queueTypeOf, typeOfId } from './resolve.ts';
+import { typeOfId } from './resolve.ts';
 import { countOf, newestTrace, type Opened, openTrace } from './trace.ts';
 
 /** `show [TRACE] [CALLSET]`: both may be left out. */
@@ -127,7 +128,7 @@ function* chosen(
 
 /** Number of the event with which the last `n` matches begin. */
 function startOfLast(opened: Opened, query: Query, n: number, timeline: Timeline | undefined): number {
-  if (!needsTimeline(query)) {
+  if (!needsTimeline(query, opened.table)) {
     let [seen, first] = [0, 1];
     for (const event of eachEvent(opened, query, { backward: true })) {
       first = event.seq;
@@ -151,7 +152,7 @@ export const run: Run = async (args, options, io) => {
   const json = options.json === true;
   const query = and(callset === undefined ? { op: 'all' } : parseCallset(callset), queryOption(options, opened) ?? { op: 'all' });
   const resolve = options.resolve !== false && style !== 'raw';
-  const timeline = options.changes === true || resolve || needsTimeline(query) ? await timelineOf(opened) : undefined;
+  const timeline = options.changes === true || resolve || needsTimeline(query, opened.table) ? timelineOf(opened) : undefined;
   const changes = options.changes === true ? await changeWords(timeline) : () => [];
   const out = io.out(options.pager !== false && !json);
   const progress = new Progress('searching');
@@ -189,9 +190,4 @@ async function changeWords(timeline: Timeline | undefined): Promise<(event: Sele
     const { changes } = event;
     return timeline === undefined ? [] : changesText(changes, namesFor(timeline.state, changes));
   };
-}
-
-async function timelineOf(opened: Opened): Promise<Timeline> {
-  const { Timeline } = await import('../../replayer/timeline.ts');
-  return new Timeline(opened.reader, { table: opened.table });
 }
