@@ -52,6 +52,9 @@ const LIVE_CHECK_MS = 100;
 /** Room that must be free where the spool goes, bytes. */
 const SPOOL_ROOM = 256 << 20;
 
+/** Exit status where the recording itself went wrong. */
+const CANNOT_RECORD = 2;
+
 export const SHIM = 'libiommufd-rr.so';
 
 /** The shim beside the built program, or in the build folder of a checkout. Throws where it was not built. */
@@ -61,7 +64,7 @@ export function shimPath(): string {
   throw new IrrError('no-shim', `the capture library ${SHIM} was not built`, { hint: 'run npm run build (it needs a C compiler)' });
 }
 
-/** Where a program's file is, as execvp(3) finds it. Throws what `record` exits 126 and 127 with. */
+/** Where a program's file is, as execvp(3) finds it. Throws an IrrError where there is none. */
 export function findProgram(name: string): string {
   const places = name.includes('/') ? [name] : (process.env['PATH'] ?? '/usr/bin:/bin').split(delimiter).map((d) => join(d || '.', name));
   let denied: string | undefined;
@@ -339,7 +342,7 @@ class Recording {
     });
     child.on('error', (error) => {
       spawnError = error;
-      ended = { status: 126, signal: null };
+      ended = { status: CANNOT_RECORD, signal: null };
     });
     // The terminal sends these to the program as well; the recorder stays until the program has ended.
     let interrupts = 0;
@@ -408,17 +411,17 @@ class Recording {
   }
 
   #finish(ended: { status: number | null; signal: NodeJS.Signals | null }, spawnError: Error | undefined): number {
-    const status = ended.signal ? 128 + (os.signals[ended.signal] ?? 0) : (ended.status ?? 125);
+    const status = ended.signal ? 128 + (os.signals[ended.signal] ?? 0) : (ended.status ?? CANNOT_RECORD);
     if (this.#failure !== undefined) {
       const reason = this.#failure instanceof Error ? this.#failure.message : String(this.#failure);
       this.options.note(
         `${reason}; the program was not disturbed, and everything is in ${this.spool.path}: make room, then iommufd-rr recover ${this.spool.path} -o OTHER.irr`,
       );
       this.spool.close();
-      return 125;
+      return CANNOT_RECORD;
     }
     const events = this.writer.last;
-    const exit = ended.signal ? { signal: ended.signal } : { status: ended.status ?? 125 };
+    const exit = ended.signal ? { signal: ended.signal } : { status: ended.status ?? CANNOT_RECORD };
     this.writer.setMeta({ complete: true, dropped: this.#drain.lost, exit });
     try {
       this.writer.finish();
@@ -426,7 +429,7 @@ class Recording {
     } catch (error) {
       this.options.note(error instanceof IrrError && error.hint ? `${error.message}: ${error.hint}` : String(error));
       this.spool.close();
-      return 125;
+      return CANNOT_RECORD;
     }
     this.spool.close();
     rmSync(this.spool.path, { force: true });

@@ -47,8 +47,8 @@ export interface CommandRow {
   readonly examples: readonly (readonly [string, string])[];
   /** exit statuses beside 0 (done) and 2 (wrong use, unreadable input), or instead of them where the command has `failure` */
   readonly exits?: readonly (readonly [string, string])[];
-  /** status where the command itself fails; 2 where there is no row */
-  readonly failure?: number;
+  /** exits as the program that it runs does: 0 and 2 have no meaning of their own beside `exits` */
+  readonly ownStatus?: true;
   /** everything behind the first argument belongs to the program that is run */
   readonly passThrough?: true;
   readonly load: () => Promise<{ readonly run: Run }>;
@@ -87,12 +87,13 @@ export const COMMANDS: readonly CommandRow[] = [
     ],
     exits: [
       ['n', "the program's own status; 128 + n if signal n ended it"],
-      ['125', 'wrong use, or the recording itself failed; the program was not disturbed'],
-      ['126', 'the program may not be executed'],
-      ['127', 'there is no such program'],
+      [
+        '2',
+        'wrong use: no such program, one that cannot be recorded, an output that cannot be written (nothing was run); or there was no room for all of the trace (the program was not disturbed, the rest is in the spool)',
+      ],
     ],
     passThrough: true,
-    failure: 125,
+    ownStatus: true,
     load: () => import('./record.ts'),
   },
   {
@@ -209,6 +210,22 @@ export const COMMANDS: readonly CommandRow[] = [
       ['graph bug.irr --at 1204 --format svg -o bug.svg', 'a picture for a report'],
     ],
     load: () => import('./graph.ts'),
+  },
+  {
+    name: 'tui',
+    summary: 'step through a trace, both ways, with the objects of that instant',
+    description: `Also: ${PROGRAM} TRACE. Keys are those of less and vi; ? lists them.`,
+    args: [TRACE],
+    options: [
+      { ...AT, text: `${AT.text}; where to begin`, default: '1' },
+      { flags: '--ascii', text: 'draw without box characters' },
+      COLOR,
+    ],
+    examples: [
+      ['bug.irr', 'open a trace at its first event'],
+      ['tui bug.irr --at end', 'at its last'],
+    ],
+    load: () => import('./tui.ts'),
   },
   {
     name: 'demo',

@@ -2,7 +2,6 @@
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { record } from '../../recorder/record.ts';
-import { IrrError } from '../../store/errors.ts';
 import type { Run } from './commands.ts';
 import { PROGRAM } from './commands.ts';
 import { UsageError } from './errors.ts';
@@ -16,25 +15,15 @@ function freeName(command: string): string {
   return name;
 }
 
-/** Statuses that env(1) has for the same. */
-const STATUS: Readonly<Record<string, number>> = { 'not-found': 127, 'cannot-execute': 126 };
-
 export const run: Run = async (command, options, io) => {
   if (command.length === 0) throw new UsageError('record: no program to run', `${PROGRAM} record -o FILE.irr -- PROGRAM [ARGUMENT…]`);
   const output = typeof options.output === 'string' ? options.output : freeName(command[0] ?? '');
-  try {
-    return await record({
-      command,
-      output,
-      force: options.force === true,
-      ...(typeof options.spool === 'string' ? { spool: options.spool } : {}),
-      tool: `${PROGRAM} ${version()}`,
-      note: io.note,
-    });
-  } catch (error) {
-    const status = error instanceof IrrError ? STATUS[error.code] : undefined;
-    if (status === undefined || !(error instanceof IrrError)) throw error;
-    io.note(`${error.message}${error.hint === undefined ? '' : `\n  hint: ${error.hint}`}`);
-    return status;
-  }
+  return record({
+    command,
+    output,
+    force: options.force === true,
+    ...(typeof options.spool === 'string' ? { spool: options.spool } : {}),
+    tool: `${PROGRAM} ${version()}`,
+    note: io.note,
+  });
 };
