@@ -25,7 +25,11 @@ const SEGMENT = 1 << 20;
 const STRIDE = 64;
 /** How long a call may take before it is stored as entered, milliseconds. */
 const PATIENCE_MS = 20;
+/** When what was taken is committed: after so many events, or so long after the first of them, milliseconds. */
 const FLUSH_EVENTS = 8192;
+const FLUSH_MS = 200;
+/** Slots that are kept ready for programs that cannot make room themselves. */
+const READY_SLOTS = 6;
 
 /** How far the spool is consumed, as it is saved with the events. */
 interface Place {
@@ -47,6 +51,8 @@ export class Drain {
   #waiting = -1;
   #since = 0;
   #unflushed = 0;
+  #flushed = 0;
+  #room = true;
   /** called with every frame that goes over */
   onFrame: (frame: FrameCursor) => void = () => {};
 
@@ -80,6 +86,7 @@ export class Drain {
     this.#writer.position = JSON.stringify(place);
     this.#writer.flush();
     this.#unflushed = 0;
+    this.#flushed = Date.now();
     let keep = Math.floor(this.#position / SEGMENT);
     for (const position of this.#pending.keys()) keep = Math.min(keep, Math.floor(position / SEGMENT));
     for (; this.#released < keep; this.#released++) this.#spool.release(this.#released);
@@ -91,7 +98,8 @@ export class Drain {
     this.#take(last);
     this.#returns();
     this.#losses();
-    if (this.#unflushed > 0 || last) this.#flush();
+    if (last || (this.#unflushed > 0 && Date.now() - this.#flushed >= FLUSH_MS)) this.#flush();
+    if (!last) this.#makeRoom();
     return this.#writer.last - before;
   }
 
@@ -101,7 +109,7 @@ export class Drain {
     while (this.#position < tail) {
       if (Math.floor(this.#position / SEGMENT) !== segment) {
         segment = Math.floor(this.#position / SEGMENT);
-        this.#spool.refresh(this.#position);
+        this.#spool.refresh(this.#position, tail);
       }
       const found = this.#spool.at(this.#position, tail);
       if (found.what === 'end') return;
@@ -117,10 +125,20 @@ export class Drain {
       }
       if (!found.returned && !last && !this.#patient()) return;
       const at = this.#position;
-      const frame = compactFrame(found.frame, () => this.#spool.pieces(at, found.next, tail));
+      const frame = compactFrame(found.frame, (bytes) => this.#spool.pieces(at, bytes, tail));
       this.#position = found.next;
       if (found.returned) this.append(frame);
       else this.#pending.set(at, this.append(frame));
+    }
+  }
+
+  /** Without room for more, programs still have what they make themselves and what is given back. */
+  #makeRoom(): void {
+    if (!this.#room) return;
+    try {
+      this.#spool.keepFree(READY_SLOTS);
+    } catch {
+      this.#room = false;
     }
   }
 
@@ -146,7 +164,7 @@ export class Drain {
     for (const [position, seq] of this.#pending) {
       const frame = this.#spool.returned(position);
       if (!frame) continue;
-      const whole = compactFrame(frame, () => this.#spool.pieces(position, position + STRIDE, this.#spool.tail));
+      const whole = compactFrame(frame, (bytes) => this.#spool.pieces(position, bytes, this.#spool.tail));
       const call = new FrameCursor().at(whole, 0).frame();
       const after = decodeParts(whole, 0).filter((p) => p.kind === PartKind.OUT || p.kind === PartKind.NESTED_OUT);
       this.#pending.delete(position);

@@ -18,7 +18,7 @@ import {
   statfsSync,
   statSync,
 } from 'node:fs';
-import { cpus, machine, constants as os, release, tmpdir } from 'node:os';
+import { cpus, machine, constants as os, release, setPriority, tmpdir } from 'node:os';
 import { basename, delimiter, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { errnoName } from '../hw/errno.ts';
@@ -46,8 +46,11 @@ export interface RecordOptions {
   readonly note: (text: string) => void;
 }
 
-/** How often the spool is looked at, milliseconds. */
+/** How often the spool is looked at, milliseconds: while events come, and at most while none do. */
 const POLL_MS = 5;
+const IDLE_MS = 50;
+/** The recorder gives way to the program. */
+const NICE = 5;
 const LIVE_CHECK_MS = 100;
 /** Room that must be free where the spool goes, bytes. */
 const SPOOL_ROOM = 256 << 20;
@@ -193,8 +196,6 @@ class Processes {
   }
 }
 
-const sleep = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
-
 /** Where the trace is written while the recording runs, and how it gets to its place. */
 interface Destination {
   readonly working: string;
@@ -335,6 +336,11 @@ class Recording {
       stdio: 'inherit',
       env: { ...process.env, LD_PRELOAD: preload ? `${this.shim}:${preload}` : this.shim, IRR_SPOOL: this.spool.path },
     });
+    try {
+      setPriority(NICE);
+    } catch {
+      // a sandbox may forbid it
+    }
     let ended: { status: number | null; signal: NodeJS.Signals | null } | undefined;
     let spawnError: Error | undefined;
     child.on('exit', (status, signal) => {
@@ -355,8 +361,19 @@ class Recording {
       ['SIGHUP', forward('SIGHUP')],
     ];
     for (const [signal, handler] of handlers) process.on(signal, handler);
+    let wake = (): void => {};
+    child.once('exit', () => wake());
+    const pause = (ms: number): Promise<void> =>
+      new Promise((done) => {
+        const timer = setTimeout(done, ms);
+        wake = () => {
+          clearTimeout(timer);
+          done();
+        };
+      });
     let looked = 0;
     let told = false;
+    let poll = POLL_MS;
     try {
       for (;;) {
         const took = this.#step(false);
@@ -372,7 +389,8 @@ class Recording {
             `${this.options.command[0]} has ended; still recording what it left behind (${this.#processes.pids.join(', ')}); press Ctrl-C twice to stop`,
           );
         }
-        await sleep(took > 1000 ? 0 : POLL_MS);
+        poll = took > 0 ? POLL_MS : Math.min(IDLE_MS, poll * 1.5);
+        await pause(took > 1000 ? 0 : poll);
       }
       this.spool.stop();
       this.#step(true);

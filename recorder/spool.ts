@@ -16,7 +16,11 @@ const DATA = 0x100000;
 const AT = { tail: 8192, files: 8256, lost: 8320, stop: 8384, recorder: 8385 } as const;
 const MARK_LOW = 0x4d525249;
 const MARK_HIGH = 0x31455246;
+const SLOT_ABSENT = 0;
 const SLOT_FREE = 1;
+const SLOT_KEPT = 4;
+/** Slots that the recorder makes; with those at the start they lie in the part that every process has mapped. */
+const KEPT = 56;
 /** kind of a part: room that was reserved and not needed; the parts end there */
 const UNUSED = 0;
 /** parts whose data lie in PART frames */
@@ -88,6 +92,7 @@ export function createSpool(path: string, header: Omit<SpoolHeader, 'creator'> &
       writeSync(fd, zeros, 0, SEGMENT, DATA + slot * SEGMENT);
       b[STATES + slot] = SLOT_FREE;
     }
+    b.fill(SLOT_KEPT, STATES + slots, STATES + slots + KEPT);
     b.write('IRRSPOOL', FIELD.magic, 'latin1');
     writeSync(fd, b, 0, DATA, 0);
   } finally {
@@ -102,10 +107,13 @@ export class Spool {
   readonly #small = Buffer.alloc(64);
   /** slot by segment, for segments seen */
   readonly #slots = new Map<number, number>();
+  /** a segment's bytes, of which those from #loaded to #loadedEnd were read */
   #window = Buffer.alloc(SEGMENT);
-  #windowSegment = -1;
-  /** the frames below this position were whole when the window was read the first time */
-  #seen = 0;
+  #loaded = 0;
+  #loadedEnd = 0;
+  /** what the last refresh saw ends here; of that, the calls that had not returned */
+  #whole = 0;
+  readonly #open = new Set<number>();
 
   /** Throws an IrrError where the file is no spool. */
   constructor(path: string, writable = true) {
@@ -171,17 +179,18 @@ export class Spool {
     return slot;
   }
 
-  /** Bytes of a position's segment as they are now; undefined where it has no slot. */
-  #load(position: number, fresh: boolean): Buffer | undefined {
+  /** Reads from a position up to `end`, or to the end of the segment, into the window. false where the segment has no slot. */
+  #load(position: number, end: number): boolean {
     const segment = Math.floor(position / SEGMENT);
-    if (segment === this.#windowSegment && !fresh) return this.#window;
     const slot = this.#slotOf(segment);
-    if (slot < 0) return undefined;
-    const n = readSync(this.#fd, this.#window, 0, SEGMENT, DATA + slot * SEGMENT);
-    if (n < SEGMENT) this.#window.fill(0, n);
-    if (segment !== this.#windowSegment) this.#seen = segment * SEGMENT;
-    this.#windowSegment = segment;
-    return this.#window;
+    if (slot < 0) return false;
+    const from = position % SEGMENT;
+    const bytes = Math.min(end - segment * SEGMENT, SEGMENT) - from;
+    const n = readSync(this.#fd, this.#window, from, bytes, DATA + slot * SEGMENT + from);
+    if (n < bytes) this.#window.fill(0, from + n, from + bytes);
+    this.#loaded = position;
+    this.#loadedEnd = position + bytes;
+    return true;
   }
 
   #marked(b: Buffer, position: number): boolean {
@@ -192,48 +201,49 @@ export class Spool {
   }
 
   /**
-   * Looks at everything that is there now. Two reads: the first finds which frames are whole, the second fetches bytes
-   * that are at least as new, so no frame is taken half-written.
+   * Looks at what is there now from a position to the tail, or to the end of the segment. Two reads: the first finds which
+   * frames are whole, the second fetches bytes that are at least as new, so no frame is taken half-written.
    */
-  refresh(position: number): void {
-    const b = this.#load(position, true);
-    if (!b) return;
-    const end = (Math.floor(position / SEGMENT) + 1) * SEGMENT;
-    let at = position;
-    while (at < end && this.#marked(b, at)) {
-      const bytes = b.readUInt32LE((at % SEGMENT) + FRAME_AT.bytes);
-      if (bytes < STRIDE || at + bytes > end || bytes % STRIDE !== 0) break;
-      at += bytes;
+  refresh(position: number, tail: number): void {
+    this.#whole = position;
+    this.#open.clear();
+    if (!this.#load(position, tail)) return;
+    const b = this.#window;
+    const end = this.#loadedEnd;
+    let p = position;
+    while (p < end && this.#marked(b, p)) {
+      const at = p % SEGMENT;
+      const bytes = b.readUInt32LE(at + FRAME_AT.bytes);
+      if (bytes < STRIDE || at + bytes > SEGMENT || bytes % STRIDE !== 0) break;
+      if (b[at + FRAME_AT.state] !== State.RETURNED) this.#open.add(p);
+      p += bytes;
     }
-    this.#seen = at;
-    this.#load(position, true);
+    if (p > position) this.#load(position, p);
+    this.#whole = p;
   }
 
   /** What stands at a position, of what the last refresh saw. */
   at(position: number, tail: number): Found {
     if (position >= tail) return { what: 'end' };
-    const b = this.#load(position, false);
-    if (!b) return { what: 'hole' };
-    const segment = Math.floor(position / SEGMENT);
-    if (position >= this.#seen || !this.#marked(b, position)) return { what: 'hole' };
+    const b = this.#window;
+    if (position < this.#loaded || position >= this.#whole || !this.#marked(b, position)) return { what: 'hole' };
     const at = position % SEGMENT;
     const room = b.readUInt32LE(at + FRAME_AT.bytes);
     const kind = b[at + FRAME_AT.kind]!;
     const next = position + room;
-    if (kind === Kind.PAD || kind === Kind.PART || next > (segment + 1) * SEGMENT) return { what: 'skip', next };
-    return { what: 'frame', frame: b.subarray(at, at + room), returned: b[at + FRAME_AT.state] === State.RETURNED, next };
+    if (room < STRIDE || at + room > SEGMENT) return { what: 'hole' };
+    if (kind === Kind.PAD || kind === Kind.PART) return { what: 'skip', next };
+    return { what: 'frame', frame: b.subarray(at, at + room), returned: !this.#open.has(position), next };
   }
 
-  /** The next position with a mark, from `position` on; `tail` where there is none. For crossing holes at the end. */
+  /** The next position with a mark, from `position` on; `tail` where there is none. */
   nextMark(position: number, tail: number): number {
     for (let p = position; p < tail; ) {
-      if (p >= this.#seen || Math.floor(p / SEGMENT) !== this.#windowSegment) this.#load(p, false);
-      const b = Math.floor(p / SEGMENT) === this.#windowSegment ? this.#window : undefined;
-      if (!b) {
+      if ((p < this.#loaded || p >= this.#loadedEnd) && !this.#load(p, Number.POSITIVE_INFINITY)) {
         p = (Math.floor(p / SEGMENT) + 1) * SEGMENT;
         continue;
       }
-      if (this.#marked(b, p)) return p;
+      if (this.#marked(this.#window, p)) return p;
       p += STRIDE;
     }
     return tail;
@@ -261,41 +271,44 @@ export class Spool {
     writeSync(this.#fd, Buffer.of(SLOT_FREE), 0, 1, STATES + slot);
   }
 
-  /** How many slots are free. The recorder keeps some ready, for programs that may not grow the file themselves. */
-  get free(): number {
-    const states = Buffer.alloc(SLOTS);
-    readSync(this.#fd, states, 0, SLOTS, STATES);
-    let n = 0;
-    for (let i = 0; i < SLOTS && states[i] !== 0; i++) if (states[i] === SLOT_FREE) n++;
-    return n;
+  /**
+   * Sees to it that `count` slots are free, as far as slots are kept for that: some programs may not grow the file
+   * themselves. Throws where there is no room.
+   */
+  keepFree(count: number): void {
+    const states = Buffer.alloc(256);
+    readSync(this.#fd, states, 0, states.length, STATES);
+    const end = states.indexOf(SLOT_ABSENT);
+    const reach = states.subarray(0, end < 0 ? states.length : end);
+    let free = 0;
+    for (const s of reach) if (s === SLOT_FREE) free++;
+    for (let slot = reach.indexOf(SLOT_KEPT); slot >= 0 && free < count; slot = reach.indexOf(SLOT_KEPT, slot + 1), free++) {
+      const zeros = Buffer.alloc(SEGMENT);
+      writeSync(this.#fd, zeros, 0, SEGMENT, DATA + slot * SEGMENT);
+      writeSync(this.#fd, Buffer.of(SLOT_FREE), 0, 1, STATES + slot);
+    }
   }
 
-  /** The pieces of spilled parts of the frame at `position`: by part index, the bytes in order. */
-  pieces(position: number, from: number, tail: number): Map<number, Buffer[]> {
+  /** The pieces of the spilled parts of the frame at `position`, `bytes` together: by part index, in order. */
+  pieces(position: number, bytes: number, tail: number): Map<number, Buffer[]> {
     const found = new Map<number, Buffer[]>();
-    const saved = { window: this.#window, segment: this.#windowSegment, seen: this.#seen };
+    const saved = { window: this.#window, loaded: this.#loaded, end: this.#loadedEnd };
     this.#window = Buffer.alloc(SEGMENT);
-    this.#windowSegment = -1;
-    for (let p = from; p < tail; ) {
-      p = this.nextMark(p, tail);
-      if (p >= tail) break;
+    this.#loaded = this.#loadedEnd = 0;
+    for (let p = this.nextMark(position + STRIDE, tail), left = bytes; p < tail && left > 0; ) {
       const at = p % SEGMENT;
       const b = this.#window;
-      const room = b.readUInt32LE(at + FRAME_AT.bytes);
-      const args = at + FRAME_HEADER + PART_HEADER;
-      if (b[at + FRAME_AT.kind] === Kind.PART && b.readBigUInt64LE(args) === BigInt(position)) {
-        const index = Number(b.readBigUInt64LE(args + 8));
-        const part = args + 24;
-        const bytes = b.readUInt32LE(part + PART_AT.bytes);
-        const list = found.get(index) ?? [];
-        list.push(Buffer.from(b.subarray(part + PART_HEADER, part + PART_HEADER + bytes)));
-        found.set(index, list);
+      const room = Math.min(SEGMENT - at, Math.max(STRIDE, b.readUInt32LE(at + FRAME_AT.bytes)));
+      const piece = b[at + FRAME_AT.kind] === Kind.PART ? pieceOf(b.subarray(at, at + room), position) : undefined;
+      if (piece) {
+        left -= piece.data.length;
+        found.set(piece.part, [...(found.get(piece.part) ?? []), piece.data]);
       }
-      p += Math.max(STRIDE, room);
+      p = this.nextMark(p + room, tail);
     }
     this.#window = saved.window;
-    this.#windowSegment = saved.segment;
-    this.#seen = saved.seen;
+    this.#loaded = saved.loaded;
+    this.#loadedEnd = saved.end;
     return found;
   }
 
@@ -310,24 +323,50 @@ export class Spool {
   }
 }
 
+/** What a PART frame brings for the frame at `position`; undefined where it belongs to another one. */
+function pieceOf(frame: Buffer, position: number): { readonly part: number; readonly data: Buffer } | undefined {
+  const args = FRAME_HEADER + PART_HEADER;
+  const head = args + 24;
+  if (head + PART_HEADER > frame.length || frame.readBigUInt64LE(args) !== BigInt(position)) return undefined;
+  const start = head + PART_HEADER;
+  return {
+    part: Number(frame.readBigUInt64LE(args + 8)),
+    data: Buffer.from(frame.subarray(start, start + frame.readUInt32LE(head + PART_AT.bytes))),
+  };
+}
+
+/** Where the parts of a frame of a spool end, and how many bytes of them lie elsewhere: undefined where none was spilled. */
+function partsOf(frame: Buffer): { readonly end: number; readonly spilled: number | undefined } {
+  let spilled: number | undefined;
+  let p = FRAME_HEADER;
+  while (p + PART_HEADER <= frame.length && frame[p] !== UNUSED) {
+    const bytes = frame.readUInt32LE(p + PART_AT.bytes);
+    const next = p + PART_HEADER + Math.ceil(bytes / 8) * 8;
+    if (next > frame.length) break;
+    if ((frame[p + PART_AT.flags]! & SPILLED) !== 0 && bytes === 8)
+      spilled = (spilled ?? 0) + Number(frame.readBigUInt64LE(p + PART_HEADER));
+    p = next;
+  }
+  return { end: p, spilled };
+}
+
 /**
  * A frame of a spool as it stands in a trace: without the room that was not needed, spilled parts put together. `pieces`
- * is asked only where a part was spilled. The seq is left to the store.
+ * is asked only where a part was spilled. Uses the frame's own bytes where it can. The seq is left to the store.
  */
-export function compactFrame(frame: Buffer, pieces: () => Map<number, Buffer[]>): Buffer {
-  const out: Buffer[] = [];
-  let size = FRAME_HEADER;
-  let spilled: Map<number, Buffer[]> | undefined;
-  let index = 0;
-  for (let p = FRAME_HEADER; p + PART_HEADER <= frame.length && frame[p] !== UNUSED; index++) {
-    const bytes = frame.readUInt32LE(p + PART_AT.bytes);
-    const padded = Math.ceil(bytes / 8) * 8;
-    if (p + PART_HEADER + padded > frame.length) break;
-    if ((frame[p + PART_AT.flags]! & SPILLED) === 0) {
-      out.push(frame.subarray(p, p + PART_HEADER + padded));
-      size += PART_HEADER + padded;
-    } else {
-      spilled ??= pieces();
+export function compactFrame(frame: Buffer, pieces: (bytes: number) => Map<number, Buffer[]>): Buffer {
+  const { end, spilled } = partsOf(frame);
+  if (spilled !== undefined) return withSpilled(frame, end, pieces(spilled));
+  frame.writeUInt32LE(end, FRAME_AT.bytes);
+  return frame.subarray(0, end);
+}
+
+function withSpilled(frame: Buffer, end: number, spilled: Map<number, Buffer[]>): Buffer {
+  const out: Buffer[] = [frame.subarray(0, FRAME_HEADER)];
+  for (let p = FRAME_HEADER, index = 0; p < end; index++) {
+    const next = p + PART_HEADER + Math.ceil(frame.readUInt32LE(p + PART_AT.bytes) / 8) * 8;
+    if ((frame[p + PART_AT.flags]! & SPILLED) === 0) out.push(frame.subarray(p, next));
+    else {
       const data = Buffer.concat(spilled.get(index) ?? []);
       const part = Buffer.alloc(PART_HEADER + Math.ceil(data.length / 8) * 8);
       frame.copy(part, 0, p, p + PART_HEADER);
@@ -335,14 +374,10 @@ export function compactFrame(frame: Buffer, pieces: () => Map<number, Buffer[]>)
       part.writeUInt32LE(data.length, PART_AT.bytes);
       data.copy(part, PART_HEADER);
       out.push(part);
-      size += part.length;
     }
-    p += PART_HEADER + padded;
+    p = next;
   }
-  const whole = Buffer.allocUnsafe(size);
-  frame.copy(whole, 0, 0, FRAME_HEADER);
-  whole.writeUInt32LE(size, FRAME_AT.bytes);
-  let at = FRAME_HEADER;
-  for (const part of out) at += part.copy(whole, at);
+  const whole = Buffer.concat(out);
+  whole.writeUInt32LE(whole.length, FRAME_AT.bytes);
   return whole;
 }

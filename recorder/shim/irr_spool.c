@@ -4,10 +4,13 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 
 #include "irr.h"
+
+#define WAIT_NS 200000000u /* how long a confined program waits for room, at most */
 
 struct irr_spool *irr_spool;
 uint8_t *irr_window;
@@ -197,15 +200,24 @@ static long take_free(void)
 	return -1;
 }
 
+/* May the file have that size, without a SIGXFSZ for the program? */
+static bool size_allowed(uint64_t bytes)
+{
+	struct { uint64_t soft, hard; } limit;
+	return irr_sys(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit, 0, 0) == 0 && bytes <= limit.soft;
+}
+
 /* Makes one slot more at the end of the file. The room is allocated, so that touching it can not fail later. */
 static long grow(void)
 {
 	_Atomic uint8_t *state = states();
+	if (atomic_load_explicit(&irr_confined, memory_order_relaxed))
+		return -1;
 	for (uint32_t i = 0; i < IRR_SLOTS; i++) {
 		uint8_t s = IRR_SLOT_ABSENT;
 		if (atomic_load_explicit(&state[i], memory_order_relaxed) != s || !atomic_compare_exchange_strong(&state[i], &s, IRR_SLOT_GROWING))
 			continue;
-		int fd = spool_fd();
+		int fd = size_allowed(IRR_DATA + (i + 1) * IRR_SEGMENT) ? spool_fd() : -1;
 		long e = fd < 0 ? -1 : irr_sys(SYS_fallocate, fd, 0, (long)(IRR_DATA + i * IRR_SEGMENT), (long)IRR_SEGMENT, 0, 0);
 		if (fd >= 0)
 			irr_sys(SYS_close, fd, 0, 0, 0, 0, 0);
@@ -219,19 +231,35 @@ static long grow(void)
 	return -1;
 }
 
-/* A confined program can not grow the file; the recorder empties slots and makes new ones. Waits a little for that. */
+/* A slot that this process can reach, or -1, the slot given back. */
+static long reachable(long slot)
+{
+	if (slot >= 0 && slot_address((uint32_t)slot))
+		return slot;
+	if (slot >= 0)
+		atomic_store(&states()[slot], IRR_SLOT_FREE);
+	return -1;
+}
+
+/*
+ * A program that can not make room itself (a seccomp filter, a limit of its own, a full file system) waits a little for the
+ * recorder, which empties slots and makes new ones; and not again before a slot has come by: a recorder that hangs must
+ * cost the program a moment, not a moment at every call.
+ */
 static long wait_free(void)
 {
-	uint64_t until = irr_now() + 200000000u;
+	static _Atomic bool vain;
+	uint64_t until = irr_now() + WAIT_NS;
 	do {
-		long slot = take_free();
-		if (slot >= 0 && (uint32_t)slot < irr_window_slots)
+		long slot = reachable(take_free());
+		if (slot >= 0) {
+			atomic_store_explicit(&vain, false, memory_order_relaxed);
 			return slot;
-		if (slot >= 0)
-			atomic_store(&states()[slot], IRR_SLOT_FREE);
+		}
 		for (int i = 0; i < 1000; i++)
 			__asm__ volatile("" ::: "memory");
-	} while (atomic_load(&irr_spool->recorder) && irr_now() < until);
+	} while (atomic_load(&irr_spool->recorder) && !atomic_load_explicit(&vain, memory_order_relaxed) && irr_now() < until);
+	atomic_store_explicit(&vain, true, memory_order_relaxed);
 	return -1;
 }
 
@@ -245,19 +273,19 @@ uint8_t *irr_segment_slow(uint64_t segment)
 		return slot_address(e & 0xffff);
 	if (e != 0)
 		return NULL; /* the segment that was here before has not been taken out: the spool is full */
-	bool confined = atomic_load_explicit(&irr_confined, memory_order_relaxed);
-	long slot = take_free();
+	long slot = reachable(take_free());
 	if (slot < 0)
-		slot = confined ? wait_free() : grow();
+		slot = reachable(grow());
+	if (slot < 0)
+		slot = wait_free();
 	if (slot < 0)
 		return NULL;
-	uint8_t *at = slot_address((uint32_t)slot);
 	uint64_t mine = (segment + 1) << 16 | (uint64_t)slot;
-	if (!at || !atomic_compare_exchange_strong(entry, &e, mine)) {
+	if (!atomic_compare_exchange_strong(entry, &e, mine)) {
 		atomic_store(&states()[slot], IRR_SLOT_FREE);
-		return at && (e >> 16) == segment + 1 ? slot_address(e & 0xffff) : NULL;
+		return (e >> 16) == segment + 1 ? slot_address(e & 0xffff) : NULL;
 	}
-	return at;
+	return slot_address((uint32_t)slot);
 }
 
 static void pad(uint64_t position, uint32_t room)

@@ -44,6 +44,7 @@ enum irr_slot {
 	IRR_SLOT_FREE = 1,
 	IRR_SLOT_USED = 2,
 	IRR_SLOT_GROWING = 3, /* a process is extending the file */
+	IRR_SLOT_KEPT = 4,    /* not there yet either: the recorder makes it, for processes that can not */
 };
 
 struct irr_spool {
@@ -63,7 +64,6 @@ struct irr_spool {
 	/* What processes write, each on cache lines of its own. Byte offsets are fixed: the recorder reads them. */
 	_Alignas(4096) _Atomic uint64_t tail;  /* next position to reserve, in bytes */
 	_Alignas(64) _Atomic uint32_t files;   /* numbers of open files handed out */
-	_Atomic uint32_t hint;                 /* slot after the one last taken */
 	_Alignas(64) _Atomic uint64_t lost[4]; /* events not taken, by enum irr_gap */
 	_Alignas(64) _Atomic uint8_t stop;     /* the recorder wants no more events */
 	_Atomic uint8_t recorder;              /* 1 while a recorder takes events out */
