@@ -6,6 +6,7 @@
 import type { TraceModel } from './model.ts';
 import type { Screenful } from './picture.ts';
 import { Picture } from './picture.ts';
+import type { Extent } from './scroll.ts';
 import { type Search, search } from './search.ts';
 import type { Key } from './term/input.ts';
 import type { Theme } from './term/theme.ts';
@@ -22,7 +23,7 @@ export interface ControllerHooks {
 }
 
 /** Milliseconds in which a lone first digit may still become a count. */
-export const COUNT_DELAY = 500;
+export const COUNT_DELAY = 400;
 /** Milliseconds of work in one go. */
 const SLICE = 10;
 
@@ -99,7 +100,7 @@ export class Controller {
   }
 
   readonly #facts: Facts = (() => {
-    const lines = (pane: ScrollPane): number => this.#picture.lines(this.#ui, pane, this.#ready);
+    const extent = (pane: ScrollPane): Extent => this.#picture.extent(this.#ui, pane, this.#ready);
     const model = (): TraceModel => this.#model;
     return {
       get first() {
@@ -108,7 +109,7 @@ export class Controller {
       get last() {
         return model().last;
       },
-      lines,
+      extent,
     };
   })();
 

@@ -108,6 +108,8 @@ const ROWS = [
   },
   { name: 'scroll.top', group: 'Panes', text: 'to the top', keys: { text: ['g g', 'home'], help: ['g g', 'home'] }, count: 'target' },
   { name: 'scroll.bottom', group: 'Panes', text: 'to the end', keys: { text: ['G', 'end'], help: ['G', 'end'] }, count: 'target' },
+  { name: 'scroll.left', group: 'Panes', text: 'to the left', keys: { text: ['left', 'h'] }, count: 'times' },
+  { name: 'scroll.right', group: 'Panes', text: 'to the right, where lines are longer', keys: { text: ['right', 'l'] }, count: 'times' },
   { name: 'app.back', group: 'Program', text: 'stop what runs, leave the zoom, back to Events', keys: { main: ['esc'] } },
   { name: 'help.open', group: 'Program', text: 'these keys', keys: { main: ['?', 'f1'] }, hint: 'help' },
   { name: 'help.close', group: 'Program', text: 'close the help', keys: { help: ['?', 'f1', 'q', 'esc', 'ctrl-c'] }, hint: 'close' },

@@ -233,6 +233,8 @@ export class TraceModel {
     if (object !== undefined) return `${object.type} ${id}${object.birth === event.seq ? ', new' : `, since ${object.birth}`}`;
     const ended = context.ended.get(id);
     if (ended !== undefined) return `${ended.type} ${id}, ended ${ended.seq === event.seq ? 'here' : `at ${ended.seq}`}`;
-    return field.creates !== undefined || context.origin === 'inferred' ? undefined : 'no such object';
+    if (field.creates !== undefined || context.origin === 'inferred') return undefined;
+    // a call that went well knew it: then it is the state that does not
+    return event.error === 0 ? 'not known here' : 'no such object';
   }
 }

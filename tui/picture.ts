@@ -3,7 +3,7 @@
  * the lines of the event under the cursor until it moves.
  */
 import { hints } from './keymap.ts';
-import { boxOf, innerHeight, type Layout, type PaneBox, type PaneId, type Rect, SMALLEST } from './layout.ts';
+import { innerHeight, type Layout, type PaneBox, type PaneId, type Rect, SMALLEST } from './layout.ts';
 import type { TraceModel } from './model.ts';
 import { headerLine, hintsLine, type PaneContent, paneRows, paneTitle, statusLine } from './present/chrome.ts';
 import { detailLines } from './present/detail.ts';
@@ -12,10 +12,11 @@ import { helpLines } from './present/help.ts';
 import { hexLines } from './present/hex.ts';
 import { type ObjectsView, objectsView } from './present/objects.ts';
 import { eventRows } from './present/rows.ts';
+import { type Extent, inside, type Scroll } from './scroll.ts';
 import type { CursorPlace } from './term/screen.ts';
-import { cells, clean, type Line, line, span, take } from './term/text.ts';
+import { cells, clean, dropCells, type Line, line, lineCells, span, take } from './term/text.ts';
 import { paintLine, type Theme } from './term/theme.ts';
-import { layoutOf, placeOf, type ScrollPane, type Ui } from './ui-state.ts';
+import { layoutOf, pageOf, placeOf, type ScrollPane, type Ui } from './ui-state.ts';
 
 /** A rectangle with its rows, each exactly as wide as it is. */
 export interface Block extends Rect {
@@ -63,11 +64,14 @@ export class Picture {
     return { blocks: [...bars, ...main], cursor: this.#promptCursor(ui, l) };
   }
 
-  /** How many lines a scrolling pane has now. */
-  lines(ui: Ui, pane: ScrollPane, ready: boolean): number {
-    if (pane === 'help') return this.#helpLines(ui).length;
-    if (pane === 'objects') return this.#objectsView(ready).lines.length;
-    return this.#detailLines(ui, this.#widthOf(ui), ready).length;
+  /** How large the text of a scrolling pane is now. */
+  extent(ui: Ui, pane: ScrollPane, ready: boolean): Extent {
+    return extentOf(this.#lines(ui, pane, ready));
+  }
+
+  #lines(ui: Ui, pane: ScrollPane, ready: boolean): readonly Line[] {
+    if (pane === 'help') return this.#helpLines(ui);
+    return pane === 'objects' ? this.#objectsView(ready).lines : this.#detailLines(ui, pageOf(ui, 'detail').cells, ready);
   }
 
   /** The first line of the object tree that the event under the cursor has to do with; -1 none. */
@@ -106,7 +110,8 @@ export class Picture {
     if (ui.prompt !== undefined) return line(promptText(ui, this.#promptRoom(ui)).text);
     if (under.job !== undefined) {
       const percent = Math.floor(100 * Math.max(0, Math.min(1, under.job.progress)));
-      return line(' ', span(`${under.job.what}${this.theme.glyphs.ellipsis}`, 'job'), ` ${percent} %`, span('  Esc stops', 'dim'));
+      const stops = ui.job === undefined ? [] : [span('  Esc stops', 'dim')];
+      return line(' ', span(`${under.job.what}${this.theme.glyphs.ellipsis}`, 'job'), ` ${percent} %`, ...stops);
     }
     if (ui.message !== undefined) return line(' ', span(ui.message.text, ui.message.error ? 'error' : 'strong'));
     return line(' ', span(under.ready ? this.#model.summary : '', 'dim'));
@@ -121,7 +126,7 @@ export class Picture {
   }
 
   #pane(ui: Ui, box: PaneBox, under: Under): Block {
-    const content = box.pane === 'events' ? this.#events(ui, box) : this.#text(ui, box, under, box.pane);
+    const content = box.pane === 'events' ? this.#events(ui, box) : this.#text(ui, under, box.pane);
     const focused = ui.focus === box.pane && ui.mode === 'main';
     const rows = paneRows(box.width, box.height, { ...content, title: paneTitle(box), focused }, this.theme);
     return { x: box.x, y: box.y, width: box.width, height: box.height, key: `pane ${box.pane}`, rows };
@@ -138,22 +143,16 @@ export class Picture {
       last: model.last,
       threads: model.threads > 1,
       width: box.width - 2,
-      glyphs: this.theme.glyphs,
+      theme: this.theme,
     });
     const footer = ui.cursor === 0 ? '' : ` ${ui.cursor} of ${model.last} `;
     return { lines: ui.cursor === 0 ? [line(span(' the trace has no events', 'dim'))] : lines, footer, stale: false };
   }
 
-  #text(ui: Ui, box: PaneBox, under: Under, pane: Exclude<PaneId, 'events'>): Pick<PaneContent, 'lines' | 'footer' | 'stale'> {
-    const height = innerHeight(box);
-    const all = pane === 'objects' ? this.#objectsView(under.ready).lines : this.#detailLines(ui, box.width - 2, under.ready);
-    const top = Math.max(0, Math.min(ui.scroll[pane], all.length - height));
+  #text(ui: Ui, under: Under, pane: Exclude<PaneId, 'events'>): Pick<PaneContent, 'lines' | 'footer' | 'stale'> {
     const stale = pane === 'objects' && this.#objects.seq !== ui.cursor;
-    return {
-      lines: all.slice(top, top + height),
-      footer: stale ? ` ${this.theme.glyphs.ellipsis} ` : rangeText(top, height, all.length),
-      stale,
-    };
+    const { lines, footer } = scrolledText(this.#lines(ui, pane, under.ready), ui.scroll[pane], pageOf(ui, pane));
+    return { lines, footer: stale ? ` ${this.theme.glyphs.ellipsis} ` : footer, stale };
   }
 
   #objectsView(ready: boolean): ObjectsView {
@@ -162,11 +161,6 @@ export class Picture {
       this.#objects = { seq: model.at, view: objectsView(model.graph, model.changes, this.theme.glyphs) };
     }
     return this.#objects.view;
-  }
-
-  #widthOf(ui: Ui): number {
-    const l = layoutOf(ui);
-    return (boxOf(l, 'detail') ?? l.boxes[0])!.width - 2;
   }
 
   #detailLines(ui: Ui, width: number, ready: boolean): readonly Line[] {
@@ -192,28 +186,35 @@ export class Picture {
   }
 
   #helpLines(ui: Ui): readonly Line[] {
-    return helpLines(ui.focus === 'events' ? 'events' : 'text', this.theme.glyphs);
+    return helpLines(ui.focus === 'events' ? 'events' : 'text', pageOf(ui, 'help').cells, this.theme.glyphs);
   }
 
   #help(ui: Ui, l: Layout): Block {
     const { y } = l.boxes[0]!;
     const height = ui.rows - 3;
-    const all = this.#helpLines(ui);
-    const top = Math.max(0, Math.min(ui.scroll.help, all.length - (height - 2)));
-    const content: PaneContent = {
-      title: line(span('Help', 'title')),
-      lines: all.slice(top, top + height - 2),
-      footer: rangeText(top, height - 2, all.length),
-      focused: true,
-      stale: false,
-    };
+    const text = scrolledText(this.#helpLines(ui), ui.scroll.help, pageOf(ui, 'help'));
+    const content: PaneContent = { ...text, title: line(span(' Help ', 'title')), focused: true, stale: false };
     return { x: 0, y, width: ui.columns, height, key: 'help', rows: paneRows(ui.columns, height, content, this.theme) };
   }
 }
 
-/** Which lines are shown; '' where all are. */
-function rangeText(top: number, height: number, all: number): string {
-  return all <= height ? '' : ` ${top + 1}-${Math.min(all, top + height)} of ${all} `;
+const extents = new WeakMap<readonly Line[], Extent>();
+
+/** Measured once for each text. */
+function extentOf(lines: readonly Line[]): Extent {
+  const known = extents.get(lines);
+  if (known !== undefined) return known;
+  const made = { lines: lines.length, cells: lines.reduce((n, l) => Math.max(n, lineCells(l)), 0) };
+  extents.set(lines, made);
+  return made;
+}
+
+/** The part of a text that is in view; the footer says which part, where that is not all. */
+function scrolledText(all: readonly Line[], at: Scroll, page: Extent): Pick<PaneContent, 'lines' | 'footer'> {
+  const { top, left } = inside(at, extentOf(all), page);
+  const lines = all.slice(top, top + page.lines).map((l) => (left === 0 ? l : dropCells(l, left)));
+  const shown = all.length <= page.lines ? '' : ` ${top + 1}-${top + lines.length} of ${all.length} `;
+  return { lines, footer: left === 0 ? shown : ` +${left}${shown === '' ? ' ' : shown}` };
 }
 
 /** The prompt as far as there is room, with its cursor in view; `x` is the cursor's cell. */

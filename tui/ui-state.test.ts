@@ -5,7 +5,7 @@ import { PANES } from './layout.ts';
 import { InputParser } from './term/input.ts';
 import { type Facts, initialUi, pageOf, reduce, type Ui } from './ui-state.ts';
 
-const facts: Facts = { first: 1, last: 5000, lines: () => 100 };
+const facts: Facts = { first: 1, last: 5000, extent: () => ({ lines: 100, cells: 200 }) };
 
 /** Types what a person would, from a state. */
 function type(ui: Ui, text: string, f: Facts = facts): Ui {
@@ -53,7 +53,7 @@ describe('the cursor', () => {
         (keys, columns, rows, last) => {
           const f = { ...facts, last };
           const ui = keys.reduce((u, k) => type(u, k, f), initialUi(columns, rows, 1));
-          const page = pageOf(ui, 'events');
+          const page = pageOf(ui, 'events').lines;
           expect(ui.cursor).toBeGreaterThanOrEqual(1);
           expect(ui.cursor).toBeLessThanOrEqual(last);
           expect(ui.cursorRow).toBeGreaterThanOrEqual(0);
@@ -71,7 +71,7 @@ describe('the cursor', () => {
   test('a resize keeps the cursor', () => {
     const ui = type(start(), '1204G');
     const small = reduce(ui, { type: 'resize', columns: 60, rows: 12 }, facts);
-    expect([small.cursor, small.cursorRow < pageOf(small, 'events')]).toEqual([1204, true]);
+    expect([small.cursor, small.cursorRow < pageOf(small, 'events').lines]).toEqual([1204, true]);
   });
 });
 
@@ -97,15 +97,15 @@ describe('panes', () => {
   test('when the time is over the digit was for the focus alone', () => {
     const late = reduce(type(start(), '3'), { type: 'expire' }, facts);
     expect([late.focus, late.keys.count]).toEqual(['objects', '']);
-    expect(type(late, 'j')).toMatchObject({ cursor: 1, scroll: { objects: 1 } });
+    expect(type(late, 'j')).toMatchObject({ cursor: 1, scroll: { objects: { top: 1 } } });
   });
 
   test('in a text pane j scrolls and s steps; the ends hold', () => {
     const ui = reduce(type(start(), '2'), { type: 'expire' }, facts);
-    expect(type(ui, 'jj')).toMatchObject({ cursor: 1, scroll: { detail: 2 } });
-    expect(type(ui, 'jjkkk').scroll.detail).toBe(0);
-    expect(type(ui, 'G').scroll.detail).toBe(100 - pageOf(ui, 'detail'));
-    expect(type(ui, 'Ggg').scroll.detail).toBe(0);
+    expect(type(ui, 'jj')).toMatchObject({ cursor: 1, scroll: { detail: { top: 2 } } });
+    expect(type(ui, 'jjkkk').scroll.detail.top).toBe(0);
+    expect(type(ui, 'G').scroll.detail.top).toBe(100 - pageOf(ui, 'detail').lines);
+    expect(type(ui, 'Ggg').scroll.detail.top).toBe(0);
     expect(type(ui, 'ss')).toMatchObject({ cursor: 3, focus: 'detail' });
     expect(type(ui, 'ssS').cursor).toBe(2);
     expect(type(ui, '1204G')).toMatchObject({ cursor: 1204 });
@@ -113,9 +113,9 @@ describe('panes', () => {
 
   test('a line that should be seen is brought into view', () => {
     const ui = reduce(start(140, 40), { type: 'reveal', pane: 'objects', line: 80 }, facts);
-    const page = pageOf(ui, 'objects');
-    expect(ui.scroll.objects).toBeLessThanOrEqual(80);
-    expect(ui.scroll.objects + page).toBeGreaterThan(80);
+    const page = pageOf(ui, 'objects').lines;
+    expect(ui.scroll.objects.top).toBeLessThanOrEqual(80);
+    expect(ui.scroll.objects.top + page).toBeGreaterThan(80);
     expect(reduce(ui, { type: 'reveal', pane: 'objects', line: 80 }, facts)).toBe(ui);
   });
 
@@ -199,7 +199,7 @@ describe('everything else', () => {
   test('help opens, scrolls and closes', () => {
     const ui = type(start(), '?');
     expect(ui.mode).toBe('help');
-    expect(type(ui, 'jjk').scroll.help).toBe(1);
+    expect(type(ui, 'jjk').scroll.help.top).toBe(1);
     for (const key of ['?', 'q', '\x1b']) expect(type(ui, key)).toMatchObject({ mode: 'main', quit: false });
   });
 
@@ -215,7 +215,7 @@ describe('everything else', () => {
   });
 
   test('an empty log has nowhere to go', () => {
-    const empty: Facts = { first: 0, last: 0, lines: () => 0 };
+    const empty: Facts = { first: 0, last: 0, extent: () => ({ lines: 0, cells: 0 }) };
     for (const keys of ['j', 'G', '5G', '50%', 'J', '\x04', ':3\r']) expect(type(initialUi(80, 24, 0), keys, empty).cursor).toBe(0);
   });
 

@@ -6,6 +6,7 @@
 import { type ActionName, actionByName, type KeyState, NO_KEYS, type Place, press } from './keymap.ts';
 import { boxOf, innerHeight, type Layout, layout, PANES, type PaneId } from './layout.ts';
 import { editPrompt, emptyPrompt, type Prompt, parseCommand, typeInto } from './prompt.ts';
+import { type Extent, revealed, type Scroll, type ScrollAction, scrolled, TOP } from './scroll.ts';
 import type { Key } from './term/input.ts';
 import { clean } from './term/text.ts';
 
@@ -36,7 +37,7 @@ export interface Ui {
   readonly lower: LowerPane;
   readonly zoom: boolean;
   readonly hex: boolean;
-  readonly scroll: Readonly<Record<ScrollPane, number>>;
+  readonly scroll: Readonly<Record<ScrollPane, Scroll>>;
   readonly mode: 'main' | 'help' | 'prompt';
   readonly prompt: Prompt | undefined;
   readonly keys: KeyState;
@@ -53,12 +54,12 @@ export interface Ui {
   readonly suspends: number;
 }
 
-/** What the reducer must know of the world: the log's ends and how many lines the scrolling panes have. */
+/** What the reducer must know of the world: the log's ends and how large the texts of the scrolling panes are. */
 export interface Facts {
   /** lowest and highest seq; both 0 where the log is empty */
   readonly first: number;
   readonly last: number;
-  lines(pane: ScrollPane): number;
+  extent(pane: ScrollPane): Extent;
 }
 
 export type UiEvent =
@@ -84,7 +85,7 @@ export function initialUi(columns: number, rows: number, cursor: number): Ui {
     lower: 'detail',
     zoom: false,
     hex: false,
-    scroll: { detail: 0, objects: 0, help: 0 },
+    scroll: { detail: TOP, objects: TOP, help: TOP },
     mode: 'main',
     prompt: undefined,
     keys: NO_KEYS,
@@ -108,10 +109,11 @@ export function placeOf(ui: Ui): Place {
   return ui.focus === 'events' ? 'events' : 'text';
 }
 
-/** Rows that a pane shows now; for a pane that is not on the screen, what the body has. */
-export function pageOf(ui: Ui, pane: PaneId | 'help'): number {
+/** Rows and columns that a pane shows now; for a pane that is not on the screen, what the body has. */
+export function pageOf(ui: Ui, pane: PaneId | 'help'): Extent {
   const l = layoutOf(ui);
-  return Math.max(1, pane === 'help' ? ui.rows - 5 : innerHeight(boxOf(l, pane) ?? l.boxes[0]));
+  const box = pane === 'help' ? undefined : (boxOf(l, pane) ?? l.boxes[0]);
+  return { lines: Math.max(1, box === undefined ? ui.rows - 5 : innerHeight(box)), cells: Math.max(1, (box?.width ?? ui.columns) - 2) };
 }
 
 export function reduce(ui: Ui, event: UiEvent, facts: Facts): Ui {
@@ -168,7 +170,7 @@ const keyOf = (name: string): Key => (name.length === 1 ? { name, text: name } :
 /** Does an action, as if its key had been pressed. */
 export function act(ui: Ui, action: ActionName, count: number | undefined, facts: Facts): Ui {
   const times = Math.max(1, count ?? 1);
-  const page = pageOf(ui, 'events');
+  const page = pageOf(ui, 'events').lines;
   const move = (by: number): Ui => moveTo(ui, ui.cursor + by, facts);
   switch (action) {
     case 'time.step':
@@ -227,16 +229,18 @@ function actOnScreen(
     case 'pane.zoom':
       return settle({ ...ui, zoom: !ui.zoom }, facts);
     case 'detail.hex':
-      return { ...ui, hex: !ui.hex, scroll: { ...ui.scroll, detail: 0 } };
+      return { ...ui, hex: !ui.hex, scroll: { ...ui.scroll, detail: TOP } };
     case 'scroll.down':
     case 'scroll.up':
     case 'scroll.pageDown':
     case 'scroll.pageUp':
     case 'scroll.top':
     case 'scroll.bottom':
+    case 'scroll.left':
+    case 'scroll.right':
       return scroll(ui, action, count, facts);
     case 'help.open':
-      return { ...ui, mode: 'help', scroll: { ...ui.scroll, help: 0 } };
+      return { ...ui, mode: 'help', scroll: { ...ui.scroll, help: TOP } };
     case 'help.close':
       return { ...ui, mode: 'main' };
     case 'app.back':
@@ -261,16 +265,16 @@ function focusOn(ui: Ui, pane: PaneId): Ui {
 /** Puts the cursor on an event. A near one moves it on the screen, a far one brings a new page with the event in its middle. */
 function moveTo(ui: Ui, seq: number, facts: Facts): Ui {
   const cursor = clamp(seq, facts.first, facts.last);
-  const page = pageOf(ui, 'events');
+  const page = pageOf(ui, 'events').lines;
   const by = cursor - ui.cursor;
   const cursorRow = Math.abs(by) < page ? ui.cursorRow + by : page >> 1;
-  const moved = by === 0 ? ui.scroll : { ...ui.scroll, detail: 0 };
+  const moved = by === 0 ? ui.scroll : { ...ui.scroll, detail: TOP };
   return settle({ ...ui, cursor, cursorRow, job: undefined, scroll: moved }, facts);
 }
 
 /** Keeps the cursor's row inside the list, a margin from its edges, and the list free of blank rows while it has events to show. */
 function settle(ui: Ui, facts: Facts): Ui {
-  const page = pageOf(ui, 'events');
+  const page = pageOf(ui, 'events').lines;
   const margin = Math.min(MARGIN, (page - 1) >> 1);
   const above = ui.cursor - facts.first;
   const below = facts.last - ui.cursor;
@@ -327,32 +331,18 @@ function back(ui: Ui, facts: Facts): Ui {
   return focusOn(ui, 'events');
 }
 
-function scroll(ui: Ui, action: `scroll.${string}`, count: number | undefined, facts: Facts): Ui {
+function scroll(ui: Ui, action: ScrollAction, count: number | undefined, facts: Facts): Ui {
   // a count in front of G names an event, with whatever pane
   if (ui.mode === 'main' && count !== undefined && (action === 'scroll.top' || action === 'scroll.bottom')) return moveTo(ui, count, facts);
   const pane: ScrollPane = ui.mode === 'help' ? 'help' : ui.focus === 'events' ? 'detail' : ui.focus;
-  const page = pageOf(ui, pane);
-  const last = Math.max(0, facts.lines(pane) - page);
-  const times = Math.max(1, count ?? 1);
-  const step = Math.max(1, page - 1);
-  const by: Record<string, number> = {
-    'scroll.down': times,
-    'scroll.up': -times,
-    'scroll.pageDown': times * step,
-    'scroll.pageUp': -times * step,
-    'scroll.top': -Infinity,
-    'scroll.bottom': Infinity,
-  };
-  const to = clamp(Math.min(ui.scroll[pane], last) + by[action]!, 0, last);
+  const to = scrolled(ui.scroll[pane], action, Math.max(1, count ?? 1), facts.extent(pane), pageOf(ui, pane));
   return { ...ui, scroll: { ...ui.scroll, [pane]: to } };
 }
 
 function reveal(ui: Ui, pane: LowerPane, at: number, facts: Facts): Ui {
-  const page = pageOf(ui, pane);
-  const last = Math.max(0, facts.lines(pane) - page);
-  const now = Math.min(ui.scroll[pane], last);
-  if (at >= now && at < now + page) return ui;
-  return { ...ui, scroll: { ...ui.scroll, [pane]: clamp(at - (page >> 1), 0, last) } };
+  const now = ui.scroll[pane];
+  const to = revealed(now, at, facts.extent(pane), pageOf(ui, pane));
+  return to === now ? ui : { ...ui, scroll: { ...ui.scroll, [pane]: to } };
 }
 
 // the prompt

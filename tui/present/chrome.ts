@@ -16,10 +16,10 @@ export interface PaneContent {
   readonly stale: boolean;
 }
 
-/** `1 Events`, or `[2 Detail]  3 Objects` where panes share a box. */
+/** ` 1 Events `, or `[2 Detail] 3 Objects ` where panes share a box. */
 export function paneTitle(box: PaneBox): Line {
   const name = (pane: PaneId): string => `${PANES.indexOf(pane) + 1} ${TITLES[pane]}`;
-  if (box.tabs.length === 1) return line(span(name(box.pane), 'title'));
+  if (box.tabs.length === 1) return line(span(` ${name(box.pane)} `, 'title'));
   return line(...box.tabs.map((pane): Span => (pane === box.pane ? span(`[${name(pane)}]`, 'title') : span(` ${name(pane)} `, 'dim'))));
 }
 

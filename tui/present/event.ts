@@ -89,6 +89,7 @@ const isLength = (i: Item): boolean => i.offset === 0 && (i.name === 'size' || i
 
 function rankOf({ field, node, name }: Item): number {
   if (name === 'op') return 0;
+  if (name === 'iova') return 2;
   if (field?.ref !== undefined || field?.fd !== undefined) return 1;
   if (field?.nested?.dir === 'mapped') return 6;
   if (node.kind === 'pointer') return 5;

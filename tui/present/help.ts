@@ -1,6 +1,6 @@
 /** The help: the keys of the pane it was opened from, out of the keymap. Pure. */
 import { help, type Place } from '../keymap.ts';
-import { cells, type Line, line, pad, span } from '../term/text.ts';
+import { cells, type Line, line, pad, span, wrap } from '../term/text.ts';
 import type { Glyphs } from '../term/theme.ts';
 
 const MARKS: readonly (readonly [keyof Pick<Glyphs, 'cursor' | 'error' | 'created' | 'destroyed' | 'changed'>, string])[] = [
@@ -11,19 +11,24 @@ const MARKS: readonly (readonly [keyof Pick<Glyphs, 'cursor' | 'error' | 'create
   ['changed', 'it changed the state otherwise, or the thing that it changed'],
 ];
 
-export function helpLines(place: Place, glyphs: Glyphs): Line[] {
+export function helpLines(place: Place, width: number, glyphs: Glyphs): Line[] {
   const groups = help(place);
-  const width = Math.min(
-    34,
-    groups.reduce((n, g) => g.rows.reduce((m, r) => Math.max(m, cells(r.keys)), n), 0),
-  );
-  const lines: Line[] = [];
-  for (const group of groups) {
-    if (lines.length > 0) lines.push(line(''));
-    lines.push(line(span(group.title, 'title')));
-    for (const row of group.rows) lines.push(line('  ', span(pad(row.keys, width, glyphs.ellipsis), 'key'), `  ${row.text}`));
-  }
-  lines.push(line(''), line(span('Marks', 'title')));
-  for (const [glyph, text] of MARKS) lines.push(line('  ', span(pad(glyphs[glyph], width, glyphs.ellipsis), 'key'), `  ${text}`));
-  return lines;
+  const longest = groups.reduce((n, g) => g.rows.reduce((m, r) => Math.max(m, cells(r.keys)), n), 0);
+  const keys = Math.min(longest, Math.max(12, width >> 1));
+  const row = (key: string, text: string): readonly Line[] =>
+    wrap(line('   ', span(pad(key, keys, glyphs.ellipsis), 'key'), `  ${text}`), width, keys + 5);
+  const section = (title: string, rows: readonly (readonly Line[])[]): Line[] => [line(' ', span(title, 'title')), ...rows.flat()];
+  const sections = [
+    ...groups.map((g) =>
+      section(
+        g.title,
+        g.rows.map((r) => row(r.keys, r.text)),
+      ),
+    ),
+    section(
+      'Marks',
+      MARKS.map(([glyph, text]) => row(glyphs[glyph], text)),
+    ),
+  ];
+  return sections.flatMap((lines, i) => (i === 0 ? lines : [line(''), ...lines]));
 }

@@ -8,8 +8,8 @@ const BYTES_MOST = 16_384;
 
 export function hexLines(event: EventLike): Line[] {
   const parts = event.parts.map((p) => (p.bytes.length > BYTES_MOST ? { ...p, bytes: p.bytes.subarray(0, BYTES_MOST) } : p));
-  if (parts.length === 0) return [line(span('the event has no bytes but its header', 'dim'))];
-  return hexDump(parts).map((text) => (text.startsWith(' ') ? hexLine(clean(text)) : line(span(clean(text), 'strong'))));
+  if (parts.length === 0) return [line(span(' the event has no bytes but its header', 'dim'))];
+  return hexDump(parts).map((text) => (text.startsWith(' ') ? hexLine(clean(text)) : line(' ', span(clean(text), 'strong'))));
 }
 
 /** Bytes that the kernel changed are marked `*`; colour says it once more. */

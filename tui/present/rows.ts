@@ -1,6 +1,6 @@
 /** The event list: rows of a window of events, in columns that suit the pane's width. Pure. */
 import { cells, clip, type Line, line, pad, padLeft, type Span, span } from '../term/text.ts';
-import type { Glyphs, Token } from '../term/theme.ts';
+import { type Glyphs, type Theme, type Token, toAscii } from '../term/theme.ts';
 import type { Effect } from './effects.ts';
 import type { ListedEvent } from './event.ts';
 
@@ -14,7 +14,7 @@ export interface ListInput {
   /** several threads made the log: say which */
   readonly threads: boolean;
   readonly width: number;
-  readonly glyphs: Glyphs;
+  readonly theme: Theme;
 }
 
 /** Widths in cells; 0: the column is not shown. */
@@ -27,10 +27,10 @@ export interface Columns {
   readonly result: number;
 }
 
-/** Marks in front of a row: cursor, and error or change. */
-const GUTTER = 2;
+/** Marks in front of a row: cursor, error or change, and a blank. */
+const GUTTER = 3;
 
-/** Columns of a pane; the narrower it is, the fewer. What is left goes to the arguments. */
+/** Columns of a pane; the narrower it is, the fewer. What is left goes to the arguments; those may reach into what the result leaves free. */
 export function columnsOf({ width, events, last, threads }: ListInput): Columns {
   const seq = Math.max(4, String(last).length);
   const longest = (text: (e: ListedEvent) => string): number => events.reduce((n, e) => Math.max(n, cells(text(e))), 0);
@@ -50,15 +50,23 @@ export function columnsOf({ width, events, last, threads }: ListInput): Columns 
 
 export function eventRows(input: ListInput): Line[] {
   const columns = columnsOf(input);
-  return input.events.map((e) => eventRow(e, columns, input));
+  return input.events.map((e) => eventRow(input.theme.ascii ? inAscii(e) : e, columns, input));
 }
 
-function eventRow(e: ListedEvent, columns: Columns, { effects, cursor, focused, glyphs }: ListInput): Line {
+/** Beforehand: an arrow or an ellipsis becomes longer, and the columns must know. */
+function inAscii(e: ListedEvent): ListedEvent {
+  return { ...e, call: toAscii(e.call), args: toAscii(e.args), result: toAscii(e.result) };
+}
+
+function eventRow(e: ListedEvent, columns: Columns, { effects, cursor, focused, theme: { glyphs } }: ListInput): Line {
   const here = e.seq === cursor;
   const effect = effects(e.seq);
   const cell = (text: string, width: number, token?: Token): Span[] =>
     width === 0 ? [] : [span(pad(text, width, glyphs.ellipsis), here ? undefined : token), span(' ')];
-  const seq = span(`${padLeft(String(e.seq), columns.seq, glyphs.ellipsis)} `);
+  const result = resultSpan(e, effect, columns.result, here, glyphs);
+  // long arguments get what a short result leaves; the result then stands at the right edge
+  const args = cells(e.args) <= columns.args ? columns.args : columns.args + columns.result - cells(result.text);
+  const seq = span(` ${padLeft(String(e.seq), columns.seq, glyphs.ellipsis)} `);
   const spans = [
     span(here ? glyphs.cursor : ' '),
     mark(e, effect, here, glyphs),
@@ -66,8 +74,8 @@ function eventRow(e: ListedEvent, columns: Columns, { effects, cursor, focused, 
     ...cell(e.time, columns.time, 'dim'),
     ...cell(String(e.tid), columns.tid, 'dim'),
     ...cell(e.call, columns.call, 'call'),
-    ...cell(e.args, columns.args),
-    resultSpan(e, effect, columns.result, here, glyphs),
+    ...cell(e.args, args),
+    result,
   ];
   return here ? { ...line(...spans), fill: focused ? 'cursor' : 'cursorPassive' } : line(...spans);
 }

@@ -108,6 +108,24 @@ export function fitLine(l: Line, width: number, ellipsis: string): readonly Span
   return out;
 }
 
+/** A line without its first `width` cells. A wide character that is cut in two leaves a blank. */
+export function dropCells(l: Line, width: number): Line {
+  let left = width;
+  const spans: Span[] = [];
+  for (const s of l.spans) {
+    const dropped = take(s.text, left);
+    const rest = s.text.slice(dropped.length);
+    left -= cells(dropped);
+    if (rest === '') continue;
+    if (left > 0) {
+      const first = String.fromCodePoint(rest.codePointAt(0)!);
+      spans.push({ ...s, text: ' '.repeat(cells(first) - left) + rest.slice(first.length) });
+      left = 0;
+    } else spans.push({ ...s, text: rest });
+  }
+  return { ...l, spans };
+}
+
 /** Breaks a line into rows of at most `width` cells; rows after the first begin with `indent` blanks. Breaks at blanks where it can. */
 export function wrap(l: Line, width: number, indent = 0): readonly Line[] {
   if (lineCells(l) <= width || width <= indent + 8) return [l];

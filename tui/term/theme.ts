@@ -59,7 +59,6 @@ export interface Glyphs {
   readonly tree: { readonly branch: string; readonly last: string; readonly pipe: string; readonly blank: string };
   readonly light: Box;
   readonly heavy: Box;
-  readonly thumb: string;
 }
 
 export interface Box {
@@ -83,7 +82,6 @@ const UNICODE: Glyphs = {
   tree: { branch: '├─ ', last: '└─ ', pipe: '│  ', blank: '   ' },
   light: { tl: '┌', tr: '┐', bl: '└', br: '┘', h: '─', v: '│' },
   heavy: { tl: '┏', tr: '┓', bl: '┗', br: '┛', h: '━', v: '┃' },
-  thumb: '█',
 };
 
 const ASCII: Glyphs = {
@@ -98,7 +96,6 @@ const ASCII: Glyphs = {
   tree: { branch: '|- ', last: '`- ', pipe: '|  ', blank: '   ' },
   light: { tl: '+', tr: '+', bl: '+', br: '+', h: '-', v: '|' },
   heavy: { tl: '#', tr: '#', bl: '#', br: '#', h: '=', v: '#' },
-  thumb: '%',
 };
 
 /** What the other parts of the program draw with, in ASCII. */
