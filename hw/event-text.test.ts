@@ -128,6 +128,14 @@ describe('the line of an event', () => {
     );
   });
 
+  test('style full tells apart a result 0 and a descriptor 0 that is not the result', () => {
+    const full = (e: Partial<EventLike>): string => line(e, 'full');
+    expect(full({ kind: 14, request: 1, fd: 1, ret: 1n })).not.toContain('ret');
+    expect(full({ kind: 14, request: 1, fd: 1, ret: 0n })).toContain('/* ret 0 */');
+    expect(full({ kind: 2, request: 1, fd: 0, ret: 0n })).not.toContain('/*');
+    expect(full({ kind: 2, request: 1, fd: -1, ret: 0n })).toContain('/* fd -1 */');
+  });
+
   test('the same O_ bits have other names on another machine', () => {
     const e = event({ kind: 2, request: 1, fd: 3, ret: 3n, parts: [part(PART.ARGS, words(0n, 0o40000n, 0n)), text('x')] });
     expect(printEvent(e, options('abbrev'))).toContain('O_RDONLY|O_DIRECT)');

@@ -151,13 +151,17 @@ function restNotes(p: Printing): string[] {
   if (e.flags & ~known) notes.push(`flags 0x${(e.flags & ~known).toString(16)}`);
   const entered = e.state === STATE.ENTERED;
   if (entered ? NO_RESULT.has(p.kind) : e.state !== STATE.RETURNED) notes.push(`state ${e.state}`);
-  if (!p.toldFd && (e.fd !== -1 || e.file !== 0 || e.fileKind !== 0)) notes.push(`fd ${p.fd}`);
+  if (!p.toldFd && (e.fd !== -1 || e.file !== 0 || e.fileKind !== 0 || opensAnother(p))) notes.push(`fd ${p.fd}`);
   if (!p.toldRequest) notes.push(`request ${e.request}`);
-  if (!p.toldRet && e.ret !== 0n) notes.push(`ret ${e.ret}`);
+  // A found descriptor is its own result, so one that is not has to be told, be it 0.
+  if (!p.toldRet && (e.ret !== 0n || p.kind === 'fd')) notes.push(`ret ${e.ret}`);
   if (e.error !== 0 && (entered || NO_RESULT.has(p.kind))) notes.push(`error ${e.error}`);
   notes.push(...wordNotes(p));
   return notes;
 }
+
+/** An open that succeeded and does not say that its result is the descriptor: no recorder of ours writes it. */
+const opensAnother = (p: Printing): boolean => p.kind === 'open' && p.toldRet && p.e.error === 0;
 
 /** Words that were not told; a zero needs no telling, but that there are more or fewer words than usual does. */
 function wordNotes(p: Printing): string[] {

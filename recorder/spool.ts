@@ -13,7 +13,7 @@ const SLOTS = 65_536;
 const STATES = 0x10000;
 const DIR = 0x20000;
 const DATA = 0x100000;
-const AT = { tail: 8192, files: 8256, lost: 8320, stop: 8384, recorder: 8385 } as const;
+export const SPOOL_AT = { tail: 8192, files: 8256, lost: 8320, stop: 8384, recorder: 8385 } as const;
 const MARK_LOW = 0x4d525249;
 const MARK_HIGH = 0x31455246;
 const SLOT_ABSENT = 0;
@@ -26,6 +26,23 @@ const UNUSED = 0;
 /** parts whose data lie in PART frames */
 const SPILLED = 8;
 const KNOWN_FLAGS = 7;
+
+/** What else a spool looks like, for recorder/frame.test.ts, which holds it and irr_spool.h together. */
+export const LAYOUT = {
+  version: 1,
+  segment: SEGMENT,
+  stride: STRIDE,
+  slots: SLOTS,
+  states: STATES,
+  dir: DIR,
+  data: DATA,
+  mark: [MARK_LOW, MARK_HIGH],
+  slotAbsent: SLOT_ABSENT,
+  slotFree: SLOT_FREE,
+  slotKept: SLOT_KEPT,
+  partUnused: UNUSED,
+  partSpilled: SPILLED,
+} as const;
 
 export interface SpoolHeader {
   readonly realtimeNs: bigint;
@@ -48,7 +65,8 @@ export type Found =
   | { readonly what: 'hole' }
   | { readonly what: 'end' };
 
-const FIELD = {
+/** Offsets of the header's fields that do not change, bytes. */
+export const SPOOL_FIELD = {
   magic: 0,
   version: 8,
   segment: 12,
@@ -74,26 +92,26 @@ export function createSpool(path: string, header: Omit<SpoolHeader, 'creator'> &
   const fd = openSync(path, 'wx', 0o600);
   try {
     const b = Buffer.alloc(DATA);
-    b.writeUInt32LE(1, FIELD.version);
-    b.writeUInt32LE(SEGMENT, FIELD.segment);
-    b.writeBigUInt64LE(header.realtimeNs, FIELD.realtime);
-    b.writeBigUInt64LE(header.monotonicNs, FIELD.monotonic);
-    b.writeUInt32LE(process.pid, FIELD.creator);
-    b.writeUInt32LE(1, FIELD.frameVersion);
-    b.write(header.bootId.slice(0, 39), FIELD.bootId);
-    b.write(header.kernel.slice(0, UNAME - 1), FIELD.uname + 2 * UNAME);
-    b.write(header.machine.slice(0, UNAME - 1), FIELD.uname + 4 * UNAME);
-    b.write(header.cpu.slice(0, 127), FIELD.cpu);
-    b.write(header.recording.slice(0, 39), FIELD.recording);
-    b.write(header.trace.slice(0, 4095), FIELD.trace);
-    b[AT.recorder] = 1;
+    b.writeUInt32LE(1, SPOOL_FIELD.version);
+    b.writeUInt32LE(SEGMENT, SPOOL_FIELD.segment);
+    b.writeBigUInt64LE(header.realtimeNs, SPOOL_FIELD.realtime);
+    b.writeBigUInt64LE(header.monotonicNs, SPOOL_FIELD.monotonic);
+    b.writeUInt32LE(process.pid, SPOOL_FIELD.creator);
+    b.writeUInt32LE(1, SPOOL_FIELD.frameVersion);
+    b.write(header.bootId.slice(0, 39), SPOOL_FIELD.bootId);
+    b.write(header.kernel.slice(0, UNAME - 1), SPOOL_FIELD.uname + 2 * UNAME);
+    b.write(header.machine.slice(0, UNAME - 1), SPOOL_FIELD.uname + 4 * UNAME);
+    b.write(header.cpu.slice(0, 127), SPOOL_FIELD.cpu);
+    b.write(header.recording.slice(0, 39), SPOOL_FIELD.recording);
+    b.write(header.trace.slice(0, 4095), SPOOL_FIELD.trace);
+    b[SPOOL_AT.recorder] = 1;
     const zeros = Buffer.alloc(SEGMENT);
     for (let slot = 0; slot < slots; slot++) {
       writeSync(fd, zeros, 0, SEGMENT, DATA + slot * SEGMENT);
       b[STATES + slot] = SLOT_FREE;
     }
     b.fill(SLOT_KEPT, STATES + slots, STATES + slots + KEPT);
-    b.write('IRRSPOOL', FIELD.magic, 'latin1');
+    b.write('IRRSPOOL', SPOOL_FIELD.magic, 'latin1');
     writeSync(fd, b, 0, DATA, 0);
   } finally {
     closeSync(fd);
@@ -124,8 +142,8 @@ export class Spool {
     if (
       n < 8400 ||
       b.toString('latin1', 0, 8) !== 'IRRSPOOL' ||
-      b.readUInt32LE(FIELD.version) !== 1 ||
-      b.readUInt32LE(FIELD.segment) !== SEGMENT
+      b.readUInt32LE(SPOOL_FIELD.version) !== 1 ||
+      b.readUInt32LE(SPOOL_FIELD.segment) !== SEGMENT
     ) {
       closeSync(this.#fd);
       throw new IrrError('not-a-spool', `${path}: not a spool of iommufd-rr`, {
@@ -133,14 +151,14 @@ export class Spool {
       });
     }
     this.header = {
-      realtimeNs: b.readBigUInt64LE(FIELD.realtime),
-      monotonicNs: b.readBigUInt64LE(FIELD.monotonic),
-      creator: b.readUInt32LE(FIELD.creator),
-      kernel: cString(b, FIELD.uname + 2 * UNAME, UNAME),
-      machine: cString(b, FIELD.uname + 4 * UNAME, UNAME),
-      cpu: cString(b, FIELD.cpu, 128),
-      recording: cString(b, FIELD.recording, 40),
-      trace: cString(b, FIELD.trace, 4096),
+      realtimeNs: b.readBigUInt64LE(SPOOL_FIELD.realtime),
+      monotonicNs: b.readBigUInt64LE(SPOOL_FIELD.monotonic),
+      creator: b.readUInt32LE(SPOOL_FIELD.creator),
+      kernel: cString(b, SPOOL_FIELD.uname + 2 * UNAME, UNAME),
+      machine: cString(b, SPOOL_FIELD.uname + 4 * UNAME, UNAME),
+      cpu: cString(b, SPOOL_FIELD.cpu, 128),
+      recording: cString(b, SPOOL_FIELD.recording, 40),
+      trace: cString(b, SPOOL_FIELD.trace, 4096),
     };
   }
 
@@ -155,17 +173,17 @@ export class Spool {
 
   /** The position behind the last reservation. */
   get tail(): number {
-    return this.#number(AT.tail);
+    return this.#number(SPOOL_AT.tail);
   }
 
   /** Events that found no room, by Gap. */
   get lost(): number[] {
-    return [0, 1, 2, 3].map((i) => this.#number(AT.lost + 8 * i));
+    return [0, 1, 2, 3].map((i) => this.#number(SPOOL_AT.lost + 8 * i));
   }
 
   /** Tells the traced processes to record nothing more. */
   stop(): void {
-    writeSync(this.#fd, Buffer.of(1, 0), 0, 2, AT.stop);
+    writeSync(this.#fd, Buffer.of(1, 0), 0, 2, SPOOL_AT.stop);
   }
 
   #slotOf(segment: number): number {
