@@ -91,7 +91,7 @@ function* findRows(model: TraceModel, from: number, direction: 1 | -1, times: ()
     found = hits.at(-1)?.seq ?? found;
     if (seen >= times()) return found;
     at = hits.length > 0 && times() > seen ? found! + direction : to + direction;
-    yield Math.abs(at - from) / Math.max(1, Math.abs(last - from));
+    yield Math.min(1, Math.abs(at - from) / Math.max(1, Math.abs(last - from)));
   }
   return found;
 }

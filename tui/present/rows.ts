@@ -30,22 +30,26 @@ export interface Columns {
 /** Marks in front of a row: cursor, error or change, and a blank. */
 const GUTTER = 3;
 
+/** The most that names of calls and results get, by the width of the pane. */
+const MOST = [
+  { below: 48, call: 12, result: 10 },
+  { below: 64, call: 16, result: 16 },
+  { below: 84, call: 20, result: 20 },
+  { below: Infinity, call: 26, result: 24 },
+] as const;
+
 /** Columns of a pane; the narrower it is, the fewer. What is left goes to the arguments; those may reach into what the result leaves free. */
 export function columnsOf({ width, events, last, threads }: ListInput): Columns {
   const seq = Math.max(4, String(last).length);
   const longest = (text: (e: ListedEvent) => string): number => events.reduce((n, e) => Math.max(n, cells(text(e))), 0);
   const time = width < 64 ? 0 : longest((e) => e.time);
   const tid = width < 84 || !threads ? 0 : longest((e) => String(e.tid));
-  const call = Math.min(
-    Math.max(
-      14,
-      longest((e) => e.call),
-    ),
-    width < 64 ? 16 : width < 84 ? 20 : 26,
-  );
-  const result = width < 64 ? 16 : width < 84 ? 20 : 24;
+  const most = MOST.find((m) => width < m.below)!;
+  const longestCall = longest((e) => e.call);
+  const call = Math.min(Math.max(14, longestCall), most.call);
+  const { result } = most;
   const fixed = GUTTER + [seq, time, tid, call, result].reduce((n, w) => n + (w === 0 ? 0 : w + 1), 0);
-  return { seq, time, tid, call, args: Math.max(4, width - fixed), result };
+  return { seq, time, tid, call, args: Math.max(0, width - fixed), result };
 }
 
 export function eventRows(input: ListInput): Line[] {

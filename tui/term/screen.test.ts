@@ -111,7 +111,7 @@ describe('screen', () => {
             expect([tty.term.buffer.active.cursorX, tty.term.buffer.active.cursorY]).toEqual([s.cursor.x, s.cursor.y]);
         }
       }),
-      { numRuns: 60 },
+      { numRuns: 30 },
     );
   });
 

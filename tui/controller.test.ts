@@ -1,0 +1,179 @@
+import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { COUNT_DELAY, Controller } from './controller.ts';
+import { makeTheme } from './term/theme.ts';
+import { keysOf, longSession, type TestModel, testModel } from './testing.ts';
+
+const opened: TestModel[] = [];
+const shared = testModel(longSession(5000));
+opened.push(shared);
+afterAll(() => {
+  for (const o of opened) o.dispose();
+});
+
+/** Time stands still but for `tick` milliseconds with every look at the clock: each slice ends after a few looks. */
+let tick = 0;
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate'] });
+  let now = 0;
+  vi.spyOn(performance, 'now').mockImplementation(() => (now += tick));
+  tick = 0;
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.useRealTimers();
+});
+
+function start(over: TestModel = shared, columns = 80, rows = 24) {
+  const hooks = { changed: vi.fn(), redraw: vi.fn(), suspend: vi.fn(), quit: vi.fn(), failed: vi.fn() };
+  const controller = new Controller(over.model, makeTheme(false, true), columns, rows, hooks);
+  const type = (typed: string): void => {
+    for (const key of keysOf(typed)) controller.key(key);
+  };
+  /** What is on the screen, without attributes. */
+  const screen = (): string =>
+    controller
+      .screenful(false)
+      .blocks.flatMap((b) => b.rows)
+      .join('\n')
+      .replace(/\x1b\[[0-9;]*m/g, '');
+  return { controller, hooks, type, screen };
+}
+const fresh = (events = 5000): TestModel => {
+  const made = testModel(longSession(events));
+  opened.push(made);
+  return made;
+};
+
+describe('keys', () => {
+  test('move the cursor at once; the state is there with the next picture', () => {
+    const { controller, type, hooks, screen } = start();
+    type('jj');
+    expect([controller.ui.cursor, controller.keys, controller.idle, shared.model.at]).toEqual([3, 2, true, 3]);
+    expect(hooks.changed).toHaveBeenCalledTimes(2);
+    expect(screen()).toContain('+ creates IOAS 1');
+    type('k');
+    expect(shared.model.at).toBe(2);
+  });
+
+  test('a burst is so many keys, and a count with its key one move', () => {
+    const { controller, type } = start();
+    type('jjjjk20j');
+    expect([controller.ui.cursor, controller.keys]).toEqual([24, 8]);
+  });
+
+  test('quit, redraw and suspend are passed on', () => {
+    const { controller, type, hooks } = start();
+    type('\x0c\x1a');
+    expect([hooks.redraw, hooks.suspend, hooks.quit].map((h) => h.mock.calls.length)).toEqual([1, 1, 0]);
+    type('q');
+    expect(hooks.quit).toHaveBeenCalledTimes(1);
+    expect(controller.idle).toBe(true);
+  });
+});
+
+describe('a long way', () => {
+  test('is gone in slices, with keys in between; the picture says so', () => {
+    tick = 4;
+    const { controller, type, screen } = start(fresh());
+    type('G');
+    const last = controller.ui.cursor;
+    expect(last).toBeGreaterThanOrEqual(5000);
+    expect(controller.idle).toBe(false);
+    // list and cursor are there already, the state is not
+    expect(screen()).toMatch(/reading> \d+ %/);
+    expect(screen()).toContain(`event ${last}/${last}`);
+    vi.advanceTimersToNextTimer();
+    type('gg');
+    expect(controller.ui.cursor).toBe(1);
+    while (!controller.idle) vi.advanceTimersToNextTimer();
+    expect(screen()).not.toContain('reading');
+  });
+
+  test('ends at the cursor', () => {
+    tick = 20;
+    const far = fresh();
+    const { controller, type } = start(far);
+    type('G');
+    let slices = 0;
+    for (; !controller.idle; slices++) vi.advanceTimersToNextTimer();
+    expect(slices).toBeGreaterThan(2);
+    expect(far.model.at).toBe(far.model.last);
+  });
+});
+
+describe('jobs', () => {
+  test('a search runs beside the keys and is stopped by Esc', () => {
+    tick = 4;
+    const { controller, type, screen } = start(fresh());
+    type('/no such text\r');
+    vi.advanceTimersToNextTimer();
+    expect(controller.ui.job).toBeDefined();
+    expect(screen()).toMatch(/searching> \d+ % {2}Esc stops/);
+    type('\x1b');
+    expect(controller.ui.job).toBeUndefined();
+    while (!controller.idle) vi.advanceTimersToNextTimer();
+    expect(screen()).toContain('stopped');
+    expect(controller.ui.cursor).toBe(1);
+  });
+
+  test('its result moves the cursor and the state', () => {
+    const over = fresh();
+    const { controller, type } = start(over);
+    type(']e');
+    while (!controller.idle) vi.advanceTimersToNextTimer();
+    expect(over.model.event(controller.ui.cursor)!.error).toBe(2);
+    expect(over.model.at).toBe(controller.ui.cursor);
+    type('[e');
+    while (!controller.idle) vi.advanceTimersToNextTimer();
+    expect(controller.ui.message?.text).toBe('no earlier event that failed');
+  });
+
+  test('a mistake in the background is passed on', () => {
+    tick = 4;
+    const over = fresh();
+    const { type, hooks } = start(over);
+    type('G');
+    vi.spyOn(over.model.timeline, 'seek').mockImplementation(() => {
+      throw new Error('damaged');
+    });
+    vi.advanceTimersToNextTimer();
+    expect(hooks.failed).toHaveBeenCalledWith(new Error('damaged'));
+  });
+});
+
+describe('a digit', () => {
+  test('moves the focus; after a while it is no count any more', () => {
+    const { controller, type, hooks } = start();
+    type('3');
+    expect([controller.ui.focus, controller.ui.keys.count, controller.idle]).toEqual(['objects', '3', false]);
+    vi.advanceTimersByTime(COUNT_DELAY);
+    expect([controller.ui.focus, controller.ui.keys.count, controller.idle]).toEqual(['objects', '', true]);
+    expect(hooks.changed).toHaveBeenCalledTimes(2);
+  });
+  test('with a key behind it is a count, and nothing is left waiting', () => {
+    const { controller, type } = start();
+    type('3j');
+    expect([controller.ui.focus, controller.ui.cursor, controller.idle]).toEqual(['events', 4, true]);
+  });
+});
+
+test('what the event touched is brought into view in the object tree', () => {
+  const over = fresh(4000);
+  const { controller, type, screen } = start(over, 140, 40);
+  type('G');
+  while (!controller.idle) vi.advanceTimersToNextTimer();
+  const made = Array.from({ length: 60 }, (_, i) => over.model.last - i).find((n) => over.model.listed(n)?.call === 'IOAS_ALLOC')!;
+  type(`${made}G`);
+  expect(controller.ui.scroll.objects.top).toBeGreaterThan(0);
+  expect(screen()).toMatch(/\+ (\||`)- IOAS \d+/);
+});
+
+test('after close nothing is called back', () => {
+  tick = 4;
+  const { controller, type, hooks } = start(fresh());
+  type('G');
+  controller.close();
+  hooks.changed.mockClear();
+  vi.runAllTimers();
+  expect(hooks.changed).not.toHaveBeenCalled();
+});
