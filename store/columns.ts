@@ -42,11 +42,15 @@ const unfold = (code: number): number => (code >>> 1) ^ -(code & 1);
 
 const bytesOf = (code: number): number => (code < 0x100 ? (code === 0 ? 0 : 1) : code < 0x1_0000 ? 2 : code < 0x100_0000 ? 3 : 4);
 
-interface Plan {
+/** How a column is coded. */
+export interface Plan {
   readonly predict: number;
   /** index among the columns that vary, of OTHER and CHAIN */
   readonly other: number;
+  /** bytes that the rests need, byte by byte */
   readonly cost: number;
+  /** rows that it was made for */
+  readonly rows: number;
 }
 
 /** The rests of a column under a prediction, into `rests`. */
@@ -136,13 +140,43 @@ function nearest(
   return best;
 }
 
-/** Codes columns[index], which may lean on the columns before it. */
-export function encodeColumn(streams: Streams<ByteWriter>, columns: readonly Uint32Array[], index: number, n: number): void {
-  const out = streams.plain;
+/** Is what a plan leaves still about as little as when it was made? */
+const holds = (plan: Plan, cost: number, n: number): boolean => cost * plan.rows * 4 <= plan.cost * n * 5 + plan.rows * n;
+
+/**
+ * Codes columns[index], which may lean on the columns before it. `last`: how it was coded in an earlier chunk, which saves
+ * the search for the best way where that still does. Gives the way it was coded.
+ */
+export function encodeColumn(streams: Streams<ByteWriter>, columns: readonly Uint32Array[], index: number, n: number, last?: Plan): Plan {
   const column = columns[index]!;
-  let plan: Plan = { predict: Predict.NONE, other: -1, cost: Number.POSITIVE_INFINITY };
+  let plan = last === undefined ? undefined : again(last, columns, column, n);
+  plan ??= search(columns, index, n);
+  const out = streams.plain;
+  out.byte(plan.predict);
+  if (plan.predict === Predict.LIST) {
+    const values = listOf(column, n, best)!;
+    out.varint(values.length);
+    for (const value of values) out.u32(value);
+  }
+  if (plan.predict === Predict.OTHER || plan.predict === Predict.CHAIN) out.varint(plan.other);
+  if (plan.predict === Predict.DELTA || plan.predict === Predict.CHAIN) out.u32(column[0]!);
+  writeRests(streams, best, n);
+  return plan;
+}
+
+/** The plan for these rows, its rests in `best`; undefined where it does not suit them. */
+function again(last: Plan, columns: readonly Uint32Array[], column: Uint32Array, n: number): Plan | undefined {
+  if (last.predict === Predict.LIST) return listOf(column, n, best) === undefined ? undefined : last;
+  rest(last, columns, column, n, best);
+  return holds(last, cost(best, n), n) ? last : undefined;
+}
+
+/** The best plan for a column, its rests in `best`. */
+function search(columns: readonly Uint32Array[], index: number, n: number): Plan {
+  const column = columns[index]!;
+  let plan: Plan = { predict: Predict.NONE, other: -1, cost: Number.POSITIVE_INFINITY, rows: n };
   const consider = (predict: number, other: number): void => {
-    const next = { predict, other, cost: 0 };
+    const next = { predict, other, cost: 0, rows: n };
     rest(next, columns, column, n, rests);
     next.cost = cost(rests, n);
     if (next.cost >= plan.cost) return;
@@ -157,20 +191,8 @@ export function encodeColumn(streams: Streams<ByteWriter>, columns: readonly Uin
     const link = nearest(columns, index, column, n, chain);
     if (link.at >= 0) consider(Predict.CHAIN, link.at);
   }
-  if (plan.cost > n + (n >> 2)) {
-    const values = listOf(column, n, rests);
-    if (values !== undefined) {
-      out.byte(Predict.LIST);
-      out.varint(values.length);
-      for (const value of values) out.u32(value);
-      writeRests(streams, rests, n);
-      return;
-    }
-  }
-  out.byte(plan.predict);
-  if (plan.predict === Predict.OTHER || plan.predict === Predict.CHAIN) out.varint(plan.other);
-  if (plan.predict === Predict.DELTA || plan.predict === Predict.CHAIN) out.u32(column[0]!);
-  writeRests(streams, best, n);
+  if (plan.cost > n + (n >> 2) && listOf(column, n, rests) !== undefined) return { ...plan, predict: Predict.LIST };
+  return plan;
 }
 
 const histogram = new Uint32Array(256);

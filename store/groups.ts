@@ -2,7 +2,7 @@
  * Groups of frames with one layout: a table with a column for every word, most of which never change.
  */
 import type { ByteReader, ByteWriter } from './bytes.ts';
-import { codingOrder, decodeColumn, encodeColumn, type Streams } from './columns.ts';
+import { codingOrder, decodeColumn, encodeColumn, type Plan, type Streams } from './columns.ts';
 import { FRAME_AT, FRAME_HEADER, PART_HEADER } from './frame.ts';
 
 /** Groups with fewer rows, or with longer frames (words), are stored row by row. */
@@ -66,7 +66,29 @@ export function shapeKey(words: Uint32Array, at: number, size: number): number {
   return key;
 }
 
-export function writeGroup(streams: Streams<ByteWriter>, words: Uint32Array, shape: Shape): void {
+/** How the columns of a group were coded the last time. */
+interface Coding {
+  readonly places: readonly number[];
+  readonly order: readonly number[];
+  readonly plans: readonly Plan[];
+  /** chunks since the search for it */
+  age: number;
+}
+
+/** Chunks after which the search is made again. */
+const CODING_AGE = 16;
+const CODINGS = 1024;
+/** By shape. A frame of the same layout comes again and again, and its columns behave alike. */
+const codings = new Map<number, Coding>();
+
+function codingOf(key: number, places: readonly number[]): Coding | undefined {
+  const known = codings.get(key);
+  if (known === undefined || ++known.age > CODING_AGE) return undefined;
+  return known.places.length === places.length && known.places.every((place, k) => place === places[k]) ? known : undefined;
+}
+
+/** `key`: of shapeKey. */
+export function writeGroup(streams: Streams<ByteWriter>, words: Uint32Array, shape: Shape, key: number): void {
   const out = streams.plain;
   const { rows, words: size } = shape;
   const n = rows.length;
@@ -87,13 +109,14 @@ export function writeGroup(streams: Streams<ByteWriter>, words: Uint32Array, sha
     if (varies[c] === 1) places.push(c);
   }
   const columns = places.map((c, k) => gather(words, rows, c, workspace.column(k, n)));
-  const order = codingOrder(columns, n);
+  const known = codingOf(key, places);
+  const order = known?.order ?? codingOrder(columns, n);
   const ordered = order.map((k) => columns[k]!);
   out.varint(order.length);
   for (const k of order) out.varint(places[k]!);
-  ordered.forEach((_, k) => {
-    encodeColumn(streams, ordered, k, n);
-  });
+  const plans = ordered.map((_, k) => encodeColumn(streams, ordered, k, n, known?.plans[k]));
+  if (codings.size > CODINGS) codings.clear();
+  codings.set(key, { places, order, plans, age: known?.age ?? 0 });
 }
 
 /** Word c of every row. */

@@ -101,7 +101,7 @@ export function packFrames(batch: FrameBatch): Buffer {
     high[i] = words[at + 1]!;
   }
   for (let k = 0; k < 4; k++) encodeColumn(streams, times, k, batch.count);
-  for (const shape of shapes) writeGroup(streams, words, shape);
+  for (const shape of shapes) writeGroup(streams, words, shape, shape.key);
   const plain = deflateRawSync(out.written(), PLAIN);
   const noise = deflateRawSync(streams.noise.written(), NOISE);
   const data = Buffer.alloc(HEAD + plain.length + noise.length);
@@ -112,11 +112,16 @@ export function packFrames(batch: FrameBatch): Buffer {
   return data;
 }
 
+interface KeyedShape extends Shape {
+  /** of shapeKey */
+  readonly key: number;
+}
+
 /** Sorts the frames into shapes; writes these and the shape of every frame. */
-function writeShapes(out: ByteWriter, words: Uint32Array, batch: FrameBatch): Shape[] {
+function writeShapes(out: ByteWriter, words: Uint32Array, batch: FrameBatch): KeyedShape[] {
   const { count, offsets } = batch;
   const byKey = new Map<number, number>();
-  const shapes: Shape[] = [];
+  const shapes: KeyedShape[] = [];
   const shapeOf = workspace.column(0, count);
   for (let i = 0; i < count; i++) {
     const at = offsets[i]! >> 2;
@@ -125,7 +130,7 @@ function writeShapes(out: ByteWriter, words: Uint32Array, batch: FrameBatch): Sh
     let place = byKey.get(key);
     while (place !== undefined && shapes[place]!.words !== size) place = byKey.get(++key);
     if (place === undefined) {
-      place = shapes.push({ words: size, rows: [] }) - 1;
+      place = shapes.push({ words: size, key, rows: [] }) - 1;
       byKey.set(key, place);
     }
     shapes[place]!.rows.push(at);

@@ -254,6 +254,7 @@ void irr_fd_clear_range(unsigned first, unsigned last);
 uint64_t irr_new_file(enum irr_file kind);
 uint64_t irr_found(int fd, enum irr_found how, enum irr_file hint, int via);
 enum irr_file irr_classify(int fd);
+int irr_files_look(void);
 void irr_files_start(void);
 void irr_files_forked(void);
 void irr_files_exit(void);

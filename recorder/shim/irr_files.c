@@ -323,8 +323,11 @@ uint64_t irr_found(int fd, enum irr_found how, enum irr_file hint, int via)
 	return known;
 }
 
-/* Which descriptors were open when this image started? */
-void irr_files_start(void)
+static int inherited[1024];
+static unsigned inherited_count;
+
+/* Which descriptors that concern us were open when this image started? Returns how many, -1 where they are too many to tell. */
+int irr_files_look(void)
 {
 	struct {
 		uint64_t ino;
@@ -335,8 +338,9 @@ void irr_files_start(void)
 	} *d;
 	static char buffer[16384];
 	long dir = irr_sys(SYS_openat, AT_FDCWD, (long)"/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, 0, 0);
+	bool all = true;
 	if (dir < 0)
-		return;
+		return -1;
 	for (;;) {
 		long n = irr_sys(SYS_getdents64, dir, (long)buffer, sizeof buffer, 0, 0, 0);
 		if (n <= 0)
@@ -349,11 +353,22 @@ void irr_files_start(void)
 				continue;
 			for (; *p; p++)
 				fd = fd * 10 + (*p - '0');
-			if (fd != dir)
-				irr_found(fd, IRR_FOUND_INHERITED, IRR_FILE_UNKNOWN, -1);
+			if (fd == dir || irr_classify(fd) == IRR_FILE_UNKNOWN)
+				continue;
+			all &= inherited_count < sizeof inherited / sizeof inherited[0];
+			if (all)
+				inherited[inherited_count++] = fd;
 		}
 	}
 	irr_sys(SYS_close, dir, 0, 0, 0, 0, 0);
+	return all ? (int)inherited_count : -1;
+}
+
+/* Tells the log of them. One beyond the list is noticed when it is used. */
+void irr_files_start(void)
+{
+	for (unsigned i = 0; i < inherited_count; i++)
+		irr_found(inherited[i], IRR_FOUND_INHERITED, IRR_FILE_UNKNOWN, -1);
 }
 
 /* The child holds what its parent held. */

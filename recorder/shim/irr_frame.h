@@ -27,7 +27,7 @@ enum irr_kind {
 	IRR_KIND_WRITE = 9,   /* ret = bytes; request = enum irr_rw; ARGS count, offset; part IN = the bytes */
 	IRR_KIND_FORK = 10,   /* ret = pid of the child; request = enum irr_fork */
 	IRR_KIND_EXEC = 11,   /* error = 0 while unknown: success is the START that follows; TEXT path, argv */
-	IRR_KIND_START = 12,  /* request = enum irr_start; ARGS parent pid, start time (clock ticks since boot); TEXT exe, argv, comm, cwd */
+	IRR_KIND_START = 12,  /* request = enum irr_start; ARGS parent pid, start time (clock ticks since boot), after an exec the number of FD frames with IRR_FOUND_INHERITED that follow (absent: not known); TEXT exe, argv, comm, cwd */
 	IRR_KIND_EXIT = 13,   /* ret = status; request = enum irr_exit */
 	IRR_KIND_FD = 14,     /* a descriptor was found; request = enum irr_found; ARGS rdev, inode, peer pid, peer fd; TEXT link */
 	IRR_KIND_SENDFD = 15, /* SCM_RIGHTS: fd = descriptor sent; ret = sendmsg's; ARGS socket fd, socket inode */

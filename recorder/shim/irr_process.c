@@ -49,11 +49,16 @@ static size_t read_file(const char *path, char *to, size_t room)
 	return done;
 }
 
-static void start_frame(enum irr_start how)
+/* `inherited`: how many FD frames follow that tell of inherited descriptors; -1 not known. */
+static void start_frame(enum irr_start how, int inherited)
 {
 	static char argv[16384];
 	char exe[4096], comm[64], cwd[4096];
-	uint64_t args[2] = { (uint64_t)irr_sys(SYS_getppid, 0, 0, 0, 0, 0, 0), irr_stat_field(22) /* start time, clock ticks since boot: with the pid, an identity */ };
+	uint64_t args[3] = {
+		(uint64_t)irr_sys(SYS_getppid, 0, 0, 0, 0, 0, 0),
+		irr_stat_field(22), /* start time, clock ticks since boot: with the pid, an identity */
+		(uint64_t)(int64_t)inherited,
+	};
 	long n = irr_sys(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)exe, sizeof exe, 0, 0);
 	size_t comm_bytes = read_file("/proc/self/comm", comm, sizeof comm);
 	if (comm_bytes && comm[comm_bytes - 1] == '\n')
@@ -67,7 +72,7 @@ static void start_frame(enum irr_start how)
 		if (lengths[1] && argv[lengths[1] - 1] == 0)
 			lengths[1]--;
 	}
-	irr_event(IRR_KIND_START, how, -1, 0, 0, 0, irr_now(), args, 2, texts, lengths, 4);
+	irr_event(IRR_KIND_START, how, -1, 0, 0, 0, irr_now(), args, inherited < 0 ? 2 : 3, texts, lengths, 4);
 }
 
 static void on_exit_handler(int status, void *arg)
@@ -95,7 +100,7 @@ void irr_start(void)
 	atomic_store(&irr_self->pid, (uint32_t)irr_sys(SYS_getpid, 0, 0, 0, 0, 0, 0));
 	irr_copy_init();
 	atomic_store_explicit(&irr_phase, IRR_READY, memory_order_release);
-	start_frame(IRR_START_EXEC);
+	start_frame(IRR_START_EXEC, irr_files_look());
 	irr_files_start();
 	on_exit(on_exit_handler, NULL);
 	errno = saved;
@@ -110,7 +115,7 @@ void irr_forked(void)
 		return;
 	irr_thread.vfork = 0;
 	irr_thread.forking = NULL;
-	start_frame(IRR_START_FORK);
+	start_frame(IRR_START_FORK, -1);
 	irr_files_forked();
 	errno = saved;
 }
