@@ -5,6 +5,7 @@
  */
 
 import type { TraceWriter } from '../store/append.ts';
+import { IrrError } from '../store/errors.ts';
 import {
   decodeParts,
   encodeFrame,
@@ -25,6 +26,8 @@ const SEGMENT = 1 << 20;
 const STRIDE = 64;
 /** How long a call may take before it is stored as entered, milliseconds. */
 const PATIENCE_MS = 20;
+/** How long a place may stay unfilled before it is passed over, milliseconds. What comes there later is stored then. */
+const HOLE_MS = 200;
 /** When what was taken is committed: after so many events, or so long after the first of them, milliseconds. */
 const FLUSH_EVENTS = 8192;
 const FLUSH_MS = 200;
@@ -37,6 +40,21 @@ interface Place {
   /** calls stored as entered: position in the spool, seq */
   readonly pending: readonly (readonly [number, number])[];
   readonly lost: number;
+  /** reserved and not filled when it was passed over: from, to */
+  readonly holes?: readonly (readonly [number, number])[];
+}
+
+/** What a trace says about how far it came; the trace may be a stranger's. */
+function parsePlace(text: string): Place {
+  const number = (x: unknown): x is number => Number.isSafeInteger(x) && (x as number) >= 0;
+  const pairs = (x: unknown): boolean => Array.isArray(x) && x.every((p) => Array.isArray(p) && p.length === 2 && p.every(number));
+  try {
+    const p = (text === '' ? { position: 0, pending: [], lost: 0 } : JSON.parse(text)) as Partial<Place> | null;
+    if (number(p?.position) && p.position % STRIDE === 0 && pairs(p.pending) && number(p.lost) && pairs(p.holes ?? [])) return p as Place;
+  } catch {
+    // said below
+  }
+  throw new IrrError('damaged', 'the trace does not say how far it came', { hint: 'recover the spool alone, into another trace' });
 }
 
 export class Drain {
@@ -45,13 +63,15 @@ export class Drain {
   readonly #index: RowIndex;
   readonly #cursor = new FrameCursor();
   readonly #pending: Map<number, number>;
+  /** places that were passed over because nobody filled them: from, to. Somebody that was stopped may do so yet. */
+  readonly #holes: (readonly [number, number])[];
   #position: number;
-  #released: number;
   #lost: number;
   #waiting = -1;
   #since = 0;
   #unflushed = 0;
   #flushed = 0;
+  #looked = 0;
   #room = true;
   /** called with every frame that goes over */
   onFrame: (frame: FrameCursor) => void = () => {};
@@ -60,11 +80,11 @@ export class Drain {
     this.#spool = spool;
     this.#writer = writer;
     this.#index = index;
-    const place = writer.position === '' ? undefined : (JSON.parse(writer.position) as Place);
-    this.#position = place?.position ?? 0;
-    this.#pending = new Map(place?.pending ?? []);
-    this.#lost = place?.lost ?? 0;
-    this.#released = Math.floor(this.#position / SEGMENT);
+    const place = parsePlace(writer.position);
+    this.#position = place.position;
+    this.#pending = new Map(place.pending);
+    this.#lost = place.lost;
+    this.#holes = [...(place.holes ?? [])];
   }
 
   /** Events that were seen and could not be taken. */
@@ -82,20 +102,24 @@ export class Drain {
   }
 
   #flush(): void {
-    const place: Place = { position: this.#position, pending: [...this.#pending], lost: this.#lost };
+    const place: Place = { position: this.#position, pending: [...this.#pending], lost: this.#lost, holes: this.#holes };
     this.#writer.position = JSON.stringify(place);
     this.#writer.flush();
     this.#unflushed = 0;
     this.#flushed = Date.now();
-    let keep = Math.floor(this.#position / SEGMENT);
-    for (const position of this.#pending.keys()) keep = Math.min(keep, Math.floor(position / SEGMENT));
-    for (; this.#released < keep; this.#released++) this.#spool.release(this.#released);
+    const open = new Set([...this.#pending.keys()].map((position) => Math.floor(position / SEGMENT)));
+    this.#spool.release(
+      this.#position,
+      (segment) => open.has(segment) || this.#holes.some(([from, to]) => to > segment * SEGMENT && from < (segment + 1) * SEGMENT),
+    );
   }
 
   /** Takes what is there. `last`: nobody writes any more, so holes are crossed and calls that did not return never will. */
   step(last: boolean): number {
     const before = this.#writer.last;
+    if (last) this.#spool.settle();
     this.#take(last);
+    this.#late(last);
     this.#returns();
     this.#losses();
     if (last || (this.#unflushed > 0 && Date.now() - this.#flushed >= FLUSH_MS)) this.#flush();
@@ -118,18 +142,23 @@ export class Drain {
         continue;
       }
       if (found.what === 'hole') {
-        if (!last) return;
-        this.#cross(tail);
+        if (!last && !this.#patient(HOLE_MS)) return;
+        if (!this.#cross(tail, last)) return;
         segment = -1;
         continue;
       }
-      if (!found.returned && !last && !this.#patient()) return;
+      if (!found.returned && !last && !this.#patient(PATIENCE_MS)) return;
       const at = this.#position;
       const frame = compactFrame(found.frame, (bytes) => this.#spool.pieces(at, bytes, tail));
       this.#position = found.next;
-      if (found.returned) this.append(frame);
-      else this.#pending.set(at, this.append(frame));
+      this.#put(at, frame, found.returned);
     }
+  }
+
+  /** What is committed with a frame is to know that it is open, so that is noted first. */
+  #put(position: number, frame: Buffer, returned: boolean): void {
+    if (!returned) this.#pending.set(position, this.#writer.last + 1);
+    this.append(frame);
   }
 
   /** Without room for more, programs still have what they make themselves and what is given back. */
@@ -142,29 +171,61 @@ export class Drain {
     }
   }
 
-  /** Has the call at the position been given its time? */
-  #patient(): boolean {
+  /** Has what stands at the position been given its time? */
+  #patient(time: number): boolean {
     const now = Date.now();
     if (this.#waiting !== this.#position) {
       this.#waiting = this.#position;
       this.#since = now;
     }
-    return now - this.#since >= PATIENCE_MS;
+    return now - this.#since >= time;
   }
 
-  /** A process died between reserving a place and filling it, or the place was never there because the spool was full. */
-  #cross(tail: number): void {
-    const next = this.#spool.nextMark(this.#position + STRIDE, tail);
-    const segmentless = this.#spool.at(this.#position, tail).what === 'hole' && this.#lost + this.#spool.lost.reduce((a, b) => a + b) > 0;
-    if (!segmentless) this.#gap(1, Gap.HOLE, `a process ended while it was recording a call (${next - this.#position} bytes of the spool)`);
+  /**
+   * A process died, or was stopped, between reserving a place and filling it, or the place was never there because the spool
+   * was full. false where nothing follows yet.
+   */
+  #cross(tail: number, last: boolean): boolean {
+    const from = this.#position;
+    const next = last ? this.#spool.nextMark(from + STRIDE, tail) : this.#spool.late(from, tail);
+    if (!last && next >= tail) return false;
+    if (next === from) return true; // it has just come
+    const there = this.#spool.has(from);
     this.#position = next;
+    if (!last) this.#holes.push([from, next]);
+    if (there) this.#gap(1, Gap.HOLE, `a process ended while it was recording a call (${next - from} bytes of the spool)`);
+    else if (from === 0)
+      this.#gap(1, Gap.HOLE, `the first ${next} bytes of the spool were taken out before, by a recording that is not at hand`);
+    return true;
+  }
+
+  /** What was filled after it had been passed over. */
+  #late(last: boolean): void {
+    const now = Date.now();
+    if (this.#holes.length === 0 || (!last && now - this.#looked < HOLE_MS)) return;
+    this.#looked = now;
+    for (let i = 0; i < this.#holes.length; ) {
+      const [from, to] = this.#holes[i]!;
+      const at = this.#spool.late(from, to);
+      const found = at < to ? this.#spool.frame(at) : undefined;
+      if (!found) {
+        i++;
+        continue;
+      }
+      const rest = [[from, at] as const, [at + found.frame.length, to] as const].filter(([a, b]) => a < b);
+      this.#holes.splice(i, 1, ...rest);
+      const kind = found.frame[FRAME_AT.kind];
+      if (kind === Kind.PAD || kind === Kind.PART) continue;
+      const tail = this.#spool.tail;
+      this.#put(at, compactFrame(found.frame, (bytes) => this.#spool.pieces(at, bytes, tail)), found.returned);
+    }
   }
 
   #returns(): void {
     for (const [position, seq] of this.#pending) {
-      const frame = this.#spool.returned(position);
-      if (!frame) continue;
-      const whole = compactFrame(frame, (bytes) => this.#spool.pieces(position, bytes, this.#spool.tail));
+      const found = this.#spool.frame(position);
+      if (!found?.returned) continue;
+      const whole = compactFrame(found.frame, (bytes) => this.#spool.pieces(position, bytes, this.#spool.tail));
       const call = new FrameCursor().at(whole, 0).frame();
       const after = decodeParts(whole, 0).filter((p) => p.kind === PartKind.OUT || p.kind === PartKind.NESTED_OUT);
       this.#pending.delete(position);
@@ -178,8 +239,8 @@ export class Drain {
     if (sum <= this.#lost) return;
     const text = lost[Gap.CONFINED]! > 0 ? 'the program forbade itself the system calls to make room' : 'no room in the spool';
     const events = sum - this.#lost;
-    this.#gap(events, lost[Gap.CONFINED]! > 0 ? Gap.CONFINED : Gap.FULL, text);
     this.#lost = sum;
+    this.#gap(events, lost[Gap.CONFINED]! > 0 ? Gap.CONFINED : Gap.FULL, text);
   }
 
   #gap(events: number, reason: number, text: string): void {

@@ -40,7 +40,7 @@ export class RowIndex {
   }
 
   #name(f: FrameCursor): string {
-    const key = f.request * 4096 + f.fileKind * 64 + f.kind;
+    const key = (f.request * 256 + f.fileKind) * 256 + f.kind;
     let name = this.#names.get(key);
     if (name === undefined) {
       name = callName({ kind: f.kind, fileKind: f.fileKind, request: f.request }, this.#table);
@@ -76,7 +76,7 @@ export class RowIndex {
   }
 
   #idsOf(f: FrameCursor): Ids | undefined {
-    const key = f.request * 64 + f.fileKind;
+    const key = f.request * 256 + f.fileKind;
     if (!this.#ids.has(key)) {
       const target = targetOfFileKind(f.fileKind);
       const fields = (target && this.#table.command(target, f.request)?.struct?.fields) ?? [];

@@ -3,7 +3,7 @@
  * `recorder/shim/irr_spool.h`. The file is shared memory of running programs, so every read is a copy of a moment: a frame
  * counts only when the state read *before* its bytes said so.
  */
-import { closeSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, openSync, readSync, statSync, writeSync } from 'node:fs';
 import { IrrError } from '../store/errors.ts';
 import { FRAME_AT, FRAME_HEADER, Kind, PART_AT, PART_HEADER, State } from '../store/frame.ts';
 
@@ -26,6 +26,12 @@ const UNUSED = 0;
 /** parts whose data lie in PART frames */
 const SPILLED = 8;
 const KNOWN_FLAGS = 7;
+/** PartFlag.TRUNCATED */
+const TRUNCATED = 1;
+/** Positions from here on are not believed, bytes: 4 PiB. */
+const LIMIT = 2 ** 52;
+/** Most bytes of one frame that lie in PART frames; the store takes no frame that is much longer. */
+const SPILL_LIMIT = 60 << 20;
 
 /** What else a spool looks like, for recorder/frame.test.ts, which holds it and irr_spool.h together. */
 export const LAYOUT = {
@@ -118,6 +124,11 @@ export function createSpool(path: string, header: Omit<SpoolHeader, 'creator'> &
   }
 }
 
+const notSpool = (path: string): IrrError =>
+  new IrrError('not-a-spool', `${path}: not a spool of iommufd-rr`, {
+    hint: 'give the file that IRR_SPOOL named, or that record left behind',
+  });
+
 export class Spool {
   readonly path: string;
   readonly header: SpoolHeader;
@@ -132,10 +143,15 @@ export class Spool {
   /** what the last refresh saw ends here; of that, the calls that had not returned */
   #whole = 0;
   readonly #open = new Set<number>();
+  /** nobody writes any more: what was read once need not be read again */
+  #still = false;
+  /** bytes that may still be read in search of pieces, once nobody writes */
+  #patience = Number.POSITIVE_INFINITY;
 
   /** Throws an IrrError where the file is no spool. */
   constructor(path: string, writable = true) {
     this.path = path;
+    if (!statSync(path).isFile()) throw notSpool(path);
     this.#fd = openSync(path, writable ? 'r+' : 'r');
     const b = Buffer.alloc(DATA);
     const n = readSync(this.#fd, b, 0, DATA, 0);
@@ -146,9 +162,7 @@ export class Spool {
       b.readUInt32LE(SPOOL_FIELD.segment) !== SEGMENT
     ) {
       closeSync(this.#fd);
-      throw new IrrError('not-a-spool', `${path}: not a spool of iommufd-rr`, {
-        hint: 'give the file that IRR_SPOOL named, or that record left behind',
-      });
+      throw notSpool(path);
     }
     this.header = {
       realtimeNs: b.readBigUInt64LE(SPOOL_FIELD.realtime),
@@ -173,7 +187,40 @@ export class Spool {
 
   /** The position behind the last reservation. */
   get tail(): number {
-    return this.#number(SPOOL_AT.tail);
+    return Math.min(LIMIT, this.#number(SPOOL_AT.tail));
+  }
+
+  /**
+   * From now on nobody writes: what was read is not read again, and the work is bounded by the size of the file, whatever is
+   * in it. Throws an IrrError where two segments claim the same place.
+   */
+  settle(): void {
+    const slots = this.#directory().map(([, slot]) => slot);
+    if (new Set(slots).size !== slots.length)
+      throw new IrrError('damaged-spool', `${this.path}: damaged, two of its segments claim the same place`, {
+        hint: 'copy it again from where it came',
+      });
+    if (!this.#still) this.#patience = 64 * this.size + 2 ** 30;
+    this.#still = true;
+    this.#loaded = this.#loadedEnd = 0;
+  }
+
+  /** Segments that have a slot, and which, in order. */
+  #directory(): (readonly [segment: number, slot: number])[] {
+    const b = Buffer.alloc(SLOTS * 8);
+    readSync(this.#fd, b, 0, b.length, DIR);
+    const found: (readonly [number, number])[] = [];
+    for (let i = 0; i < SLOTS; i++) {
+      if (b.readUInt32LE(8 * i) === 0 && b.readUInt32LE(8 * i + 4) === 0) continue;
+      const segment = b.readUIntLE(8 * i + 2, 6) - 1;
+      if (segment >= 0 && segment % SLOTS === i && segment < LIMIT / SEGMENT) found.push([segment, b.readUInt16LE(8 * i)]);
+    }
+    return found.sort((a, c) => a[0] - c[0]);
+  }
+
+  /** Has the segment of this position a slot? Else nothing was ever written there, or it was given back. */
+  has(position: number): boolean {
+    return this.#slotOf(Math.floor(position / SEGMENT)) >= 0;
   }
 
   /** Events that found no room, by Gap. */
@@ -212,10 +259,7 @@ export class Spool {
   }
 
   #marked(b: Buffer, position: number): boolean {
-    const at = position % SEGMENT;
-    const low = (position % 0x1_0000_0000) >>> 0;
-    const high = Math.floor(position / 0x1_0000_0000);
-    return b.readUInt32LE(at) === (MARK_LOW ^ low) >>> 0 && b.readUInt32LE(at + 4) === (MARK_HIGH ^ high) >>> 0;
+    return isMark(b, position % SEGMENT, position);
   }
 
   /**
@@ -225,68 +269,84 @@ export class Spool {
   refresh(position: number, tail: number): void {
     this.#whole = position;
     this.#open.clear();
-    if (!this.#load(position, tail)) return;
-    const b = this.#window;
-    const end = this.#loadedEnd;
+    const enough = Math.min(tail, (Math.floor(position / SEGMENT) + 1) * SEGMENT);
+    const stays = this.#still && position >= this.#loaded && enough <= this.#loadedEnd;
+    if (!stays && !this.#load(position, tail)) return;
     let p = position;
-    while (p < end && this.#marked(b, p)) {
-      const at = p % SEGMENT;
-      const bytes = b.readUInt32LE(at + FRAME_AT.bytes);
-      if (bytes < STRIDE || at + bytes > SEGMENT || bytes % STRIDE !== 0) break;
-      if (b[at + FRAME_AT.state] !== State.RETURNED) this.#open.add(p);
-      p += bytes;
+    for (let room = this.#room(p); room > 0; room = this.#room(p)) {
+      if (this.#window[(p % SEGMENT) + FRAME_AT.state] !== State.RETURNED) this.#open.add(p);
+      p += room;
     }
-    if (p > position) this.#load(position, p);
+    if (p > position && !this.#still) this.#load(position, p);
     this.#whole = p;
+  }
+
+  /** Bytes that the frame at a position takes, of what is loaded; 0 where none was entered, or none that can be. */
+  #room(position: number): number {
+    if (position < this.#loaded || position >= this.#loadedEnd || !this.#marked(this.#window, position)) return 0;
+    const at = position % SEGMENT;
+    const bytes = this.#window.readUInt32LE(at + FRAME_AT.bytes);
+    return bytes < STRIDE || at + bytes > SEGMENT || bytes % STRIDE !== 0 ? 0 : bytes;
   }
 
   /** What stands at a position, of what the last refresh saw. */
   at(position: number, tail: number): Found {
     if (position >= tail) return { what: 'end' };
+    const room = position < this.#whole ? this.#room(position) : 0;
+    if (room === 0) return { what: 'hole' };
     const b = this.#window;
-    if (position < this.#loaded || position >= this.#whole || !this.#marked(b, position)) return { what: 'hole' };
     const at = position % SEGMENT;
-    const room = b.readUInt32LE(at + FRAME_AT.bytes);
     const kind = b[at + FRAME_AT.kind]!;
     const next = position + room;
-    if (room < STRIDE || at + room > SEGMENT) return { what: 'hole' };
     if (kind === Kind.PAD || kind === Kind.PART) return { what: 'skip', next };
     return { what: 'frame', frame: b.subarray(at, at + room), returned: !this.#open.has(position), next };
   }
 
-  /** The next position with a mark, from `position` on; `tail` where there is none. */
+  /** The next position with a frame, from `position` on; `tail` where there is none. */
   nextMark(position: number, tail: number): number {
+    let live: (readonly [number, number])[] | undefined;
     for (let p = position; p < tail; ) {
-      if ((p < this.#loaded || p >= this.#loadedEnd) && !this.#load(p, Number.POSITIVE_INFINITY)) {
-        p = (Math.floor(p / SEGMENT) + 1) * SEGMENT;
+      if ((p < this.#loaded || p >= this.#loadedEnd) && !this.#load(p, tail)) {
+        live ??= this.#directory();
+        const segment = Math.floor(p / SEGMENT);
+        p = (live.find(([s]) => s > segment)?.[0] ?? Number.POSITIVE_INFINITY) * SEGMENT;
         continue;
       }
-      if (this.#marked(this.#window, p)) return p;
+      if (this.#room(p) > 0) return p;
       p += STRIDE;
     }
     return tail;
   }
 
-  /** Is the frame at this position, of an earlier segment perhaps, whole by now? A copy, or undefined. */
-  returned(position: number): Buffer | undefined {
+  /** Looks again, not at what was seen before, for a frame from `position` up to `end`; `end` where there is none. */
+  late(position: number, end: number): number {
+    this.#loaded = this.#loadedEnd = this.#whole = 0;
+    return this.nextMark(position, end);
+  }
+
+  /** The frame at a position, of an earlier segment perhaps: a copy. undefined where there is none. */
+  frame(position: number): { readonly frame: Buffer; readonly returned: boolean } | undefined {
     const slot = this.#slotOf(Math.floor(position / SEGMENT));
     if (slot < 0) return undefined;
     const offset = DATA + slot * SEGMENT + (position % SEGMENT);
     const head = Buffer.alloc(FRAME_HEADER);
-    readSync(this.#fd, head, 0, FRAME_HEADER, offset);
-    if (head[FRAME_AT.state] !== State.RETURNED) return undefined;
-    const frame = Buffer.alloc(Math.min(SEGMENT, head.readUInt32LE(FRAME_AT.bytes)));
-    readSync(this.#fd, frame, 0, frame.length, offset);
-    return frame;
+    if (readSync(this.#fd, head, 0, FRAME_HEADER, offset) < FRAME_HEADER || !isMark(head, 0, position)) return undefined;
+    const bytes = head.readUInt32LE(FRAME_AT.bytes);
+    if (bytes < STRIDE || (position % SEGMENT) + bytes > SEGMENT || bytes % STRIDE !== 0) return undefined;
+    const frame = Buffer.alloc(bytes);
+    readSync(this.#fd, frame, 0, bytes, offset);
+    return { frame, returned: head[FRAME_AT.state] === State.RETURNED };
   }
 
-  /** Gives the slot of a segment back: everything in it is in the trace. */
-  release(segment: number): void {
-    const slot = this.#slotOf(segment);
-    this.#slots.delete(segment);
-    if (slot < 0) return;
-    writeSync(this.#fd, Buffer.alloc(8), 0, 8, DIR + (segment % SLOTS) * 8);
-    writeSync(this.#fd, Buffer.of(SLOT_FREE), 0, 1, STATES + slot);
+  /** Gives slots back: of all segments before this position but those that are still wanted. Everything in them is in the trace. */
+  release(position: number, wanted: (segment: number) => boolean): void {
+    const end = Math.floor(position / SEGMENT);
+    for (const [segment, slot] of this.#slots) {
+      if (segment >= end || wanted(segment)) continue;
+      this.#slots.delete(segment);
+      writeSync(this.#fd, Buffer.alloc(8), 0, 8, DIR + (segment % SLOTS) * 8);
+      writeSync(this.#fd, Buffer.of(SLOT_FREE), 0, 1, STATES + slot);
+    }
   }
 
   /**
@@ -313,17 +373,23 @@ export class Spool {
     const saved = { window: this.#window, loaded: this.#loaded, end: this.#loadedEnd };
     this.#window = Buffer.alloc(SEGMENT);
     this.#loaded = this.#loadedEnd = 0;
-    for (let p = this.nextMark(position + STRIDE, tail), left = bytes; p < tail && left > 0; ) {
+    const stop = Math.min(tail, position + this.#patience);
+    let p = this.nextMark(position + STRIDE, stop);
+    for (let left = Math.min(bytes, SPILL_LIMIT); p < stop && left > 0; p = this.nextMark(p, stop)) {
       const at = p % SEGMENT;
       const b = this.#window;
-      const room = Math.min(SEGMENT - at, Math.max(STRIDE, b.readUInt32LE(at + FRAME_AT.bytes)));
+      const room = this.#room(p);
       const piece = b[at + FRAME_AT.kind] === Kind.PART ? pieceOf(b.subarray(at, at + room), position) : undefined;
       if (piece) {
-        left -= piece.data.length;
-        found.set(piece.part, [...(found.get(piece.part) ?? []), piece.data]);
+        const data = piece.data.subarray(0, left);
+        left -= data.length;
+        const list = found.get(piece.part);
+        if (list) list.push(data);
+        else found.set(piece.part, [data]);
       }
-      p = this.nextMark(p + room, tail);
+      p += room;
     }
+    this.#patience -= Math.min(p, stop) - position;
     this.#window = saved.window;
     this.#loaded = saved.loaded;
     this.#loadedEnd = saved.end;
@@ -339,6 +405,13 @@ export class Spool {
   empty(): void {
     ftruncateSync(this.#fd, 0);
   }
+}
+
+/** Do the bytes at `at` say that a frame begins at this position of the spool? */
+function isMark(b: Buffer, at: number, position: number): boolean {
+  const low = (position % 0x1_0000_0000) >>> 0;
+  const high = Math.floor(position / 0x1_0000_0000);
+  return b.readUInt32LE(at) === (MARK_LOW ^ low) >>> 0 && b.readUInt32LE(at + 4) === (MARK_HIGH ^ high) >>> 0;
 }
 
 /** What a PART frame brings for the frame at `position`; undefined where it belongs to another one. */
@@ -383,12 +456,14 @@ function withSpilled(frame: Buffer, end: number, spilled: Map<number, Buffer[]>)
   const out: Buffer[] = [frame.subarray(0, FRAME_HEADER)];
   for (let p = FRAME_HEADER, index = 0; p < end; index++) {
     const next = p + PART_HEADER + Math.ceil(frame.readUInt32LE(p + PART_AT.bytes) / 8) * 8;
-    if ((frame[p + PART_AT.flags]! & SPILLED) === 0) out.push(frame.subarray(p, next));
+    const elsewhere = (frame[p + PART_AT.flags]! & SPILLED) !== 0 && frame.readUInt32LE(p + PART_AT.bytes) === 8;
+    if (!elsewhere) out.push(frame.subarray(p, next));
     else {
       const data = Buffer.concat(spilled.get(index) ?? []);
       const part = Buffer.alloc(PART_HEADER + Math.ceil(data.length / 8) * 8);
       frame.copy(part, 0, p, p + PART_HEADER);
-      part[PART_AT.flags] = part[PART_AT.flags]! & KNOWN_FLAGS;
+      const whole = data.length === Number(frame.readBigUInt64LE(p + PART_HEADER));
+      part[PART_AT.flags] = (part[PART_AT.flags]! & KNOWN_FLAGS) | (whole ? 0 : TRUNCATED);
       part.writeUInt32LE(data.length, PART_AT.bytes);
       data.copy(part, PART_HEADER);
       out.push(part);
