@@ -65,7 +65,13 @@ const ROWS = [
   { name: 'time.first', group: 'Time', text: 'first event; with a count that event', keys: { events: ['g g', 'home'] }, count: 'target' },
   { name: 'time.last', group: 'Time', text: 'last event; with a count that event: 1204G', keys: { events: ['G', 'end'] }, count: 'target' },
   { name: 'time.percent', group: 'Time', text: 'so far into the log: 50%', keys: { main: ['%'] }, count: 'percent' },
-  { name: 'search.open', group: 'Find', text: 'search in names of calls and errors', keys: { main: ['/'] }, hint: 'search' },
+  {
+    name: 'search.open',
+    group: 'Find',
+    text: 'search: names of calls and errors, or any text of an event',
+    keys: { main: ['/'] },
+    hint: 'search',
+  },
   { name: 'search.next', group: 'Find', text: 'next event that matches', keys: { main: ['n'] }, count: 'times' },
   { name: 'search.previous', group: 'Find', text: 'previous event that matches', keys: { main: ['N'] }, count: 'times' },
   {

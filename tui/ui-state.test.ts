@@ -119,6 +119,13 @@ describe('panes', () => {
     expect(reduce(ui, { type: 'reveal', pane: 'objects', line: 80 }, facts)).toBe(ui);
   });
 
+  test('h and l scroll sideways, as far as the text goes; a pane that is left is back at the beginning', () => {
+    const ui = reduce(type(start(), '3'), { type: 'expire' }, facts);
+    expect(type(ui, 'lll').scroll.objects.left).toBe(24);
+    expect(type(ui, '99lh').scroll.objects.left).toBe(200 - 78 - 8);
+    expect(type(ui, 'll\t').scroll.objects.left).toBe(0);
+  });
+
   test('zoom, Esc', () => {
     expect(type(start(), 'z').zoom).toBe(true);
     expect(type(start(), 'zz').zoom).toBe(false);

@@ -259,7 +259,10 @@ function actOnScreen(
 const clamp = (n: number, low: number, high: number): number => Math.max(low, Math.min(high, n));
 
 function focusOn(ui: Ui, pane: PaneId): Ui {
-  return { ...ui, focus: pane, lower: pane === 'events' ? ui.lower : pane };
+  if (pane === ui.focus) return ui;
+  // a pane that is left shows the beginning of its lines again
+  const scroll = ui.focus === 'events' ? ui.scroll : { ...ui.scroll, [ui.focus]: { ...ui.scroll[ui.focus], left: 0 } };
+  return { ...ui, focus: pane, lower: pane === 'events' ? ui.lower : pane, scroll };
 }
 
 /** Puts the cursor on an event. A near one moves it on the screen, a far one brings a new page with the event in its middle. */

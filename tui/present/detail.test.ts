@@ -29,6 +29,7 @@ describe('an event in full', () => {
   test('nested data, names of ids, what came out', () => {
     expect(detail(8)).toMatchInlineSnapshot(`
       " IOMMU_VIOMMU_ALLOC  = 0
+        + creates VIOMMU 6
         type              u32   SELFTEST  0xdeadbeef
         dev_id            u32   3         DEVICE 3, since 6
         hwpt_id           u32   5         HWPT_PAGING 5, since 7
@@ -44,7 +45,6 @@ describe('an event in full', () => {
       →   out_data        u32   0
       →   out_mmap_offset u64   0x1000
       →   out_mmap_length u64   0x2000    8 KiB
-        + creates VIOMMU 6
         0.000008000 s  took 500ns  process 4711  fd 8 iommufd#1  request 0x3b90"
     `);
   });
@@ -63,6 +63,7 @@ describe('an event in full', () => {
   test('an array of structs, and lengths in words', () => {
     expect(detail(4)).toMatchInlineSnapshot(`
       " IOMMU_IOAS_IOVA_RANGES  = 0
+        ~ IOAS 1: usable learnt
         ioas_id            u32   1  IOAS 1, since 3
         num_iovas          u32   2
         allowed_iovas      u64   0x7ffc0000
@@ -70,17 +71,16 @@ describe('an event in full', () => {
       → allowed_iovas      u64   0x7ffc0000 →
       →   [0]                    {start=0 last=0xffffffffffffffff}
       → out_iova_alignment u64   0x1
-        ~ IOAS 1: usable learnt
         0.000004000 s  took 500ns  process 4711  fd 8 iommufd#1  request 0x3b84"
     `);
     expect(detail(5, 60)).toMatchInlineSnapshot(`
       " IOMMU_IOAS_MAP  = 0
+        + maps IOAS 1 0x1000000+0x200000
         flags   u32   FIXED_IOVA|WRITEABLE|READABLE  0x7
         ioas_id u32   1                         IOAS 1, since 3
         user_va u64   0x7f0000000000
         length  u64   0x200000                  2 MiB
         iova    u64   0x1000000
-        + maps IOAS 1 0x1000000+0x200000
         0.000005000 s  took 500ns  process 4711  fd 8 iommufd#1  
           request 0x3b85"
     `);
@@ -88,22 +88,22 @@ describe('an event in full', () => {
   test('a call that had not returned, and its return', () => {
     expect(detail(20)).toMatchInlineSnapshot(`
       " IOMMU_IOAS_UNMAP  = ?  not returned when it was recorded
+        ~ call 20 is under way
         ioas_id u32   1         IOAS 1, since 3
         iova    u64   0x1000000
         length  u64   0x200000  2 MiB
       → after         not recorded
-        ~ call 20 is under way
         0.000020000 s  process 4712  fd 8 iommufd#1  request 0x3b86"
     `);
     expect(detail(23)).toMatchInlineSnapshot(`
       " return of IOMMU_IOAS_UNMAP  = -1 EBUSY  Device or resource busy
+        ~ call 20 is over
         ioas_id u32   1
         iova    u64   0x1000000
         length  u64   0x200000  2 MiB
       → size    u32   0
       → ioas_id u32   0
       → iova    u64   0
-        ~ call 20 is over
         0.000023000 s  took 500ns  process 4712"
     `);
   });
@@ -152,8 +152,8 @@ describe('an event in full', () => {
     });
     expect(textOf(lines)).toMatchInlineSnapshot(`
       " IOMMU_DESTROY  = -1 EBUSY  Device or resource busy
-        id u32   5
         …
+        id u32   5
         0.000013000 s  took 500ns  process 4711  fd 8 iommufd#1  request 0x3b80"
     `);
   });

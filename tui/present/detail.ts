@@ -43,8 +43,9 @@ export function detailLines(input: DetailInput): Line[] {
   const head = call === undefined ? plainHead(input) : [titleLine(event, call.view, input)];
   const fields = call === undefined ? [] : fieldLines(rowsOf(call.view, input), input);
   const changes = input.changes ?? [line('  ', span(input.glyphs.ellipsis, 'job'))];
-  const none = line('  ', span('changes nothing in the state', 'dim'));
-  return [...head, ...fields, ...(changes.length === 0 ? [none] : changes), ...whenLines(input)].flatMap((l) => wrap(l, width, 4));
+  const none = changes.length > 0 ? [] : [line('  ', span('changes nothing in the state', 'dim'))];
+  // what it did comes before what it was told: a low pane shows the beginning
+  return [...head, ...changes, ...fields, ...none, ...whenLines(input)].flatMap((l) => wrap(l, width, 4));
 }
 
 /** The ioctl of an event, or the one that it ends, decoded; undefined where it is another kind of event. */

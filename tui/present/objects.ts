@@ -31,7 +31,7 @@ export function objectsView(graph: Graph, changes: readonly Change[], glyphs: Gl
   const draw = (node: GraphNode, own: string, lead: string): void => {
     const mark = marks.get(node.key);
     if (mark !== undefined && marked < 0) marked = lines.length;
-    lines.push(line(...markSpans(mark, glyphs), span(own, 'border'), ...nodeSpans(node, mark, tree, labels, glyphs)));
+    lines.push({ ...line(markSpan(mark, glyphs), span(own, 'border'), ...nodeSpans(node, mark, tree, labels, glyphs)), pinned: 1 });
     const below = tree.children.get(node.key) ?? [];
     below.forEach((child, i) => {
       const last = i === below.length - 1;
@@ -45,8 +45,8 @@ export function objectsView(graph: Graph, changes: readonly Change[], glyphs: Gl
   return { lines: [...lines, ...gone], marked };
 }
 
-function markSpans(mark: Mark | undefined, glyphs: Glyphs): Span[] {
-  return [mark === undefined ? span('  ') : span(`${glyphs[mark]} `, mark)];
+function markSpan(mark: Mark | undefined, glyphs: Glyphs): Span {
+  return mark === undefined ? span('  ') : span(`${glyphs[mark]} `, mark);
 }
 
 function nodeSpans(node: GraphNode, mark: Mark | undefined, tree: Tree, labels: ReadonlyMap<string, string>, glyphs: Glyphs): Span[] {
@@ -137,6 +137,6 @@ function goneLines(changes: readonly Change[], glyphs: Glyphs): Line[] {
   return changes.flatMap((c) => {
     if (c.op !== 'object.end' && c.op !== 'context.end') return [];
     const name = c.op === 'object.end' ? objectName(c.object) : `context ${c.context.context}`;
-    return [line(span(`${glyphs.destroyed} ${name}`, 'destroyed'), span('  ended here', 'dim'))];
+    return [{ ...line(markSpan('destroyed', glyphs), span(name, 'destroyed'), span('  ended here', 'dim')), pinned: 1 }];
   });
 }

@@ -54,12 +54,12 @@ describe('the event list', () => {
             6 exit             0                "
     `);
     expect(textOf(eventRows(input()))).toMatchInlineSnapshot(`
-      " +    1 1.000001 IOAS_ALLOC                               creates IOAS 1
-       ~    2 1.000002 IOAS_MAP             ioas 1  iova 0x1000000  length 0x20… = 0
-      ►!    3 1.000003 HW_QUEUE_ALLOC       viommu 6  SELFTEST  index 1        = EIO
-            4 1.000004 a_call_with_a_name_… x → y…              = ?
-       -    5 1.000005 close                8                   ends 2 objects
-            6 1.000006 exit                 0                   "
+      " +    1 1.000001 IOAS_ALLOC                             creates IOAS 1
+       ~    2 1.000002 IOAS_MAP           ioas 1  iova 0x1000000  length 0x2000… = 0
+      ►!    3 1.000003 HW_QUEUE_ALLOC     viommu 6  SELFTEST  index 1          = EIO
+            4 1.000004 a_call_with_a_nam… x → y…              = ?
+       -    5 1.000005 close              8                   ends 2 objects
+            6 1.000006 exit               0                   "
     `);
     expect(textOf(eventRows(input({ width: 110 })))).toMatchInlineSnapshot(`
       " +    1 1.000001 4712 IOAS_ALLOC                                                      creates IOAS 1
@@ -73,12 +73,12 @@ describe('the event list', () => {
 
   test('in ASCII', () => {
     expect(textOf(eventRows(input({ theme: makeTheme(true, true) })))).toMatchInlineSnapshot(`
-      " +    1 1.000001 IOAS_ALLOC                               creates IOAS 1
-       ~    2 1.000002 IOAS_MAP             ioas 1  iova 0x1000000  length 0x20> = 0
-      >!    3 1.000003 HW_QUEUE_ALLOC       viommu 6  SELFTEST  index 1        = EIO
-            4 1.000004 a_call_with_a_name_> x -> y...           = ?
-       -    5 1.000005 close                8                   ends 2 objects
-            6 1.000006 exit                 0                   "
+      " +    1 1.000001 IOAS_ALLOC                             creates IOAS 1
+       ~    2 1.000002 IOAS_MAP           ioas 1  iova 0x1000000  length 0x2000> = 0
+      >!    3 1.000003 HW_QUEUE_ALLOC     viommu 6  SELFTEST  index 1          = EIO
+            4 1.000004 a_call_with_a_nam> x -> y...           = ?
+       -    5 1.000005 close              8                   ends 2 objects
+            6 1.000006 exit               0                   "
     `);
   });
 

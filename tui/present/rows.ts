@@ -34,7 +34,7 @@ const GUTTER = 3;
 const MOST = [
   { below: 48, call: 12, result: 10 },
   { below: 64, call: 16, result: 16 },
-  { below: 84, call: 20, result: 20 },
+  { below: 84, call: 18, result: 22 },
   { below: Infinity, call: 26, result: 24 },
 ] as const;
 

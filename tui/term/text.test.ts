@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { cells, clean, clip, fitLine, line, lineCells, pad, padLeft, span, take, wrap } from './text.ts';
+import { cells, clean, clip, dropCells, fitLine, type Line, line, lineCells, pad, padLeft, span, take, wrap } from './text.ts';
 import { makeTheme, paintLine, toAscii, wantsAscii, wantsColour } from './theme.ts';
 
 const plain = (spans: readonly { text: string }[]): string => spans.map((s) => s.text).join('');
@@ -86,4 +86,15 @@ describe('theme', () => {
     expect(wantsAscii(undefined, { LC_ALL: 'POSIX', LANG: 'C.UTF-8' })).toBe(true);
     expect(wantsAscii(false, {})).toBe(false);
   });
+});
+
+test('a line scrolled sideways: what is pinned stays, wide characters are not split', () => {
+  const l: Line = { ...line('+ ', span('ab', 'call'), '漢字x'), pinned: 1 };
+  const texts = (n: number): string[] => dropCells(l, n).spans.map((s) => s.text);
+  expect(texts(0)).toEqual(['+ ', 'ab', '漢字x']);
+  expect(texts(1)).toEqual(['+ ', 'b', '漢字x']);
+  expect(texts(3)).toEqual(['+ ', ' 字x']);
+  expect(texts(6)).toEqual(['+ ', 'x']);
+  expect(texts(99)).toEqual(['+ ']);
+  expect(dropCells(l, 1).spans[1]!.token).toBe('call');
 });

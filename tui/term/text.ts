@@ -16,6 +16,8 @@ export interface Span {
 export interface Line {
   readonly spans: readonly Span[];
   readonly fill?: Token;
+  /** so many spans at the beginning stay in place when the line is scrolled sideways */
+  readonly pinned?: number;
 }
 
 /** A span; without a token it has the terminal's own colours. */
@@ -108,20 +110,21 @@ export function fitLine(l: Line, width: number, ellipsis: string): readonly Span
   return out;
 }
 
-/** A line without its first `width` cells. A wide character that is cut in two leaves a blank. */
+/** A line scrolled sideways: without the first `width` cells behind what is pinned. Of a wide character cut in two a blank is left. */
 export function dropCells(l: Line, width: number): Line {
+  const pinned = l.pinned ?? 0;
+  const spans = l.spans.slice(0, pinned);
   let left = width;
-  const spans: Span[] = [];
-  for (const s of l.spans) {
+  for (const s of l.spans.slice(pinned)) {
     const dropped = take(s.text, left);
-    const rest = s.text.slice(dropped.length);
     left -= cells(dropped);
-    if (rest === '') continue;
-    if (left > 0) {
+    let rest = s.text.slice(dropped.length);
+    if (rest !== '' && left > 0) {
       const first = String.fromCodePoint(rest.codePointAt(0)!);
-      spans.push({ ...s, text: ' '.repeat(cells(first) - left) + rest.slice(first.length) });
+      rest = ' '.repeat(cells(first) - left) + rest.slice(first.length);
       left = 0;
-    } else spans.push({ ...s, text: rest });
+    }
+    if (rest !== '') spans.push({ ...s, text: rest });
   }
   return { ...l, spans };
 }
