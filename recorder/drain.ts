@@ -33,6 +33,8 @@ const FLUSH_EVENTS = 8192;
 const FLUSH_MS = 200;
 /** Slots that are kept ready for programs that cannot make room themselves. */
 const READY_SLOTS = 6;
+/** Events between two looks at them. */
+const ROOM_EVENTS = 256;
 
 /** How far the spool is consumed, as it is saved with the events. */
 interface Place {
@@ -73,6 +75,7 @@ export class Drain {
   #flushed = 0;
   #looked = 0;
   #room = true;
+  #taken = 0;
   /** called with every frame that goes over */
   onFrame: (frame: FrameCursor) => void = () => {};
 
@@ -148,6 +151,7 @@ export class Drain {
         continue;
       }
       if (!found.returned && !last && !this.#patient(PATIENCE_MS)) return;
+      if (!last && ++this.#taken % ROOM_EVENTS === 0) this.#makeRoom();
       const at = this.#position;
       const frame = compactFrame(found.frame, (bytes) => this.#spool.pieces(at, bytes, tail));
       this.#position = found.next;
@@ -217,7 +221,11 @@ export class Drain {
       const kind = found.frame[FRAME_AT.kind];
       if (kind === Kind.PAD || kind === Kind.PART) continue;
       const tail = this.#spool.tail;
-      this.#put(at, compactFrame(found.frame, (bytes) => this.#spool.pieces(at, bytes, tail)), found.returned);
+      this.#put(
+        at,
+        compactFrame(found.frame, (bytes) => this.#spool.pieces(at, bytes, tail)),
+        found.returned,
+      );
     }
   }
 

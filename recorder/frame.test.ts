@@ -81,8 +81,8 @@ const ENUM_OF = {
   // a spool alone has these two: a reader of traces never meets them
   irr_part_kind: ['IRR_PART_', { UNUSED: LAYOUT.partUnused, ...frame.PartKind }],
   irr_part_flag: ['IRR_PART_', { ...frame.PartFlag, SPILLED: LAYOUT.partSpilled }],
-  // two are between the writers
-  irr_slot: ['IRR_SLOT_', { ABSENT: LAYOUT.slotAbsent, FREE: LAYOUT.slotFree, USED: 2, GROWING: 3, KEPT: LAYOUT.slotKept }],
+  // three are between the writers
+  irr_slot: ['IRR_SLOT_', { ABSENT: 0, FREE: LAYOUT.slotFree, USED: 2, GROWING: 3, KEPT: LAYOUT.slotKept }],
 } as const;
 
 const compiler = spawnSync('cc', ['--version']).status === 0;
@@ -142,6 +142,7 @@ describe.skipIf(!compiler)('the layout in C and in TypeScript', () => {
       IRR_SPOOL_MAGIC: 'IRRSPOOL',
       IRR_SPOOL_VERSION: String(LAYOUT.version),
       IRR_STRIDE: String(LAYOUT.stride),
+      IRR_WINDOW: String(LAYOUT.window),
       IRR_SEGMENT_SHIFT: String(Math.log2(LAYOUT.segment)),
       IRR_SEGMENT: String(LAYOUT.segment),
       IRR_SLOTS: String(LAYOUT.slots),

@@ -16,11 +16,10 @@ const DATA = 0x100000;
 export const SPOOL_AT = { tail: 8192, files: 8256, lost: 8320, stop: 8384, recorder: 8385 } as const;
 const MARK_LOW = 0x4d525249;
 const MARK_HIGH = 0x31455246;
-const SLOT_ABSENT = 0;
 const SLOT_FREE = 1;
 const SLOT_KEPT = 4;
-/** Slots that the recorder makes; with those at the start they lie in the part that every process has mapped. */
-const KEPT = 56;
+/** Slots that every process has mapped; every other one is made by the recorder, for those that cannot grow the file. */
+const WINDOW = 256;
 /** kind of a part: room that was reserved and not needed; the parts end there */
 const UNUSED = 0;
 /** parts whose data lie in PART frames */
@@ -43,7 +42,7 @@ export const LAYOUT = {
   dir: DIR,
   data: DATA,
   mark: [MARK_LOW, MARK_HIGH],
-  slotAbsent: SLOT_ABSENT,
+  window: WINDOW,
   slotFree: SLOT_FREE,
   slotKept: SLOT_KEPT,
   partUnused: UNUSED,
@@ -116,7 +115,7 @@ export function createSpool(path: string, header: Omit<SpoolHeader, 'creator'> &
       writeSync(fd, zeros, 0, SEGMENT, DATA + slot * SEGMENT);
       b[STATES + slot] = SLOT_FREE;
     }
-    b.fill(SLOT_KEPT, STATES + slots, STATES + slots + KEPT);
+    for (let slot = slots; slot < WINDOW; slot += 2) b[STATES + slot] = SLOT_KEPT;
     b.write('IRRSPOOL', SPOOL_FIELD.magic, 'latin1');
     writeSync(fd, b, 0, DATA, 0);
   } finally {
@@ -354,15 +353,12 @@ export class Spool {
    * themselves. Throws where there is no room.
    */
   keepFree(count: number): void {
-    const states = Buffer.alloc(256);
-    readSync(this.#fd, states, 0, states.length, STATES);
-    const end = states.indexOf(SLOT_ABSENT);
-    const reach = states.subarray(0, end < 0 ? states.length : end);
+    const reach = Buffer.alloc(WINDOW);
+    readSync(this.#fd, reach, 0, WINDOW, STATES);
     let free = 0;
     for (const s of reach) if (s === SLOT_FREE) free++;
     for (let slot = reach.indexOf(SLOT_KEPT); slot >= 0 && free < count; slot = reach.indexOf(SLOT_KEPT, slot + 1), free++) {
-      const zeros = Buffer.alloc(SEGMENT);
-      writeSync(this.#fd, zeros, 0, SEGMENT, DATA + slot * SEGMENT);
+      if (writeSync(this.#fd, Buffer.alloc(SEGMENT), 0, SEGMENT, DATA + slot * SEGMENT) < SEGMENT) return;
       writeSync(this.#fd, Buffer.of(SLOT_FREE), 0, 1, STATES + slot);
     }
   }

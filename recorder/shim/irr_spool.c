@@ -10,7 +10,7 @@
 
 #include "irr.h"
 
-#define WAIT_NS 200000000u /* how long a confined program waits for room, at most */
+#define WAIT_NS 1000000000u /* how long a confined program waits for room, at most */
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -157,7 +157,7 @@ bool irr_spool_open(const char *path)
 		fd = spool_fd();
 		ok = fd >= 0 && attach((int)fd);
 	}
-	for (uint32_t slots = 64; ok && slots >= 1; slots /= 4) {
+	for (uint32_t slots = IRR_WINDOW; ok && slots >= 1; slots /= 4) {
 		irr_window = map((int)fd, IRR_DATA, slots * IRR_SEGMENT);
 		if (irr_window) {
 			irr_window_slots = slots;
@@ -193,10 +193,10 @@ static uint8_t *slot_address(uint32_t slot)
 static long take_free(void)
 {
 	_Atomic uint8_t *state = states();
-	/* Low slots first: they are mapped, and hot in the caches. The file ends at the first absent slot. */
+	/* Low slots first: they are mapped, and hot in the caches. Behind the window the file ends at the first absent slot. */
 	for (uint32_t i = 0; i < IRR_SLOTS; i++) {
 		uint8_t s = atomic_load_explicit(&state[i], memory_order_relaxed);
-		if (s == IRR_SLOT_ABSENT)
+		if (s == IRR_SLOT_ABSENT && i >= IRR_WINDOW)
 			break;
 		if (s == IRR_SLOT_FREE && atomic_compare_exchange_strong(&state[i], &s, IRR_SLOT_USED))
 			return i;

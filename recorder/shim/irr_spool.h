@@ -33,6 +33,8 @@
 #define IRR_SEGMENT (UINT64_C(1) << IRR_SEGMENT_SHIFT)
 #define IRR_SLOTS 65536u                   /* slots at most: 64 GiB not yet taken out */
 
+#define IRR_WINDOW 256u                    /* slots that every process maps as one */
+
 #define IRR_STATES UINT64_C(0x10000)
 #define IRR_DIR UINT64_C(0x20000)          /* IRR_SLOTS entries of 8 bytes */
 #define IRR_HOLDERS UINT64_C(0xa0000)      /* IRR_HOLDER_MAX entries of 16 bytes */
