@@ -164,8 +164,12 @@ test('what the event touched is brought into view in the object tree', () => {
   while (!controller.idle) vi.advanceTimersToNextTimer();
   const made = Array.from({ length: 60 }, (_, i) => over.model.last - i).find((n) => over.model.listed(n)?.call === 'IOAS_ALLOC')!;
   type(`${made}G`);
-  expect(controller.ui.scroll.objects.top).toBeGreaterThan(0);
   expect(screen()).toMatch(/\+ (\||`)- IOAS \d+/);
+  expect(controller.ui.scroll.objects.top).toBeGreaterThan(0);
+  // once: who scrolls away afterwards stays there
+  type('\t\tgg');
+  expect(screen()).toContain('context 1');
+  expect(controller.ui.scroll.objects.top).toBe(0);
 });
 
 test('after close nothing is called back', () => {

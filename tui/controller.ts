@@ -3,6 +3,7 @@
  * says when there is something new to draw. Knows no terminal and no React.
  */
 
+import { boxOf } from './layout.ts';
 import type { TraceModel } from './model.ts';
 import type { Screenful } from './picture.ts';
 import { Picture } from './picture.ts';
@@ -10,7 +11,7 @@ import type { Extent } from './scroll.ts';
 import { type Search, search } from './search.ts';
 import type { Key } from './term/input.ts';
 import type { Theme } from './term/theme.ts';
-import { type Facts, initialUi, type Job, reduce, type ScrollPane, type Ui, type UiEvent } from './ui-state.ts';
+import { type Facts, initialUi, type Job, layoutOf, reduce, type ScrollPane, type Ui, type UiEvent } from './ui-state.ts';
 
 export interface ControllerHooks {
   /** there is something new to draw */
@@ -77,6 +78,7 @@ export class Controller {
 
   /** The screen as it is now. `test` adds the mark that says that nothing is under way, and how many keys were taken. */
   screenful(test: boolean): Screenful {
+    this.#reveal();
     const { ui } = this;
     const under = this.#running === undefined ? (this.#ready ? undefined : 'reading') : 'searching';
     return this.#picture.draw(ui, {
@@ -127,7 +129,6 @@ export class Controller {
     this.#watchCount();
     if (ui.job?.id !== this.#running?.id) this.#start(ui.job);
     if (this.#running !== undefined || !this.#ready) this.#advance(performance.now() + SLICE);
-    else this.#settled();
     this.#hooks.changed();
   }
 
@@ -150,8 +151,7 @@ export class Controller {
 
   /** Works until the deadline; goes on later where that was not enough. */
   #advance(deadline: number): void {
-    if (this.#search(deadline) && this.#follow(deadline)) this.#settled();
-    else this.#later();
+    if (!this.#search(deadline) || !this.#follow(deadline)) this.#later();
   }
 
   /** The job; true when there is none any more. */
@@ -192,10 +192,13 @@ export class Controller {
     });
   }
 
-  /** The state is at the cursor: what the event touched is brought into view, once. */
-  #settled(): void {
+  /**
+   * What the event touched is brought into view, once, where the objects are on the screen. Only a picture asks for it: of a
+   * burst of keys nobody sees the trees in between.
+   */
+  #reveal(): void {
     const { cursor } = this.#ui;
-    if (!this.#ready || this.#revealed === cursor) return;
+    if (!this.#ready || this.#revealed === cursor || boxOf(layoutOf(this.#ui), 'objects') === undefined) return;
     this.#revealed = cursor;
     const line = this.#picture.marked(this.#ui);
     if (line >= 0) this.#ui = reduce(this.#ui, { type: 'reveal', pane: 'objects', line }, this.#facts);

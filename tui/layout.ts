@@ -40,8 +40,8 @@ export interface LayoutInput {
   readonly zoom: boolean;
 }
 
-export const WIDE = { columns: 120, rows: 30 } as const;
-export const STACKED = { columns: 60, rows: 20 } as const;
+const WIDE = { columns: 120, rows: 30 } as const;
+const STACKED = { columns: 60, rows: 20 } as const;
 export const SMALLEST = { columns: 40, rows: 10 } as const;
 
 const atLeast = (l: LayoutInput, size: { readonly columns: number; readonly rows: number }): boolean =>

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, type ExpectStatic, expect, test } from 'vitest';
 import { sampleTrace } from './cli/sample.ts';
 import { sampleSession } from './cli/sample-session.ts';
 import { longSession } from './testing.ts';
@@ -34,10 +34,11 @@ afterAll(() => {
 
 const program = (trace: string, ...options: readonly string[]): string =>
   ['node', MAIN, inFolder(trace), ...options].map(quoteWord).join(' ');
-const inTerminal = describe.skipIf(version === undefined);
+/** Side by side: most of the time a program starts, or waits. */
+const inTerminal = describe.skipIf(version === undefined).concurrent;
 
-async function golden(size: string, name: string, screen: string): Promise<void> {
-  await expect(`${screen}\n`).toMatchFileSnapshot(`${GOLDEN}/${size}/${name}.txt`);
+async function golden(own: ExpectStatic, size: string, name: string, screen: string): Promise<void> {
+  await own(`${screen}\n`).toMatchFileSnapshot(`${GOLDEN}/${size}/${name}.txt`);
 }
 
 /** One walk through the screens: a golden screen, and the keys that lead there from the one before. */
@@ -69,20 +70,20 @@ inTerminal.each([
   [140, 40],
 ])('at %ix%i', (columns, rows) => {
   const size = `${columns}x${rows}`;
-  test('a walk through all panes', async () => {
+  test('a walk through all panes', async ({ expect: own }) => {
     const pane = tmux.open(columns, rows, program('sample.irr'));
     for (const [name, ...keys] of WALK) {
       // one by one: Esc and a key in one piece are another key
       for (const key of keys) await pane.press(key);
-      await golden(size, name, await pane.settled());
+      await golden(own, size, name, await pane.settled());
     }
     pane.kill();
   });
 
-  test('in ASCII, without colours: no byte above 127, no colour', async () => {
+  test('in ASCII, without colours: no byte above 127, no colour', async ({ expect: own }) => {
     const pane = tmux.open(columns, rows, program('sample.irr', '--ascii', '--at', '13'), { NO_COLOR: '1' });
     const screen = await pane.settled();
-    await golden(size, 'ascii', screen);
+    await golden(own, size, 'ascii', screen);
     expect(screen).toMatch(/^[\n\x20-\x7e]*$/);
     expect(pane.rows(true).join('\n')).not.toMatch(/\x1b\[[0-9;]*3[0-7]/);
     pane.kill();
@@ -90,10 +91,10 @@ inTerminal.each([
 });
 
 inTerminal('a session', () => {
-  test('colours are those of the theme', async () => {
+  test('colours are those of the theme', async ({ expect: own }) => {
     const pane = tmux.open(80, 24, program('sample.irr', '--at', '10'));
     await pane.settled();
-    await golden('80x24', 'colours', pane.rows(true).join('\n').replace(/0·/, ''));
+    await golden(own, '80x24', 'colours', pane.rows(true).join('\n').replace(/0·/, ''));
     pane.kill();
   });
 
@@ -108,26 +109,26 @@ inTerminal('a session', () => {
     pane.kill();
   });
 
-  test('CI=1 changes nothing', async () => {
+  test('CI=1 changes nothing', async ({ expect: own }) => {
     const pane = tmux.open(80, 24, program('sample.irr'), { CI: '1' });
-    await golden('80x24', 'start', await pane.settled());
-    await golden('80x24', 'stepped', await pane.press('jjj'));
+    await golden(own, '80x24', 'start', await pane.settled());
+    await golden(own, '80x24', 'stepped', await pane.press('jjj'));
     pane.kill();
   });
 
-  test('a resize draws everything anew, at any size', async () => {
+  test('a resize draws everything anew, at any size', async ({ expect: own }) => {
     const pane = tmux.open(140, 40, program('sample.irr', '--at', '16'));
     await pane.settled();
     pane.resize(60, 15);
-    await golden('60x15', 'events', await pane.settled());
-    await golden('60x15', 'objects', await pane.press('<BTab>'));
+    await golden(own, '60x15', 'events', await pane.settled());
+    await golden(own, '60x15', 'objects', await pane.press('<BTab>'));
     pane.resize(30, 8);
     expect(await pane.text('iommufd-rr needs')).toBe(`iommufd-rr needs 40x10, this …${'\n'.repeat(7)}`);
     pane.resize(80, 24);
     await pane.settled();
-    await golden('80x24', 'resized', await pane.press('1', '<Escape>'));
+    await golden(own, '80x24', 'resized', await pane.press('1', '<Escape>'));
     pane.resize(200, 60);
-    await golden('200x60', 'resized', await pane.settled());
+    await golden(own, '200x60', 'resized', await pane.settled());
     pane.kill();
   });
 

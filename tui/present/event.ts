@@ -62,7 +62,7 @@ export function listedEvent(e: EventLike, context: EventContext): ListedEvent {
 }
 
 /** The prefix says nothing in a list where nearly every call has it. */
-export const shortCall = (name: string): string => name.replace(/^IOMMU_/, '');
+const shortCall = (name: string): string => name.replace(/^IOMMU_/, '');
 
 /** `mmap(NULL, …)` → mmap and what is in its parentheses; a return: the name of the call that it ends. */
 function splitCall(text: string): readonly [string, string] {

@@ -10,8 +10,6 @@ export type Token =
   | 'title'
   | 'call'
   | 'object'
-  | 'field'
-  | 'value'
   | 'error'
   | 'created'
   | 'changed'
@@ -31,8 +29,6 @@ const TOKENS: Readonly<Record<Token, { readonly colour: string; readonly mono: s
   title: { colour: '1', mono: '1' },
   call: { colour: '36', mono: '' },
   object: { colour: '34', mono: '' },
-  field: { colour: '', mono: '' },
-  value: { colour: '', mono: '' },
   error: { colour: '31', mono: '1' },
   created: { colour: '32', mono: '' },
   changed: { colour: '33', mono: '' },
@@ -46,7 +42,7 @@ const TOKENS: Readonly<Record<Token, { readonly colour: string; readonly mono: s
   bar: { colour: '7', mono: '7' },
 };
 
-/** The characters the screens are drawn with. Each is one cell, but for `arrow`, `maps`, `in` in ASCII. */
+/** The characters the screens are drawn with. Each is one cell, but for the arrow in ASCII. */
 export interface Glyphs {
   readonly cursor: string;
   readonly error: string;
