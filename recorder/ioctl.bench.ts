@@ -7,6 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 const root = [join(import.meta.dirname, '..'), join(import.meta.dirname, '../..')].find((folder) =>
   existsSync(join(folder, 'package.json')),
@@ -62,4 +63,4 @@ export function benchIoctl(print: (line: string) => void = console.log): void {
   }
 }
 
-benchIoctl();
+if (process.argv[1] === fileURLToPath(import.meta.url)) benchIoctl();

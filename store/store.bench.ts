@@ -5,6 +5,7 @@
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
 import { TraceWriter } from './append.ts';
 import { encodeFrame, FRAME_AT } from './frame.ts';
@@ -199,3 +200,5 @@ function recorded(path: string): Session {
   reader.close();
   return { name: path, buffer: Buffer.concat(frames), offsets, rows, meta: { ...meta, complete: false } };
 }
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) benchStore(process.argv[2] === undefined ? {} : { trace: process.argv[2] });
