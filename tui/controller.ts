@@ -40,8 +40,6 @@ export class Controller {
   #expiry: NodeJS.Timeout | undefined;
   #revealed = 0;
   #keys = 0;
-  /** something that is not ours to know is still to come: half a key, a frame that waits for the terminal */
-  waiting = false;
 
   constructor(model: TraceModel, theme: Theme, columns: number, rows: number, hooks: ControllerHooks) {
     this.#model = model;
@@ -60,7 +58,7 @@ export class Controller {
   }
   /** true while nothing is under way that would change the screen by itself */
   get idle(): boolean {
-    return this.#work === undefined && this.#expiry === undefined && !this.waiting;
+    return this.#work === undefined && this.#expiry === undefined;
   }
 
   key(key: Key): void {

@@ -115,7 +115,6 @@ export class Program {
         this.#guarded(() => this.#read(this.#parser.flush()));
       }, ESC_DELAY);
     }
-    this.#controller.waiting = this.#escape !== undefined;
   }
 
   #resized(): void {

@@ -89,6 +89,12 @@ describe('searches', () => {
     }
   });
 
+  test('pressed once more after a query was made, it goes on behind what that found', () => {
+    let asked = 0;
+    const s = search(model, job('error', 1, 1), () => (++asked === 1 ? 1 : 3));
+    expect([...stepsOf(s)].at(-1)).toBe(22);
+  });
+
   test('pressed once more while it runs, it goes further', () => {
     let times = 1;
     const s = search(model, job('error', 1, 1), () => times);

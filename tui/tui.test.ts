@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
-import { afterAll, beforeAll, describe, type ExpectStatic, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, type ExpectStatic, expect, test, vi } from 'vitest';
 import { sampleTrace } from './cli/sample.ts';
 import { sampleSession } from './cli/sample-session.ts';
 import { longSession } from './testing.ts';
@@ -259,6 +259,17 @@ inTerminal('the terminal is given back', () => {
     pane.send('q');
     await prompt(pane);
     pane.kill();
+  });
+});
+
+inTerminal('a terminal that goes away', () => {
+  test('ends the program', async () => {
+    const pane = tmux.open(80, 24, program('long.irr'));
+    await pane.settled();
+    const pid = pane.pid();
+    expect(existsSync(`/proc/${pid}`)).toBe(true);
+    pane.kill();
+    await vi.waitFor(() => expect(existsSync(`/proc/${pid}`)).toBe(false), { timeout: 10_000, interval: 10 });
   });
 });
 

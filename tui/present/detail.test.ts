@@ -1,4 +1,6 @@
 import { afterAll, describe, expect, test } from 'vitest';
+import { uapiTable } from '../../hw/uapi/table.ts';
+import { longs, Script } from '../../replayer/script.ts';
 import { lineCells } from '../term/text.ts';
 import { makeTheme } from '../term/theme.ts';
 import { testModel, textOf } from '../testing.ts';
@@ -157,6 +159,21 @@ describe('an event in full', () => {
         0.000013000 s  took 500ns  process 4711  fd 8 iommufd#1  request 0x3b80"
     `);
   });
+});
+
+test('of a long array the first elements are shown, and how many there are more', () => {
+  const s = new Script(uapiTable('linux-7.2'));
+  s.start();
+  s.open(3);
+  const ranges = longs(...Array.from({ length: 200 }, (_, i) => i));
+  const out = { nestedOut: { allowed_iovas: ranges } };
+  s.ioctl(3, 'IOMMU_IOAS_IOVA_RANGES', { ioas_id: 1, num_iovas: 100, allowed_iovas: 0x1000 }, { num_iovas: 100 }, out);
+  const long = testModel({ table: s.table, frames: s.frames });
+  const event = long.model.event(3)!;
+  const text = textOf(detailLines({ event, context: long.model.context, resolve: () => undefined, changes: [], width: 78, glyphs }));
+  long.dispose();
+  expect(text.match(/\[\d+\] .*start=/g)).toHaveLength(64);
+  expect(text).toMatch(/\[63\] +\{start=0x7e last=0x7f\}\n.*… +36 more\n/);
 });
 
 test('lengths in the greatest unit that divides them', () => {

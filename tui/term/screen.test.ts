@@ -115,6 +115,22 @@ describe('screen', () => {
     );
   });
 
+  test('a cursor that moves alone is moved, and hidden again', () => {
+    const tty = new Emulator(40, 10);
+    const screen = new Screen(tty);
+    screen.enter();
+    const moved = (cursor: { x: number; y: number } | undefined): string => {
+      tty.written = '';
+      screen.cursor = cursor;
+      screen.write('/ab');
+      return tty.written.replace(/\x1b\[\?2026[hl]/g, '');
+    };
+    moved({ x: 3, y: 0 });
+    expect(moved({ x: 2, y: 0 })).toBe('\x1b[1;3H\x1b[?25h');
+    expect(moved({ x: 2, y: 0 })).toBe('');
+    expect(moved(undefined)).toBe('\x1b[?25l');
+  });
+
   test('writes only the rows that changed, in one synchronized update', () => {
     const tty = new Emulator(40, 10);
     const screen = new Screen(tty);
