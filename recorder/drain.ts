@@ -63,6 +63,7 @@ export class Drain {
   readonly #spool: Spool;
   readonly #writer: TraceWriter;
   readonly #index: RowIndex;
+  readonly #clock: () => bigint;
   readonly #cursor = new FrameCursor();
   readonly #pending: Map<number, number>;
   /** places that were passed over because nobody filled them: from, to. Somebody that was stopped may do so yet. */
@@ -79,7 +80,9 @@ export class Drain {
   /** called with every frame that goes over */
   onFrame: (frame: FrameCursor) => void = () => {};
 
-  constructor(spool: Spool, writer: TraceWriter, index: RowIndex) {
+  /** @param clock CLOCK_MONOTONIC of the machine that is recorded, for events of the recorder's own; nanoseconds */
+  constructor(spool: Spool, writer: TraceWriter, index: RowIndex, clock: () => bigint = process.hrtime.bigint) {
+    this.#clock = clock;
     this.#spool = spool;
     this.#writer = writer;
     this.#index = index;
@@ -252,7 +255,7 @@ export class Drain {
   }
 
   #gap(events: number, reason: number, text: string): void {
-    const now = process.hrtime.bigint();
+    const now = this.#clock();
     this.append(
       encodeFrame(
         makeFrame({

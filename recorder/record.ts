@@ -157,12 +157,15 @@ class Processes {
   /** those that reported their own end */
   readonly #said = new Set<number>();
 
+  /** the program itself, which cannot be another process of that number: it is waited for */
+  program = 0;
+
   see(f: FrameCursor): void {
     if (f.kind === Kind.EXIT) this.#said.add(f.pid);
     if (f.kind === Kind.START) {
       this.#said.delete(f.pid);
       const started = String(f.arg(1));
-      if (Processes.#started(f.pid) === started) this.#live.set(f.pid, started);
+      if (f.pid === this.program || Processes.#started(f.pid) === started) this.#live.set(f.pid, started);
     } else if (f.kind === Kind.FORK && f.ret32 > 0 && !this.#live.has(f.ret32)) {
       const started = Processes.#started(f.ret32);
       if (started !== undefined) this.#live.set(f.ret32, started);
@@ -330,6 +333,18 @@ class Recording {
   readonly output: string;
 
   async run(): Promise<number> {
+    // Set before there is a program, so that none is left alone. The terminal sends these to the program as well; the recorder
+    // stays until the program has ended.
+    let interrupts = 0;
+    const onInterrupt = (): void => void interrupts++;
+    const forward = (signal: NodeJS.Signals) => (): void => void child.kill(signal);
+    const handlers: [NodeJS.Signals, () => void][] = [
+      ['SIGINT', onInterrupt],
+      ['SIGQUIT', onInterrupt],
+      ['SIGTERM', forward('SIGTERM')],
+      ['SIGHUP', forward('SIGHUP')],
+    ];
+    for (const [signal, handler] of handlers) process.on(signal, handler);
     const preload = process.env['LD_PRELOAD'];
     const child = spawn(this.program, this.options.command.slice(1), {
       argv0: this.options.command[0]!,
@@ -341,6 +356,7 @@ class Recording {
     } catch {
       // a sandbox may forbid it
     }
+    this.#processes.program = child.pid ?? 0;
     let ended: { status: number | null; signal: NodeJS.Signals | null } | undefined;
     let spawnError: Error | undefined;
     child.on('exit', (status, signal) => {
@@ -350,17 +366,6 @@ class Recording {
       spawnError = error;
       ended = { status: CANNOT_RECORD, signal: null };
     });
-    // The terminal sends these to the program as well; the recorder stays until the program has ended.
-    let interrupts = 0;
-    const onInterrupt = (): void => void interrupts++;
-    const forward = (signal: NodeJS.Signals) => (): void => void child.kill(signal);
-    const handlers: [NodeJS.Signals, () => void][] = [
-      ['SIGINT', onInterrupt],
-      ['SIGQUIT', onInterrupt],
-      ['SIGTERM', forward('SIGTERM')],
-      ['SIGHUP', forward('SIGHUP')],
-    ];
-    for (const [signal, handler] of handlers) process.on(signal, handler);
     let wake = (): void => {};
     child.once('exit', () => wake());
     const pause = (ms: number): Promise<void> =>
@@ -414,9 +419,8 @@ class Recording {
   }
 
   #gone(): void {
-    if (this.#failure !== undefined) return;
     const gone = this.#processes.gone();
-    if (gone.length === 0) return;
+    if (gone.length === 0 || this.#failure !== undefined) return;
     // what they did before they went comes first
     this.#step(false);
     for (const pid of gone) {

@@ -199,7 +199,7 @@ export class Spool {
       throw new IrrError('damaged-spool', `${this.path}: damaged, two of its segments claim the same place`, {
         hint: 'copy it again from where it came',
       });
-    if (!this.#still) this.#patience = 64 * this.size + 2 ** 30;
+    if (!this.#still) this.#patience = 16 * this.size + 2 ** 28;
     this.#still = true;
     this.#loaded = this.#loadedEnd = 0;
   }
@@ -224,7 +224,7 @@ export class Spool {
 
   /** Events that found no room, by Gap. */
   get lost(): number[] {
-    return [0, 1, 2, 3].map((i) => this.#number(SPOOL_AT.lost + 8 * i));
+    return [0, 1, 2, 3].map((i) => Math.min(LIMIT / 8, this.#number(SPOOL_AT.lost + 8 * i)));
   }
 
   /** Tells the traced processes to record nothing more. */

@@ -64,12 +64,6 @@ export class SpoolMaker {
   poke(at: number, bytes: Uint8Array): void {
     writeSync(this.#fd, bytes, 0, bytes.length, at);
   }
-  /** The state of a slot, or any other byte. */
-  byte(at: number): number {
-    const b = Buffer.alloc(1);
-    readSync(this.#fd, b, 0, 1, at);
-    return b[0]!;
-  }
   #entry(segment: number): bigint {
     const b = Buffer.alloc(8);
     readSync(this.#fd, b, 0, 8, DIR + 8 * (segment % LAYOUT.slots));
@@ -83,7 +77,9 @@ export class SpoolMaker {
     if (entry >> 16n !== BigInt(segment + 1)) {
       const slots = Math.floor((fstatSync(this.#fd).size - DATA) / SEGMENT);
       let slot = 0;
-      while (slot < slots && this.byte(STATES + slot) !== LAYOUT.slotFree) slot++;
+      const states = Buffer.alloc(slots);
+      readSync(this.#fd, states, 0, slots, STATES);
+      while (slot < slots && states[slot] !== LAYOUT.slotFree) slot++;
       if (slot === slots) this.poke(DATA + slot * SEGMENT, Buffer.alloc(SEGMENT));
       this.poke(STATES + slot, Buffer.of(SLOT_USED));
       entry = (BigInt(segment + 1) << 16n) | BigInt(slot);
@@ -154,9 +150,14 @@ export class SpoolMaker {
 }
 
 /** A recorder at work on a spool, without a program. `resume`: it goes on where another one was killed. */
-export function openDrain(spoolPath: string, tracePath: string, resume = false): { spool: Spool; writer: TraceWriter; drain: Drain } {
+export function openDrain(
+  spoolPath: string,
+  tracePath: string,
+  resume = false,
+  recording = '',
+): { spool: Spool; writer: TraceWriter; drain: Drain } {
   const spool = new Spool(spoolPath);
-  const writer = resume ? TraceWriter.resume(tracePath) : TraceWriter.create(tracePath, TEST_META);
+  const writer = resume ? TraceWriter.resume(tracePath) : TraceWriter.create(tracePath, { ...TEST_META, recording });
   return { spool, writer, drain: new Drain(spool, writer, new RowIndex(uapiTable('linux-6.12'))) };
 }
 
