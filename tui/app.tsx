@@ -39,7 +39,8 @@ export async function runTui(path: string, options: TuiOptions = {}): Promise<nu
   }
   const model = TraceModel.open(path);
   try {
-    const at = options.at === undefined ? undefined : pointOf(options.at, model.reader);
+    // an empty trace has no points, but a screen that says so
+    const at = options.at === undefined || model.last === 0 ? undefined : pointOf(options.at, model.reader);
     // Ink and React look at it while they are loaded
     env.NODE_ENV ??= 'production';
     const [{ render }, { createElement }, { App }] = await Promise.all([import('ink'), import('react'), import('./view.tsx')]);

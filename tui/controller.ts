@@ -7,11 +7,10 @@ import { boxOf } from './layout.ts';
 import type { TraceModel } from './model.ts';
 import type { Screenful } from './picture.ts';
 import { Picture } from './picture.ts';
-import type { Extent } from './scroll.ts';
 import { type Search, search } from './search.ts';
 import type { Key } from './term/input.ts';
 import type { Theme } from './term/theme.ts';
-import { type Facts, initialUi, type Job, layoutOf, reduce, type ScrollPane, type Ui, type UiEvent } from './ui-state.ts';
+import { type Facts, initialUi, type Job, layoutOf, reduce, type Ui, type UiEvent } from './ui-state.ts';
 
 export interface ControllerHooks {
   /** there is something new to draw */
@@ -32,6 +31,7 @@ export class Controller {
   readonly #model: TraceModel;
   readonly #hooks: ControllerHooks;
   readonly #picture: Picture;
+  readonly #facts: Facts;
   #ui: Ui;
   #running: { readonly id: number; readonly search: Search } | undefined;
   /** how far the job, or the way to the cursor, is: 0 to 1 */
@@ -45,6 +45,7 @@ export class Controller {
     this.#model = model;
     this.#hooks = hooks;
     this.#picture = new Picture(model, theme);
+    this.#facts = { first: model.first, last: model.last, extent: (pane) => this.#picture.extent(this.#ui, pane, this.#ready) };
     this.#ui = initialUi(columns, rows, model.first);
     this.#advance(performance.now() + SLICE);
   }
@@ -98,20 +99,6 @@ export class Controller {
   get #ready(): boolean {
     return this.#model.at === this.#ui.cursor;
   }
-
-  readonly #facts: Facts = (() => {
-    const extent = (pane: ScrollPane): Extent => this.#picture.extent(this.#ui, pane, this.#ready);
-    const model = (): TraceModel => this.#model;
-    return {
-      get first() {
-        return model().first;
-      },
-      get last() {
-        return model().last;
-      },
-      extent,
-    };
-  })();
 
   #dispatch(event: UiEvent): void {
     const before = this.#ui;

@@ -12,6 +12,7 @@ import { helpLines } from './present/help.ts';
 import { hexLines } from './present/hex.ts';
 import { type ObjectsView, objectsView } from './present/objects.ts';
 import { eventRows } from './present/rows.ts';
+import type { Prompt } from './prompt.ts';
 import { type Extent, inside, type Scroll } from './scroll.ts';
 import type { CursorPlace } from './term/screen.ts';
 import { cells, clean, dropCells, type Line, line, lineCells, span, take } from './term/text.ts';
@@ -38,6 +39,9 @@ export interface Under {
   readonly mark: string;
 }
 
+/** Cells of the status line that a prompt leaves to what stands at its right. */
+const PROMPT_MARGIN = 12;
+
 const NOTHING: ObjectsView = { lines: [], marked: -1 };
 
 export class Picture {
@@ -61,7 +65,8 @@ export class Picture {
       { ...l.status, key: 'status', rows: [this.#status(ui, under)] },
       { ...l.hints, key: 'hints', rows: [hintsLine(hints(place), ui.columns, this.theme)] },
     ];
-    return { blocks: [...bars, ...main], cursor: this.#promptCursor(ui, l) };
+    const cursor = ui.prompt === undefined ? undefined : { x: promptText(ui.prompt, ui.columns - PROMPT_MARGIN).x, y: l.status.y };
+    return { blocks: [...bars, ...main], cursor };
   }
 
   /** How large the text of a scrolling pane is now. */
@@ -107,7 +112,7 @@ export class Picture {
   }
 
   #statusText(ui: Ui, under: Under): Line {
-    if (ui.prompt !== undefined) return line(promptText(ui, this.#promptRoom(ui)).text);
+    if (ui.prompt !== undefined) return line(promptText(ui.prompt, ui.columns - PROMPT_MARGIN).text);
     if (under.job !== undefined) {
       const percent = Math.floor(100 * Math.max(0, Math.min(1, under.job.progress)));
       const stops = ui.job === undefined ? [] : [span('  Esc stops', 'dim')];
@@ -115,14 +120,6 @@ export class Picture {
     }
     if (ui.message !== undefined) return line(' ', span(ui.message.text, ui.message.error ? 'error' : 'strong'));
     return line(' ', span(under.ready ? this.#model.summary : '', 'dim'));
-  }
-
-  #promptRoom(ui: Ui): number {
-    return ui.columns - 12;
-  }
-
-  #promptCursor(ui: Ui, l: Layout): CursorPlace | undefined {
-    return ui.prompt === undefined ? undefined : { x: promptText(ui, this.#promptRoom(ui)).x, y: l.status.y };
   }
 
   #pane(ui: Ui, box: PaneBox, under: Under): Block {
@@ -218,8 +215,7 @@ function scrolledText(all: readonly Line[], at: Scroll, page: Extent): Pick<Pane
 }
 
 /** The prompt as far as there is room, with its cursor in view; `x` is the cursor's cell. */
-function promptText(ui: Ui, room: number): { readonly text: string; readonly x: number } {
-  const prompt = ui.prompt!;
+function promptText(prompt: Prompt, room: number): { readonly text: string; readonly x: number } {
   const sign = prompt.kind === 'search' ? '/' : ':';
   const before = clean([...prompt.text].slice(0, prompt.cursor).join(''));
   const after = clean([...prompt.text].slice(prompt.cursor).join(''));

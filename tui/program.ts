@@ -32,8 +32,6 @@ export interface ProgramOptions {
 
 /** Milliseconds from one frame to the next. */
 const FRAME = 33;
-/** As a shell says it of a program whose terminal went away: 128 + SIGHUP. */
-const HUNG_UP = 129;
 
 export class Program {
   readonly #options: ProgramOptions;
@@ -54,7 +52,7 @@ export class Program {
     this.#guard = new TerminalGuard(screen, stdin, {
       input: (bytes) => this.#guarded(() => this.#read(this.#parser.push(bytes))),
       resumed: () => this.#guarded(() => this.#resized()),
-      hungUp: () => this.#end(() => this.#resolve(HUNG_UP)),
+      ending: () => this.#end(() => {}),
       crashed: (error) => this.#end(() => this.#reject(error)),
     });
     this.#controller = new Controller(model, theme, screen.columns, screen.rows, {
@@ -73,7 +71,7 @@ export class Program {
       this.#reject = reject;
       this.#guarded(() => {
         const { screen, stdout } = this.#options;
-        stdout.on('error', () => this.#end(() => this.#resolve(HUNG_UP)));
+        stdout.on('error', () => this.#guard.hangUp());
         screen.on('size', () => this.#guarded(() => this.#resized()));
         this.#guard.start();
         if (at !== undefined) this.#controller.goto(at);

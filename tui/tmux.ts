@@ -37,7 +37,14 @@ export class Tmux {
     const sorted = words.sort((a, b) => Number(b.startsWith('-u')) - Number(a.startsWith('-u')));
     this.run('new-session', '-d', '-s', name, '-x', String(columns), '-y', String(rows), `exec env ${sorted.join(' ')} ${command}`);
     this.run('set-option', '-t', name, 'remain-on-exit', 'on');
+    if (this.#sessions === 1) this.#watch();
     return new Pane(this, name, columns, rows);
+  }
+
+  /** Where the tests are killed themselves, nobody calls kill. */
+  #watch(): void {
+    const alive = `kill -0 ${process.pid} 2>/dev/null`;
+    this.run('run-shell', '-b', `while ${alive}; do sleep 1; done; tmux -L ${this.#socket} kill-server 2>/dev/null`);
   }
 
   kill(): void {

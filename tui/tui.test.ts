@@ -116,6 +116,14 @@ inTerminal('a session', () => {
     pane.kill();
   });
 
+  test('a trace without events has a screen, and keys that do nothing', async ({ expect: own }) => {
+    renameSync(sampleTrace([], sampleSession().table), inFolder('empty.irr'));
+    const pane = tmux.open(80, 24, program('empty.irr'));
+    await pane.settled();
+    await golden(own, '80x24', 'empty', await pane.press('jkGgg', 'J', ']e', '3', 'x', '50%', '1'));
+    pane.kill();
+  });
+
   test('a resize draws everything anew, at any size', async ({ expect: own }) => {
     const pane = tmux.open(140, 40, program('sample.irr', '--at', '16'));
     await pane.settled();
@@ -264,12 +272,13 @@ inTerminal('the terminal is given back', () => {
 
 inTerminal('a terminal that goes away', () => {
   test('ends the program', async () => {
-    const pane = tmux.open(80, 24, program('long.irr'));
+    const pane = tmux.open(80, 24, `sh -c ${quoteWord(`exec ${program('long.irr')} 2>${quoteWord(inFolder('complaints'))}`)}`);
     await pane.settled();
     const pid = pane.pid();
     expect(existsSync(`/proc/${pid}`)).toBe(true);
     pane.kill();
     await vi.waitFor(() => expect(existsSync(`/proc/${pid}`)).toBe(false), { timeout: 10_000, interval: 10 });
+    expect(readFileSync(inFolder('complaints'), 'utf8')).toBe('');
   });
 });
 

@@ -381,7 +381,7 @@ function accept(ui: Ui, prompt: Prompt, facts: Facts): Ui {
       // prompt.* and help.close make no sense here and do no harm
       return act(ui, command.action, command.count, facts);
     case 'unknown':
-      return complain(ui, `"${clean(command.text)}" is no event's number, percentage or action; ? lists the actions`);
+      return complain(ui, `"${clean(command.text)}" is no event's number, percentage (50%) or action (time.step)`);
     default:
       return command satisfies never;
   }

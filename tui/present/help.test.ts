@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { ACTIONS } from '../keymap.ts';
 import { lineCells } from '../term/text.ts';
 import { makeTheme } from '../term/theme.ts';
 import { textOf } from '../testing.ts';
@@ -19,5 +20,12 @@ test('a narrow screen breaks lines and cuts none', () => {
   const lines = helpLines('events', 58, glyphs);
   for (const l of lines) expect(lineCells(l)).toBeLessThanOrEqual(58);
   const words = (text: string): string => text.replace(/\s+/g, ' ');
-  expect(words(textOf(lines))).toBe(words(textOf(helpLines('events', 200, glyphs))));
+  expect(words(textOf(lines))).toBe(words(textOf(helpLines('events', 100, glyphs))));
+});
+
+test('a wide screen has room for the names that the command line takes', () => {
+  const text = textOf(helpLines('events', 138, glyphs));
+  for (const { name, keys } of ACTIONS) {
+    if ((['events', 'main', 'any', 'prompt'] as const).some((where) => where in keys)) expect(text).toMatch(new RegExp(`  ${name}$`, 'm'));
+  }
 });

@@ -1,5 +1,5 @@
 /** The help: the keys of the pane it was opened from, out of the keymap. Pure. */
-import { help, type Place } from '../keymap.ts';
+import { type HelpGroup, help, type Place } from '../keymap.ts';
 import { cells, type Line, line, pad, span, wrap } from '../term/text.ts';
 import type { Glyphs } from '../term/theme.ts';
 
@@ -11,24 +11,26 @@ const MARKS: readonly (readonly [keyof Pick<Glyphs, 'cursor' | 'error' | 'create
   ['changed', 'it changed the state otherwise, or the thing that it changed'],
 ];
 
+/** From this width on the help says what an action is called after `:`, too. */
+const WITH_NAMES = 110;
+
 export function helpLines(place: Place, width: number, glyphs: Glyphs): Line[] {
   const groups = help(place);
-  const longest = groups.reduce((n, g) => g.rows.reduce((m, r) => Math.max(m, cells(r.keys)), n), 0);
-  const keys = Math.min(longest, Math.max(12, width >> 1));
-  const row = (key: string, text: string): readonly Line[] =>
-    wrap(line('   ', span(pad(key, keys, glyphs.ellipsis), 'key'), `  ${text}`), width, keys + 5);
-  const section = (title: string, rows: readonly (readonly Line[])[]): Line[] => [line(' ', span(title, 'title')), ...rows.flat()];
+  const longest = (of: (row: HelpGroup['rows'][number]) => string): number =>
+    groups.reduce((n, g) => g.rows.reduce((m, r) => Math.max(m, cells(of(r))), n), 0);
+  const keys = Math.min(
+    longest((r) => r.keys),
+    Math.max(12, width >> 1),
+  );
+  const texts = longest((r) => r.text);
+  const row = (key: string, text: string, name = ''): readonly Line[] => {
+    const front = ['   ', span(pad(key, keys, glyphs.ellipsis), 'key'), '  '];
+    if (width >= WITH_NAMES) return [line(...front, pad(text, texts, glyphs.ellipsis), span(`  ${name}`, 'dim'))];
+    return wrap(line(...front, text), width, keys + 5);
+  };
   const sections = [
-    ...groups.map((g) =>
-      section(
-        g.title,
-        g.rows.map((r) => row(r.keys, r.text)),
-      ),
-    ),
-    section(
-      'Marks',
-      MARKS.map(([glyph, text]) => row(glyphs[glyph], text)),
-    ),
+    ...groups.map((g) => [line(' ', span(g.title, 'title')), ...g.rows.flatMap((r) => row(r.keys, r.text, r.name))]),
+    [line(' ', span('Marks', 'title')), ...MARKS.flatMap(([glyph, text]) => row(glyphs[glyph], text))],
   ];
   return sections.flatMap((lines, i) => (i === 0 ? lines : [line(''), ...lines]));
 }

@@ -82,7 +82,7 @@ describe('the object tree', () => {
     `);
   });
   test('nothing there, nothing marked', () => {
-    expect(at(0)).toBe('nothing is open\nmarked -1');
+    expect(at(0)).toBe('  nothing is open\nmarked -1');
     expect(at(13)).toMatch(/marked -1$/);
   });
   test('marks are coloured, and what stands in a row is escaped', () => {

@@ -41,7 +41,7 @@ export function objectsView(graph: Graph, changes: readonly Change[], glyphs: Gl
   for (const root of tree.roots) draw(root, '', '');
   const gone = goneLines(changes, glyphs);
   if (marked < 0 && gone.length > 0) marked = lines.length;
-  if (lines.length + gone.length === 0) lines.push(line(span('nothing is open', 'dim')));
+  if (lines.length + gone.length === 0) lines.push(line('  ', span('nothing is open', 'dim')));
   return { lines: [...lines, ...gone], marked };
 }
 

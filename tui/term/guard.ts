@@ -23,8 +23,8 @@ export interface GuardHooks {
   input(bytes: Uint8Array): void;
   /** the program is back in the foreground: draw */
   resumed(): void;
-  /** the keyboard is gone */
-  hungUp(): void;
+  /** a signal ends the program now: let go of everything else */
+  ending(): void;
   /** a mistake that nobody caught; the terminal is given back already */
   crashed(error: unknown): void;
 }
@@ -85,6 +85,11 @@ export class TerminalGuard {
     process.kill(0, 'SIGTSTP');
   }
 
+  /** The terminal is gone: ends as the signal says that comes then. (Left by an exit, Node would abort over a terminal that it cannot reset.) */
+  hangUp(): void {
+    this.#die('SIGHUP');
+  }
+
   #handle(signal: NodeJS.Signals, handler: () => void): void {
     this.#handlers.set(signal, handler);
     process.on(signal, handler);
@@ -112,6 +117,7 @@ export class TerminalGuard {
 
   #die(signal: NodeJS.Signals): void {
     this.end();
+    this.#hooks.ending();
     process.kill(process.pid, signal);
   }
 
@@ -134,5 +140,5 @@ export class TerminalGuard {
   };
 
   readonly #input = (bytes: Uint8Array): void => this.#hooks.input(bytes);
-  readonly #gone = (): void => this.#hooks.hungUp();
+  readonly #gone = (): void => this.hangUp();
 }

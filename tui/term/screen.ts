@@ -37,8 +37,6 @@ const SGR = /\x1b\[[0-9;:]*m/g;
  */
 export class Screen extends EventEmitter {
   readonly isTTY = true;
-  /** bytes written so far, for tests and measurements */
-  bytes = 0;
   readonly #terminal: Terminal;
   #shown: readonly string[] = [];
   #pending: string | undefined;
@@ -113,7 +111,6 @@ export class Screen extends EventEmitter {
   };
 
   #put(data: string): void {
-    this.bytes += Buffer.byteLength(data);
     if (!this.#terminal.write(data)) this.#slow = true;
   }
 
