@@ -296,7 +296,7 @@ describe.skipIf(!built)('a full disk', () => {
   beforeEach(() => {
     full = join(folder, 'full');
     mkdirSync(full);
-    mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=200k', 'irr-test', full]).status === 0;
+    mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=160k', 'irr-test', full]).status === 0;
   });
   afterEach(() => {
     if (mounted) spawnSync('umount', ['-l', full]);
@@ -306,7 +306,7 @@ describe.skipIf(!built)('a full disk', () => {
     if (!mounted) skip('mounting is not permitted here');
     const spools = join(folder, 'spool');
     const trace = join(full, 'x.irr');
-    const script = `NOISE=1 CALLS=70 BYTES=4000 ${probe}; sleep 0.4; NOISE=1 CALLS=30 BYTES=4000 ${probe}; exit 5`;
+    const script = `NOISE=1 CALLS=40 BYTES=4000 ${probe}; sleep 0.4; NOISE=1 CALLS=10 BYTES=4000 ${probe}; exit 5`;
     const run = spawnSync(process.execPath, [cli, 'record', '--spool', spools, '-o', trace, '--', 'sh', '-c', script], {
       encoding: 'utf8',
       timeout: 30_000,
@@ -320,8 +320,21 @@ describe.skipIf(!built)('a full disk', () => {
     const recovered = spawnSync(process.execPath, [cli, 'recover', join(spools, spool!), '-o', output()], { encoding: 'utf8' });
     expect(recovered.stderr).toMatch(/recovered \d+ events \(0 dropped/);
     expect(recovered.status).toBe(0);
-    expect(numbers(output())).toEqual([...Array.from({ length: 70 }, (_, i) => i + 1), ...Array.from({ length: 30 }, (_, i) => i + 1)]);
+    expect(numbers(output())).toEqual([...Array.from({ length: 40 }, (_, i) => i + 1), ...Array.from({ length: 10 }, (_, i) => i + 1)]);
     expect(metaOf(output())).toMatchObject({ complete: true, command: ['sh', '-c', script] });
+  });
+
+  test('that may only be read is refused before anything runs', ({ skip }) => {
+    if (!mounted || spawnSync('mount', ['-o', 'remount,ro', full]).status !== 0) skip('mounting is not permitted here');
+    const words = ['--force', '-o', join(full, 'x.irr'), '--', probe];
+    const run = spawnSync(process.execPath, [cli, 'record', '--spool', join(folder, 'spool'), ...words], { encoding: 'utf8' });
+    expect([run.status, run.stdout]).toEqual([2, '']);
+    expect(lines(run)[0]).toMatch(/x\.irr: cannot be written here$/);
+    expect(readdirSync(join(folder, 'spool'))).toEqual([]);
+    const spool = record([probe], {}, ['--spool', full]);
+    expect([spool.status, spool.stdout]).toEqual([2, '']);
+    expect(lines(spool)[0]).toMatch(/cannot make the spool \(EROFS\)$/);
+    tidy('full');
   });
 
   test('of the spool: events are lost, counted and told, the program is not disturbed', ({ skip }) => {

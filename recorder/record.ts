@@ -283,9 +283,10 @@ export async function record(options: RecordOptions): Promise<number> {
     recording,
     spool: spoolPath,
   };
-  const writer = TraceWriter.create(to.working, meta, { force: options.force === true, errorName: errnoName });
+  let writer: TraceWriter | undefined;
   let spool: Spool;
   try {
+    writer = TraceWriter.create(to.working, meta, { force: options.force === true, errorName: errnoName });
     createSpool(spoolPath, {
       realtimeNs: clock.realtimeNs,
       monotonicNs: clock.monotonicNs,
@@ -298,9 +299,11 @@ export async function record(options: RecordOptions): Promise<number> {
     });
     spool = new Spool(spoolPath);
   } catch (error) {
-    writer.close();
-    rmSync(writer.livePath, { force: true });
+    writer?.close();
+    if (writer) rmSync(writer.livePath, { force: true });
     rmSync(spoolPath, { force: true });
+    if (to.working !== output) rmSync(dirname(to.working), { recursive: true, force: true });
+    if (error instanceof IrrError) throw error;
     throw new IrrError('no-space', `${spoolPath}: cannot make the spool (${(error as NodeJS.ErrnoException).code ?? String(error)})`, {
       hint: 'name another folder with --spool DIR',
     });
