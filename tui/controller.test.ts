@@ -1,11 +1,15 @@
+import fc from 'fast-check';
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { COUNT_DELAY, Controller } from './controller.ts';
+import { ACTIONS } from './keymap.ts';
+import { cells } from './term/text.ts';
 import { makeTheme } from './term/theme.ts';
 import { keysOf, longSession, type TestModel, testModel } from './testing.ts';
 
 const opened: TestModel[] = [];
 const shared = testModel(longSession(5000));
-opened.push(shared);
+const sample = testModel();
+opened.push(shared, sample);
 afterAll(() => {
   for (const o of opened) o.dispose();
 });
@@ -180,4 +184,33 @@ test('after close nothing is called back', () => {
   hooks.changed.mockClear();
   vi.runAllTimers();
   expect(hooks.changed).not.toHaveBeenCalled();
+});
+
+test('whatever is typed at whatever size, every row of the picture is as wide as its rectangle', () => {
+  const all = ACTIONS.flatMap((a) => Object.values(a.keys).flat()).flatMap((keys) => keys.split(' '));
+  const key = fc.oneof(
+    { weight: 8, arbitrary: fc.constantFrom(...new Set(all)) },
+    { weight: 1, arbitrary: fc.constantFrom('9', '0', 'x', 'ä', '漢') },
+  );
+  const step = fc.oneof(
+    { weight: 12, arbitrary: key },
+    { weight: 1, arbitrary: fc.record({ columns: fc.integer({ min: 1, max: 200 }), rows: fc.integer({ min: 1, max: 60 }) }) },
+  );
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 40 }), fc.boolean(), (steps, ascii) => {
+      const hooks = { changed: vi.fn(), redraw: vi.fn(), suspend: vi.fn(), quit: vi.fn(), failed: vi.fn() };
+      const controller = new Controller(sample.model, makeTheme(true, ascii), 80, 24, hooks);
+      for (const s of steps) {
+        if (typeof s !== 'string') controller.resize(s.columns, s.rows);
+        else controller.key([...s].length === 1 ? { name: s, text: s } : { name: s });
+        for (const { rows, width, height } of controller.screenful(true).blocks) {
+          expect(rows).toHaveLength(height);
+          for (const row of rows) expect(cells(row.replace(/\x1b\[[0-9;]*m/g, ''))).toBe(width);
+        }
+      }
+      controller.close();
+      expect(hooks.failed).not.toHaveBeenCalled();
+    }),
+    { numRuns: 30 },
+  );
 });
