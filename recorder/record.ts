@@ -69,7 +69,7 @@ export function shimPath(): string {
 
 /** Where a program's file is, as execvp(3) finds it. Throws an IrrError where there is none. */
 export function findProgram(name: string): string {
-  const places = name.includes('/') ? [name] : (process.env['PATH'] ?? '/usr/bin:/bin').split(delimiter).map((d) => join(d || '.', name));
+  const places = name.includes('/') ? [name] : (process.env.PATH ?? '/usr/bin:/bin').split(delimiter).map((d) => join(d || '.', name));
   let denied: string | undefined;
   for (const path of places) {
     const st = statSync(path, { throwIfNoEntry: false });
@@ -348,7 +348,7 @@ class Recording {
       ['SIGHUP', forward('SIGHUP')],
     ];
     for (const [signal, handler] of handlers) process.on(signal, handler);
-    const preload = process.env['LD_PRELOAD'];
+    const preload = process.env.LD_PRELOAD;
     const child = spawn(this.program, this.options.command.slice(1), {
       argv0: this.options.command[0]!,
       stdio: 'inherit',
