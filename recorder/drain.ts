@@ -270,9 +270,9 @@ export class Drain {
     );
   }
 
-  /** Nothing more to take now? */
-  get empty(): boolean {
-    return this.#position >= this.#spool.tail;
+  /** How far the spool was taken, bytes. */
+  get position(): number {
+    return this.#position;
   }
 }
 

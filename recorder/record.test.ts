@@ -135,7 +135,9 @@ describe.skipIf(!built)('record', () => {
       cwd: realpathSync(folder),
       source: 'preload',
     });
-    const last = eventsOf(output()).at(-1)!;
+    const events = eventsOf(output());
+    expect(events.filter((e) => e.kind === Kind.EXIT)).toHaveLength(1);
+    const last = events.at(-1)!;
     const killed = end.startsWith('s');
     expect(last).toMatchObject({ kind: Kind.EXIT, request: killed ? Exit.OBSERVED : Exit.EXIT, flags: killed ? FrameFlag.OBSERVED : 0 });
     tidy('x.irr');

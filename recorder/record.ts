@@ -154,6 +154,8 @@ const bootId = (): string => {
 /** Processes of the recording, watched from outside: a killed one cannot report its end. */
 class Processes {
   readonly #live = new Map<number, string>();
+  /** those that have gone, and where the spool ended then */
+  readonly #gone = new Map<number, number>();
   /** those that reported their own end */
   readonly #said = new Set<number>();
 
@@ -183,15 +185,24 @@ class Processes {
     }
   }
 
-  /** Those that have gone since the last look, without a word. */
-  gone(): number[] {
-    const gone: number[] = [];
+  /** Looks who has gone. What they did lies before `tail` in the spool. */
+  look(tail: number): void {
     for (const [pid, started] of this.#live)
       if (Processes.#started(pid) !== started) {
         this.#live.delete(pid);
-        if (!this.#said.delete(pid)) gone.push(pid);
+        this.#gone.set(pid, tail);
       }
-    return gone;
+  }
+
+  /** Those that have gone without a word, now that everything before `position` was heard. */
+  silent(position: number): number[] {
+    const silent: number[] = [];
+    for (const [pid, tail] of this.#gone)
+      if (position >= tail) {
+        this.#gone.delete(pid);
+        if (!this.#said.delete(pid)) silent.push(pid);
+      }
+    return silent;
   }
 
   get pids(): number[] {
@@ -422,11 +433,10 @@ class Recording {
   }
 
   #gone(): void {
-    const gone = this.#processes.gone();
-    if (gone.length === 0 || this.#failure !== undefined) return;
-    // what they did before they went comes first
-    this.#step(false);
-    for (const pid of gone) {
+    this.#processes.look(this.spool.tail);
+    if (this.#failure !== undefined) return;
+    // what they did before they went comes first, and may be the news of their end
+    for (const pid of this.#processes.silent(this.#drain.position)) {
       try {
         this.#drain.append(observedExit(pid, Exit.OBSERVED, FrameFlag.OBSERVED));
       } catch (error) {
