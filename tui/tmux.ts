@@ -6,7 +6,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
 /** Milliseconds from one look at the screen to the next, and after which waiting is given up. */
-const LOOK = 10;
+const LOOK = 40;
 const PATIENCE = 20_000;
 
 export function tmuxVersion(): string | undefined {
