@@ -31,7 +31,7 @@ export const FILE_NAMES = ['', 'iommufd', 'vfio-device', 'vfio-group', 'vfio', '
 export const FRAME_NUMBERS = {
   state: { ENTERED: 1, RETURNED: 2 },
   flag: { VFORK: 1, OBSERVED: 2, SIGNAL: 4 },
-  part: { UNUSED: 0, IN: 1, OUT: 2, NESTED_IN: 3, NESTED_OUT: 4, ARGS: 5, TEXT: 6 },
+  part: { IN: 1, OUT: 2, NESTED_IN: 3, NESTED_OUT: 4, ARGS: 5, TEXT: 6 },
   partFlag: { TRUNCATED: 1, FAULT: 2, LATE: 4 },
 } as const;
 

@@ -11,7 +11,9 @@ import {
   linkSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
+  readlinkSync,
   readSync,
   renameSync,
   rmSync,
@@ -65,6 +67,26 @@ export function shimPath(): string {
   const here = dirname(fileURLToPath(import.meta.url));
   for (const path of [join(here, 'shim', SHIM), join(here, '..', 'dist', 'recorder', 'shim', SHIM)]) if (existsSync(path)) return path;
   throw new IrrError('no-shim', `the capture library ${SHIM} was not built`, { hint: 'run npm run build (it needs a C compiler)' });
+}
+
+/**
+ * Descriptors from 3 up that the recorder was given, and that are the program's: `-object iommufd,fd=20` of a VMM. Node's own
+ * are told apart by what they are: epolls, eventfds, io_urings, and pipes that have both ends here.
+ */
+function givenDescriptors(): number[] {
+  const links = new Map<number, string>();
+  for (const name of readdirSync('/proc/self/fd')) {
+    try {
+      if (Number(name) > 2) links.set(Number(name), readlinkSync(`/proc/self/fd/${name}`));
+    } catch {
+      // the folder's own descriptor is closed by now
+    }
+  }
+  const targets = [...links.values()];
+  return [...links]
+    .filter(([, link]) => !/^anon_inode:\[(eventpoll|eventfd|io_uring)\]$/.test(link))
+    .filter(([, link]) => !link.startsWith('pipe:') || targets.filter((other) => other === link).length < 2)
+    .map(([fd]) => fd);
 }
 
 /** Where a program's file is, as execvp(3) finds it. Throws an IrrError where there is none. */
@@ -268,6 +290,7 @@ function accessWritable(output: string, parent: string): void {
 
 /** Runs and records. Returns the exit status that the program had (128 + n for a signal). Throws an IrrError before anything ran. */
 export async function record(options: RecordOptions): Promise<number> {
+  const given = givenDescriptors();
   const program = findProgram(options.command[0] ?? '');
   checkDynamic(program);
   const shim = shimPath();
@@ -319,7 +342,7 @@ export async function record(options: RecordOptions): Promise<number> {
       hint: 'name another folder with --spool DIR',
     });
   }
-  return new Recording(options, program, shim, spool, writer, to, output).run();
+  return new Recording({ options, program, given, shim, spool, writer, to, output }).run();
 }
 
 class Recording {
@@ -327,24 +350,28 @@ class Recording {
   readonly #drain: Drain;
   #failure: unknown;
 
-  constructor(options: RecordOptions, program: string, shim: string, spool: Spool, writer: TraceWriter, to: Destination, output: string) {
-    this.options = options;
-    this.program = program;
-    this.shim = shim;
-    this.spool = spool;
-    this.writer = writer;
-    this.to = to;
-    this.output = output;
-    this.#drain = new Drain(spool, writer, new RowIndex(uapiTable(dialectForKernel(release()))));
-    this.#drain.onFrame = (f) => this.#processes.see(f);
-  }
   readonly options: RecordOptions;
+  /** file of the program, and descriptors that it is given beside the first three */
   readonly program: string;
+  readonly given: readonly number[];
   readonly shim: string;
   readonly spool: Spool;
   readonly writer: TraceWriter;
   readonly to: Destination;
   readonly output: string;
+
+  constructor(parts: Pick<Recording, 'options' | 'program' | 'given' | 'shim' | 'spool' | 'writer' | 'to' | 'output'>) {
+    this.options = parts.options;
+    this.program = parts.program;
+    this.given = parts.given;
+    this.shim = parts.shim;
+    this.spool = parts.spool;
+    this.writer = parts.writer;
+    this.to = parts.to;
+    this.output = parts.output;
+    this.#drain = new Drain(this.spool, this.writer, new RowIndex(uapiTable(dialectForKernel(release()))));
+    this.#drain.onFrame = (f) => this.#processes.see(f);
+  }
 
   async run(): Promise<number> {
     // Set before there is a program, so that none is left alone. The terminal sends these to the program as well; the recorder
@@ -362,7 +389,7 @@ class Recording {
     const preload = process.env.LD_PRELOAD;
     const child = spawn(this.program, this.options.command.slice(1), {
       argv0: this.options.command[0]!,
-      stdio: 'inherit',
+      stdio: Array.from({ length: Math.max(2, ...this.given) + 1 }, (_, fd) => (fd < 3 || this.given.includes(fd) ? fd : 'ignore')),
       env: { ...process.env, LD_PRELOAD: preload ? `${this.shim}:${preload}` : this.shim, IRR_SPOOL: this.spool.path },
     });
     try {

@@ -122,18 +122,23 @@ type Guess = (column: Uint32Array, other: Uint32Array, row: number) => number;
 const other: Guess = (column, o, row) => column[row]! - o[row]!;
 const chain: Guess = (column, o, row) => column[row]! - column[row - 1]! - o[row - 1]!;
 
-/** The column, of the first `known`, that a guess leaves the least with. */
-function nearest(
-  columns: readonly Uint32Array[],
-  known: number,
-  column: Uint32Array,
-  n: number,
-  guess: Guess,
-): { at: number; bits: number } {
+/** Columns before one that are compared with it, whatever they hold; others only where they seem to be the same. */
+const REACH = 48;
+
+/** May column k help to predict column `at`? With thousands of columns not all pairs can be tried. */
+function plausible(columns: readonly Uint32Array[], k: number, at: number, n: number): boolean {
+  if (Math.abs(at - k) <= REACH) return true;
+  const [a, b] = [columns[at]!, columns[k]!];
+  return a[0] === b[0] && a[n - 1] === b[n - 1] && a[n >> 1] === b[n >> 1];
+}
+
+/** The column, of the first `known`, that a guess leaves the least with of column `at`. */
+function nearest(columns: readonly Uint32Array[], known: number, at: number, n: number, guess: Guess): { at: number; bits: number } {
   let best = { at: -1, bits: Number.POSITIVE_INFINITY };
+  const column = columns[at]!;
   for (let k = 0; k < known; k++) {
+    if (k === at || !plausible(columns, k, at, n)) continue;
     const candidate = columns[k]!;
-    if (candidate === column) continue;
     const bits = sampled(n, (row) => guess(column, candidate, row));
     if (bits < best.bits) best = { at: k, bits };
   }
@@ -183,12 +188,12 @@ function search(columns: readonly Uint32Array[], index: number, n: number): Plan
     plan = next;
     best.set(rests.subarray(0, n));
   };
-  const twin = nearest(columns, index, column, n, other);
+  const twin = nearest(columns, index, index, n, other);
   if (twin.at >= 0) consider(Predict.OTHER, twin.at);
   if (plan.cost > 0) {
     consider(Predict.NONE, -1);
     consider(Predict.DELTA, -1);
-    const link = nearest(columns, index, column, n, chain);
+    const link = nearest(columns, index, index, n, chain);
     if (link.at >= 0) consider(Predict.CHAIN, link.at);
   }
   if (plan.cost > n + (n >> 2) && listOf(column, n, rests) !== undefined) return { ...plan, predict: Predict.LIST };
@@ -318,7 +323,7 @@ export function codingOrder(columns: readonly Uint32Array[], n: number): number[
   const later: number[] = [];
   columns.forEach((column, index) => {
     const alone = sampled(n, (row) => column[row]! - column[row - 1]!);
-    const linked = nearest(columns, columns.length, column, n, chain);
+    const linked = nearest(columns, columns.length, index, n, chain);
     (linked.bits * 2 < alone ? later : first).push(index);
   });
   return [...first, ...later];

@@ -13,8 +13,6 @@ struct irr_self *irr_self;
 __thread struct irr_thread irr_thread;
 _Atomic bool irr_confined;
 
-static int exit_status;
-
 /* A numeric field of /proc/self/stat, numbered as proc(5) does. */
 uint64_t irr_stat_field(int wanted)
 {
@@ -75,10 +73,17 @@ static void start_frame(enum irr_start how, int inherited)
 	irr_event(IRR_KIND_START, how, -1, 0, 0, 0, irr_now(), args, inherited < 0 ? 2 : 3, texts, lengths, 4);
 }
 
-static void on_exit_handler(int status, void *arg)
+/*
+ * The end of an image that ends by exit(3). Registered before libc registers the destructors of libraries, so it runs after
+ * them, and what they still do is in the log.
+ */
+static void image_ends(int status, void *arg)
 {
 	(void)arg;
-	exit_status = status;
+	int saved = errno;
+	if (irr_ready())
+		irr_exit_frame(IRR_EXIT_EXIT, status & 0xff);
+	errno = saved;
 }
 
 /* First thing in the image, or at the first call of somebody else's constructor. */
@@ -102,7 +107,7 @@ void irr_start(void)
 	atomic_store_explicit(&irr_phase, IRR_READY, memory_order_release);
 	start_frame(IRR_START_EXEC, irr_files_look());
 	irr_files_start();
-	on_exit(on_exit_handler, NULL);
+	on_exit(image_ends, NULL);
 	errno = saved;
 }
 
@@ -131,10 +136,4 @@ void irr_exit_frame(enum irr_exit how, int status)
 __attribute__((constructor(101))) static void image_starts(void)
 {
 	irr_start();
-}
-
-__attribute__((destructor(101))) static void image_ends(void)
-{
-	if (irr_ready())
-		irr_exit_frame(IRR_EXIT_EXIT, exit_status & 0xff);
 }
