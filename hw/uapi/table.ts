@@ -5,7 +5,7 @@ import { buildEnum, buildStruct, type DialectName, dialectRowsOf, type Rows } fr
 import { dialectRows } from './spec/dialects.ts';
 import { chainRows } from './spec/enums.ts';
 import { recordRows, veventRows } from './spec/structs.ts';
-import type { Command, CommandRow, Enum, Payload, Struct, Target, TestOp } from './types.ts';
+import { type Command, type CommandRow, type Enum, type Payload, SCALAR_BYTES, type Struct, type Target, type TestOp } from './types.ts';
 
 export type { DialectName } from './build.ts';
 
@@ -84,6 +84,12 @@ export class UapiTable {
     const found = this.commandByName.get(command)?.struct?.byName.get(field);
     if (found === undefined) throw new Error(`uapi: ${this.dialect} has no ${command}.${field}`);
     return found.offset;
+  }
+  /** Bytes of a scalar field; throws on an unknown name. */
+  widthOf(command: string, field: string): 1 | 2 | 4 | 8 {
+    const found = this.commandByName.get(command)?.struct?.byName.get(field);
+    if (found === undefined) throw new Error(`uapi: ${this.dialect} has no ${command}.${field}`);
+    return SCALAR_BYTES[found.type];
   }
   /** All payload rows of a pointer or trailing array of a command. */
   payloads(command: string, field: string): readonly Payload[] {

@@ -1,0 +1,306 @@
+/**
+ * One call while its answer is worked out. A rule reads the request through it, refuses where the kernel would, sets outputs,
+ * takes ids, and says what will change; nothing changes before `commit`.
+ *
+ * A rule is written as the kernel's function is: check after check, in its order.
+ *
+ *     if (flags !== 0 && c.refuse('EOPNOTSUPP', 'ioas-alloc.flags', { field: 'flags' })) return;
+ *     const id = c.newId('out_ioas_id');
+ *     c.then(() => insert(…));
+ *
+ * `refuse` is true where the call ends there. It is false where the rule is run along an answer that is known already (a
+ * recorded one that the rules did not foresee): then the checks that the recorded kernel passed are passed, and ids and
+ * addresses are those that it gave.
+ */
+import type { UapiTable } from '../uapi/table.ts';
+import type { Command, Target } from '../uapi/types.ts';
+import type { Context, Kernel, KObject, OpenFile } from './state.ts';
+import type { Traits } from './traits.ts';
+
+/** Memory of the program at the time of the call. */
+export interface Memory {
+  /** what could be read, from the start on */
+  readonly bytes: Uint8Array;
+  /** bytes that the kernel may touch */
+  readonly wanted: bigint;
+  /** what comes after `bytes` cannot be read */
+  readonly fault: boolean;
+}
+
+/** A call as the kernel gets it. */
+export interface Request {
+  readonly target: Target;
+  readonly file: OpenFile;
+  readonly request: number;
+  /** the argument word; of calls whose argument is a number or a descriptor */
+  readonly arg: bigint;
+  /** the struct, as long as its own size says; `wanted` is that size */
+  readonly struct: Memory;
+  /** event number of the call; new objects are born there */
+  readonly seq: number;
+  /** pid of the address space */
+  readonly process: number;
+  /** what the pointer field at this offset of the struct points to; undefined: not known */
+  nested(offset: number): Memory | undefined;
+  /** an open file by a descriptor of the process; undefined: no such descriptor, 'unknown': not known */
+  fileOf(fd: number): OpenFile | undefined | 'unknown';
+}
+
+/** An answer that is known. */
+export interface Observed {
+  readonly errno: string;
+  readonly ret: bigint;
+  /** the struct after the call */
+  readonly out: Uint8Array | undefined;
+}
+
+/** Why a call ends with an error. */
+export interface Refusal {
+  /** 'EBUSY' … */
+  readonly errno: string;
+  /** name of the rule: stable, for tests and JSON: 'ioas-map.alignment' */
+  readonly rule: string;
+  /** the check in words, about this call: "length 0x800 is not a multiple of the alignment of IOAS 1, 0x1000" */
+  readonly text: string;
+  /** field of the struct that broke it */
+  readonly field?: string | undefined;
+  /** what would have passed, in words */
+  readonly wanted?: string | undefined;
+  /** objects in the way, or whose state decided */
+  readonly because?: readonly KObject[] | undefined;
+}
+
+export type RefusalDetail = Partial<Omit<Refusal, 'errno' | 'rule'>>;
+
+/** What the kernel answers, as far as it is determined. */
+export interface Answer {
+  /** '' for success */
+  readonly errno: string;
+  readonly refusal: Refusal | undefined;
+  readonly ret: bigint;
+  /** the struct as it is written back; undefined where nothing is */
+  readonly out: Uint8Array | undefined;
+  /** 1 for bytes of `out` that are not determined */
+  readonly open: Uint8Array | undefined;
+  /** buffers written, by offset of their pointer; undefined: written, with what is not determined */
+  readonly nested: ReadonlyMap<number, Uint8Array | undefined>;
+  /** other answers that the kernel may give for reasons that the state does not know: errno → reason */
+  readonly maybe: ReadonlyMap<string, string>;
+  /** outputs that are not determined, and why: field → reason */
+  readonly undetermined: ReadonlyMap<string, string>;
+  /** descriptors that come into being: field → what they are */
+  readonly files: ReadonlyMap<string, Omit<OpenFile, 'file'>>;
+  /** applies what changes; once */
+  commit(): void;
+}
+
+export interface CallOptions {
+  readonly kernel: Kernel;
+  readonly table: UapiTable;
+  readonly traits: Traits;
+  readonly command: Command;
+  readonly request: Request;
+  readonly observed?: Observed | undefined;
+}
+
+export class Call {
+  readonly kernel: Kernel;
+  readonly table: UapiTable;
+  readonly traits: Traits;
+  readonly command: Command;
+  readonly request: Request;
+  /** context of the file; rules of iommufd commands may rely on it */
+  readonly context: Context;
+  readonly observed: Observed | undefined;
+  #in: DataView;
+  #out: Uint8Array;
+  #open: Uint8Array | undefined;
+  #ret = 0n;
+  #refusal: Refusal | undefined;
+  readonly #taken: number[] = [];
+  readonly #nested = new Map<number, Uint8Array | undefined>();
+  readonly #maybe = new Map<string, string>();
+  readonly #undetermined = new Map<string, string>();
+  readonly #files = new Map<string, Omit<OpenFile, 'file'>>();
+  #effects: (() => void)[] = [];
+  #always: (() => void)[] = [];
+  #writesBack = true;
+  #writesOnFailure = false;
+
+  constructor(options: CallOptions) {
+    this.kernel = options.kernel;
+    this.table = options.table;
+    this.traits = options.traits;
+    this.command = options.command;
+    this.request = options.request;
+    this.observed = options.observed;
+    this.context = options.request.file.context as Context;
+    // the kernel's own copy: its size, what the program left out being zero
+    const size = options.command.struct?.size ?? 0;
+    const whole = new Uint8Array(Math.max(size, 8));
+    whole.set(options.request.struct.bytes.subarray(0, size));
+    this.#out = whole;
+    this.#in = new DataView(whole.slice().buffer);
+  }
+
+  /** Offset of a field. Throws for a name that the command does not have: a mistake in a rule. */
+  at(field: string): number {
+    return this.table.offsetOf(this.command.name, field);
+  }
+  u8(field: string): number {
+    return this.#in.getUint8(this.at(field));
+  }
+  u16(field: string): number {
+    return this.#in.getUint16(this.at(field), true);
+  }
+  u32(field: string): number {
+    return this.#in.getUint32(this.at(field), true);
+  }
+  s32(field: string): number {
+    return this.#in.getInt32(this.at(field), true);
+  }
+  u64(field: string): bigint {
+    return this.#in.getBigUint64(this.at(field), true);
+  }
+  /** Has the program's struct room for this field? What it left out counts as zero and is not written back. */
+  has(field: string): boolean {
+    return this.request.struct.wanted >= BigInt(this.at(field) + 1);
+  }
+
+  /** The call ends with an error here: true. See the head of this file. */
+  refuse(errno: string, rule: string, detail: RefusalDetail = {}): boolean {
+    if (this.observed !== undefined && this.observed.errno !== errno) return false;
+    this.#refusal = { text: '', ...detail, errno, rule };
+    this.#effects = [];
+    return true;
+  }
+
+  get refused(): boolean {
+    return this.#refusal !== undefined;
+  }
+
+  /** The kernel may end the call with this error here, for a reason that the state does not know: "memory of the program". True where it is known to have. */
+  mayRefuse(errno: string, reason: string, rule: string): boolean {
+    if (this.observed?.errno === errno) {
+      this.#refusal = { errno, rule, text: reason };
+      this.#effects = [];
+      return true;
+    }
+    this.#maybe.set(errno, reason);
+    return false;
+  }
+
+  /** Lowest free id, or what the known answer says in `field`; '' for one that is not told. Published with the call's success. */
+  newId(field: string): number {
+    const known = this.observed?.out;
+    let id = 0;
+    if (known !== undefined && field !== '') {
+      const at = this.at(field);
+      if (known.length >= at + 4) id = new DataView(known.buffer, known.byteOffset).getUint32(at, true);
+    }
+    if (id === 0) {
+      const { objects, tombstones, lowestFree } = this.context;
+      id = lowestFree;
+      while (objects.has(id) || tombstones.has(id) || this.#taken.includes(id)) id++;
+    }
+    this.#taken.push(id);
+    if (field !== '') this.set(field, id);
+    return id;
+  }
+
+  /** An output. A field beyond the program's struct is not written. */
+  set(field: string, value: number | bigint): void {
+    this.setAt(this.at(field), this.#width(field), value);
+  }
+  setAt(offset: number, width: number, value: number | bigint): void {
+    const view = new DataView(this.#out.buffer);
+    if (width === 8) view.setBigUint64(offset, BigInt.asUintN(64, BigInt(value)), true);
+    else if (width === 4) view.setUint32(offset, Number(BigInt.asUintN(32, BigInt(value))), true);
+    else if (width === 2) view.setUint16(offset, Number(value), true);
+    else view.setUint8(offset, Number(value));
+  }
+
+  /** An output that is not determined by the state: `reason` says why. Where the answer is known, its value. */
+  undetermined(field: string, reason: string): bigint | undefined {
+    const at = this.at(field);
+    const width = this.#width(field);
+    this.#undetermined.set(field, reason);
+    this.#open ??= new Uint8Array(this.#out.length);
+    this.#open.fill(1, at, at + width);
+    const known = this.observed?.out;
+    if (known === undefined || known.length < at + width) return undefined;
+    const view = new DataView(known.buffer, known.byteOffset);
+    const value = width === 8 ? view.getBigUint64(at, true) : BigInt(view.getUint32(at, true));
+    this.set(field, value);
+    return value;
+  }
+
+  /** What is written to the buffer that a pointer field points to; undefined: not determined. */
+  writeNested(field: string, bytes: Uint8Array | undefined): void {
+    this.#nested.set(this.at(field), bytes);
+  }
+
+  /** What the buffer of a pointer field has before the call. */
+  nested(field: string): Memory | undefined {
+    return this.request.nested(this.at(field));
+  }
+
+  /** A descriptor comes into being in this field. Its number is not determined. */
+  newFile(field: string, file: Omit<OpenFile, 'file'>): void {
+    this.#files.set(field, file);
+    this.undetermined(field, 'descriptor number');
+  }
+
+  set ret(value: bigint) {
+    this.#ret = value;
+  }
+  /** The struct is not written back, even on success. */
+  keepStruct(): void {
+    this.#writesBack = false;
+  }
+  /** The struct is written back even where the call fails from here on (IOVA_RANGES, HWPT_INVALIDATE). */
+  writeAnyway(): void {
+    this.#writesOnFailure = true;
+  }
+
+  /** What changes when the call succeeds, in order. */
+  // biome-ignore lint/suspicious/noThenProperty: it is what a rule says, and nobody awaits a call
+  then(effect: () => void): void {
+    this.#effects.push(effect);
+  }
+  /** What changes even if the call fails after this point (UNMAP removes areas one by one). */
+  already(effect: () => void): void {
+    this.#always.push(effect);
+  }
+
+  /** The answer, once the rule has run. */
+  answer(): Answer {
+    const refusal = this.#refusal;
+    const length = Math.min(Number(this.request.struct.wanted), this.command.struct?.size ?? 0);
+    const writes = this.#writesBack && (refusal === undefined || this.#writesOnFailure);
+    const effects = this.#effects;
+    const always = this.#always;
+    return {
+      errno: refusal?.errno ?? '',
+      refusal,
+      ret: refusal === undefined ? this.#ret : -1n,
+      out: writes ? this.#out.slice(0, length) : undefined,
+      open: this.#open?.slice(0, length),
+      nested: this.#nested,
+      maybe: this.#maybe,
+      undetermined: this.#undetermined,
+      files: this.#files,
+      commit: () => {
+        for (const effect of always) effect();
+        for (const effect of effects) effect();
+      },
+    };
+  }
+
+  #width(field: string): number {
+    return this.table.widthOf(this.command.name, field);
+  }
+}
+
+/** A rule of a command: works out the answer through the call. */
+export type Rule = (call: Call) => void;

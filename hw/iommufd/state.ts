@@ -1,0 +1,285 @@
+/**
+ * The state of the kernel as far as iommufd's answers depend on it. Plain data: the rules (the other files of this folder)
+ * read it and say what would change; `commit` of an answer is the only writer. Addresses and lengths are bigint, bytes.
+ */
+import type { ObjectType, Target } from '../uapi/types.ts';
+
+/** What an open file is, as far as it concerns iommufd. */
+export type FileKind =
+  | 'iommufd'
+  /** /dev/vfio/vfio: an iommufd opened by its other name */
+  | 'container'
+  | 'vfio-device'
+  | 'vfio-group'
+  | 'fault'
+  | 'veventq'
+  /** of the mock driver: TEST_OP_CREATE_ACCESS */
+  | 'access'
+  | 'dmabuf'
+  /** regular files, memfd, /dev/null: files that a call may name and that are none of the above */
+  | 'other';
+
+/** An open file description: descriptors of any process stand for it until the last of them is closed. */
+export interface OpenFile {
+  /** unique in a recording, as frames have it */
+  readonly file: number;
+  kind: FileKind;
+  /** the context it is, or belongs to; undefined where it has none (yet) */
+  context: Context | undefined;
+  /** what it stands for: FAULT, VEVENTQ, ACCESS, DEVICE */
+  object: KObject | undefined;
+}
+
+/** One open of /dev/iommu: the kernel's struct iommufd_ctx. */
+export interface Context {
+  readonly file: number;
+  readonly kernel: Kernel;
+  /** by id */
+  readonly objects: Map<number, KObject>;
+  /** ids that stay taken until the context goes, though their object is gone */
+  readonly tombstones: Set<number>;
+  /** no id below this one is free */
+  lowestFree: number;
+  /** files and mappings that keep it: its descriptors' file, bound devices, queues' files, accesses, VMAs */
+  holds: number;
+  rlimitMode: 0 | 1;
+  /** the IOAS that the VFIO calls use */
+  compat: Ioas | undefined;
+  /** VFIO no-IOMMU mode */
+  noIommu: boolean;
+  /** regions that mmap of the file finds, by offset ascending */
+  readonly regions: Region[];
+}
+
+/** What an mmap offset stands for. */
+export interface Region {
+  readonly offset: bigint;
+  readonly length: bigint;
+  readonly owner: Viommu;
+}
+
+interface Base {
+  readonly type: ObjectType;
+  readonly id: number;
+  readonly context: Context;
+  /** seq of the event that made it */
+  readonly birth: number;
+  /** references beside the id itself: DESTROY wants 0 */
+  users: number;
+  /** no call may look it up: an internal object */
+  readonly hidden?: boolean;
+}
+
+export interface Range {
+  /** inclusive */
+  readonly start: bigint;
+  readonly last: bigint;
+}
+
+/** Where the memory of an area comes from. */
+export interface Pages {
+  readonly kind: 'user' | 'file' | 'dmabuf';
+  /** of the address space whose memory it is */
+  process: number;
+  /** user address, or offset in the file, of the first byte */
+  readonly start: bigint;
+  readonly length: bigint;
+  /** false: mapped without WRITEABLE, so nobody may add it */
+  readonly writable: boolean;
+  readonly file: number | undefined;
+  /** dma-buf: its mappings are gone for good */
+  revoked: boolean;
+}
+
+/** One mapping of an IOAS. */
+export interface Area extends Range {
+  readonly pages: Pages;
+  /** offset of `start` in `pages` */
+  readonly offset: bigint;
+  readonly read: boolean;
+  readonly write: boolean;
+  /** HW queues that forbid to unmap it */
+  locked: number;
+  /** accesses that hold pages of it, each as often as it pinned */
+  readonly pins: Pin[];
+  readonly birth: number;
+}
+
+/** Pages that an access holds. */
+export interface Pin extends Range {
+  readonly access: Access;
+  /** item of the mock driver's access; -1 of a HW queue */
+  readonly item: number;
+}
+
+export interface Reserved extends Range {
+  /** the domain or device that asks for it; undefined: TEST_OP_ADD_RESERVED, until the IOAS goes */
+  readonly owner: Hwpt | Device | undefined;
+}
+
+export interface Ioas extends Base {
+  readonly type: 'IOAS';
+  /** ascending, not overlapping */
+  readonly areas: Area[];
+  readonly reserved: Reserved[];
+  allowed: readonly Range[];
+  largePages: boolean;
+  /** paging HWPTs on it, in the order of their making: automatic ones are tried in this order */
+  readonly hwpts: HwptPaging[];
+  readonly accesses: Access[];
+}
+
+export interface HwptPaging extends Base {
+  readonly type: 'HWPT_PAGING';
+  readonly ioas: Ioas;
+  readonly device: Device;
+  readonly automatic: boolean;
+  /** enum iommufd_hwpt_alloc_flags */
+  readonly flags: number;
+  readonly fault: Fault | undefined;
+  dirtyTracking: boolean;
+  /** what its driver knows: page size, aperture, page table */
+  readonly driver: DomainTraits;
+  /** pages (index = iova / driver.pageSize) that the mock driver was told are dirty */
+  readonly dirty: Set<bigint>;
+}
+
+export interface DomainTraits {
+  readonly name: string;
+  /** smallest page, bytes */
+  readonly pageSize: bigint;
+  readonly aperture: Range;
+}
+
+export interface HwptNested extends Base {
+  readonly type: 'HWPT_NESTED';
+  /** what it was made on; one of the two */
+  readonly parent: HwptPaging | undefined;
+  readonly viommu: Viommu | undefined;
+  readonly device: Device;
+  readonly flags: number;
+  readonly fault: Fault | undefined;
+  /** mock: its IOTLB words */
+  readonly iotlb: number[];
+}
+
+export type Hwpt = HwptPaging | HwptNested;
+
+/** A driver of an IOMMU, as far as answers depend on it. */
+export interface DriverTraits {
+  readonly name: 'mock' | 'intel' | 'smmuv3' | 'tegra241' | 'amd' | 'unknown';
+}
+
+export interface Device extends Base {
+  readonly type: 'DEVICE';
+  readonly driver: DriverTraits;
+  /** devices of one group share their attachments */
+  readonly group: Group;
+  /** mock: MOCK_FLAGS_DEVICE_* */
+  readonly flags: number;
+  readonly selftest: Selftest | undefined;
+  vdevice: Vdevice | undefined;
+  /** mock: its cache words */
+  readonly cache: number[];
+}
+
+export interface Group {
+  readonly devices: Device[];
+  /** by pasid (0: none): what is attached, and which devices are */
+  readonly attached: Map<number, { hwpt: Hwpt; readonly devices: Device[] }>;
+}
+
+export interface Access extends Base {
+  readonly type: 'ACCESS';
+  ioas: Ioas | undefined;
+  /** asks for pages: raises the alignment of the IOAS */
+  readonly pins: boolean;
+  nextItem: number;
+  readonly owner: 'mock' | 'hw-queue' | 'vfio';
+}
+
+export interface Fault extends Base {
+  readonly type: 'FAULT';
+  /** groups that nobody has read yet, oldest first */
+  readonly waiting: FaultGroup[];
+  /** by cookie: read and not answered */
+  readonly answered: Map<number, FaultGroup>;
+}
+
+export interface FaultGroup {
+  readonly device: Device;
+  readonly pasid: number;
+  readonly hwpt: Hwpt;
+  /** bytes of the records, cookies not yet filled in */
+  readonly records: readonly Uint8Array[];
+}
+
+export interface Viommu extends Base {
+  readonly type: 'VIOMMU';
+  /** enum iommu_viommu_type */
+  readonly kind: number;
+  readonly parent: HwptPaging;
+  readonly device: Device;
+  readonly vdevices: Map<bigint, Vdevice>;
+  readonly veventqs: Map<number, Veventq>;
+  readonly queues: Map<number, HwQueue>;
+  region: Region | undefined;
+}
+
+export interface Vdevice extends Base {
+  readonly type: 'VDEVICE';
+  readonly viommu: Viommu;
+  readonly device: Device;
+  readonly virtId: bigint;
+}
+
+export interface Veventq extends Base {
+  readonly type: 'VEVENTQ';
+  readonly viommu: Viommu;
+  /** enum iommu_veventq_type */
+  readonly kind: number;
+  readonly depth: number;
+  /** sequence of the next event, 0 … 2^31 − 1 */
+  sequence: number;
+  /** events that wait, oldest first; `lost` stands at the end alone */
+  readonly waiting: { readonly sequence: number; readonly data: Uint8Array | undefined }[];
+}
+
+export interface HwQueue extends Base {
+  readonly type: 'HW_QUEUE';
+  readonly viommu: Viommu;
+  readonly kind: number;
+  readonly index: number;
+  readonly base: bigint;
+  readonly length: bigint;
+  readonly access: Access | undefined;
+}
+
+export interface Selftest extends Base {
+  readonly type: 'SELFTEST';
+  readonly device: Device;
+}
+
+export type KObject = Ioas | Hwpt | Device | Access | Fault | Viommu | Vdevice | Veventq | HwQueue | Selftest;
+
+/** Everything. */
+export interface Kernel {
+  /** open files by number */
+  readonly files: Map<number, OpenFile>;
+  /** iommufd contexts by the number of their file */
+  readonly contexts: Map<number, Context>;
+  /** mock devices ever made: the n of iommufd_mock<n> */
+  mockDevices: number;
+  /** TEST_OP_SET_TEMP_MEMORY_LIMIT */
+  memoryLimit: number;
+  /** mappings of iommufd regions, per process */
+  readonly vmas: Vma[];
+}
+
+/** A mapping of a region of an iommufd file by a process. */
+export interface Vma extends Range {
+  readonly process: number;
+  readonly owner: Viommu;
+}
+
+export type { Target };

@@ -1,0 +1,82 @@
+/**
+ * What differs between the kernels and patch series whose rules are known, as data. A rule asks its row here; only what is a
+ * different course of checks has a function of its own.
+ */
+import type { DialectName } from '../uapi/table.ts';
+
+/** How a hardware queue is made: which of the posted series, or upstream. */
+export type QueueRules = 'none' | 'v1' | 'v2' | 'v3' | 'v4' | 'v5' | 'v6' | 'v7' | 'v8' | 'v9' | 'upstream';
+
+export interface Traits {
+  readonly dialect: DialectName;
+  /** first command number of IOMMU_DESTROY … that does not exist; with the selftest compiled in the table reaches to 0xa0 */
+  readonly commandEnd: number;
+  readonly queueRules: QueueRules;
+  /** mmap of the iommufd file */
+  readonly mmap: 'none' | 'v1' | 'v2' | 'v3' | 'exact';
+  /** GET_HW_INFO takes IOMMU_HW_INFO_FLAG_INPUT_TYPE */
+  readonly hwInfoInputType: boolean;
+  /** HWPT_ALLOC: FAULT_ID_VALID on an IOAS */
+  readonly faultOnPaging: boolean;
+  /** HWPT_ALLOC takes a VIOMMU as pt_id */
+  readonly viommuParent: boolean;
+  /** HWPT_INVALIDATE of an object of another type: 6.12 looks for a HWPT_NESTED alone */
+  readonly invalidateWrongType: 'ENOENT' | 'EINVAL';
+  /** HWPT_INVALIDATE checks entry_len and entry_num against bounds */
+  readonly invalidateBounds: boolean;
+  /** a device has one vDEVICE at most; a vDEVICE whose device goes leaves a tombstone */
+  readonly oneVdevice: boolean;
+  /** GET_DIRTY_BITMAP with length 0 */
+  readonly dirtyLengthZero: 'EINVAL' | 'overflow';
+  /** UNMAP_DMA of an empty range */
+  readonly compatUnmapEmpty: 'ENOENT' | 'success';
+  /** vEVENTQ depth has an upper limit, and read a least count */
+  readonly veventqBounds: boolean;
+}
+
+const upstream: Traits = {
+  dialect: 'linux-7.2',
+  commandEnd: 0x95,
+  queueRules: 'upstream',
+  mmap: 'exact',
+  hwInfoInputType: true,
+  faultOnPaging: true,
+  viommuParent: true,
+  invalidateWrongType: 'EINVAL',
+  invalidateBounds: true,
+  oneVdevice: true,
+  dirtyLengthZero: 'overflow',
+  compatUnmapEmpty: 'success',
+  veventqBounds: true,
+};
+
+const differences: Readonly<Record<DialectName, Partial<Traits>>> = {
+  'linux-7.2': {},
+  'linux-6.12': {
+    commandEnd: 0x8f,
+    queueRules: 'none',
+    mmap: 'none',
+    hwInfoInputType: false,
+    faultOnPaging: false,
+    viommuParent: false,
+    invalidateWrongType: 'ENOENT',
+    oneVdevice: false,
+    dirtyLengthZero: 'EINVAL',
+    compatUnmapEmpty: 'ENOENT',
+    veventqBounds: false,
+  },
+  'vcmdq-v1': { queueRules: 'v1', mmap: 'v1', hwInfoInputType: false },
+  'vcmdq-v2': { queueRules: 'v2', mmap: 'v2', hwInfoInputType: false },
+  'vcmdq-v3': { queueRules: 'v3', mmap: 'v3', hwInfoInputType: false },
+  'hw-queue-v4': { queueRules: 'v4', hwInfoInputType: false },
+  'hw-queue-v5': { queueRules: 'v5' },
+  'hw-queue-v6': { queueRules: 'v6' },
+  'hw-queue-v7': { queueRules: 'v7' },
+  'hw-queue-v8': { queueRules: 'v8' },
+  'hw-queue-v9': { queueRules: 'v9' },
+};
+
+/** The rules of a dialect. */
+export function traitsOf(dialect: DialectName): Traits {
+  return { ...upstream, ...differences[dialect], dialect };
+}
