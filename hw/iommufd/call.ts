@@ -86,9 +86,9 @@ export interface Answer {
   readonly nested: ReadonlyMap<number, Uint8Array | undefined>;
   /** other answers that the kernel may give for reasons that the state does not know: errno → reason */
   readonly maybe: ReadonlyMap<string, string>;
-  /** outputs that are not determined, and why: field → reason */
+  /** outputs that are not determined, and why: field → reason; '' for the return value */
   readonly undetermined: ReadonlyMap<string, string>;
-  /** descriptors that come into being: field → what they are */
+  /** descriptors that come into being: field → what they are; '' for the return value */
   readonly files: ReadonlyMap<string, Omit<OpenFile, 'file'>>;
   /** applies what changes; once */
   commit(): void;
@@ -116,6 +116,8 @@ export class Call {
   #out: Uint8Array;
   #open: Uint8Array | undefined;
   #ret = 0n;
+  /** the output that tells the id of a HWPT that an attachment makes; '' where none does */
+  autoField = '';
   #refusal: Refusal | undefined;
   readonly #taken: number[] = [];
   readonly #nested = new Map<number, Uint8Array | undefined>();
@@ -235,6 +237,13 @@ export class Call {
     return value;
   }
 
+  /** A 64-bit output of the known answer. */
+  observedU64(field: string): bigint | undefined {
+    const known = this.observed?.out;
+    const at = this.at(field);
+    return known === undefined || known.length < at + 8 ? undefined : new DataView(known.buffer, known.byteOffset).getBigUint64(at, true);
+  }
+
   /** What is written to the buffer that a pointer field points to; undefined: not determined. */
   writeNested(field: string, bytes: Uint8Array | undefined): void {
     this.#nested.set(this.at(field), bytes);
@@ -249,6 +258,18 @@ export class Call {
   newFile(field: string, file: Omit<OpenFile, 'file'>): void {
     this.#files.set(field, file);
     this.undetermined(field, 'descriptor number');
+  }
+
+  /** The call returns a new descriptor. */
+  returnsFile(file: Omit<OpenFile, 'file'>): void {
+    this.#files.set('', file);
+    this.mayReturn('descriptor number');
+  }
+
+  /** What a successful call returns is not determined. */
+  mayReturn(reason: string): void {
+    this.#undetermined.set('', reason);
+    if (this.observed !== undefined) this.#ret = this.observed.ret;
   }
 
   set ret(value: bigint) {

@@ -1,13 +1,28 @@
 /**
  * The kernel as a model: answers calls from its state, changes it when an answer is committed. The rules lie beside it, by
  * what they are about; this file finds the rule of a call and does what every call has in common.
+ * drivers/iommu/iommufd/main.c, iommufd_fops_ioctl().
  */
-
-import type { DialectName } from '../uapi/table.ts';
-import { type UapiTable, uapiTable } from '../uapi/table.ts';
-import type { Answer, Observed, Request } from './call.ts';
-import type { FileKind, Kernel, OpenFile } from './state.ts';
+import { type DialectName, REQUEST_TYPE, type UapiTable, uapiTable } from '../uapi/table.ts';
+import type { Command } from '../uapi/types.ts';
+import { type Answer, Call, type Observed, type Request, type Rule } from './call.ts';
+import { rules as compat } from './compat.ts';
+import { rules as hwpt } from './hwpt.ts';
+import { rules as ioas } from './ioas.ts';
+import { closeFile, holdsContext, release, rules as objects } from './objects.ts';
+import { MEMORY } from './reasons.ts';
+import type { Context, FileKind, Kernel, OpenFile, Viommu } from './state.ts';
+import { rules as test } from './test-ops.ts';
 import { type Traits, traitsOf } from './traits.ts';
+import { rules as viommu } from './viommu.ts';
+import { hex } from './words.ts';
+
+const RULES: ReadonlyMap<string, Rule> = new Map(Object.entries({ ...objects, ...ioas, ...hwpt, ...viommu, ...test, ...compat }));
+
+/** Numbers of iommufd's own commands begin here; those below are VFIO's. */
+const FIRST = 0x80;
+/** The mock driver's IOMMU_TEST_CMD makes the table of commands reach to here. */
+const TEST = 0xa0;
 
 export class Model {
   readonly table: UapiTable;
@@ -20,20 +35,131 @@ export class Model {
   }
 
   /** A file was opened, or is found open: an iommufd and a container bring a context with them. */
-  open(_file: number, _kind: FileKind): OpenFile {
-    throw new Error('not written yet');
+  open(file: number, kind: FileKind): OpenFile {
+    const known = this.kernel.files.get(file);
+    if (known !== undefined) return known;
+    const opened: OpenFile = { file, kind, context: undefined, object: undefined };
+    if (kind === 'iommufd' || kind === 'container') {
+      const context: Context = {
+        file,
+        kernel: this.kernel,
+        objects: new Map(),
+        tombstones: new Set(),
+        lowestFree: 1,
+        holds: 1,
+        rlimitMode: kind === 'container' ? 1 : 0,
+        compat: undefined,
+        noIommu: false,
+        regions: [],
+      };
+      opened.context = context;
+      this.kernel.contexts.set(file, context);
+    }
+    this.kernel.files.set(file, opened);
+    return opened;
+  }
+
+  /** A file that a call brought into being (Answer.files), once its number is known. */
+  adopt(file: number, made: Omit<OpenFile, 'file'>): void {
+    if (this.kernel.files.has(file)) return;
+    this.kernel.files.set(file, { ...made, file });
+    if (made.context !== undefined && holdsContext(made.kind)) made.context.holds++;
   }
 
   /** The last descriptor of a file is closed. */
-  close(_file: number): void {
-    throw new Error('not written yet');
+  close(file: number): void {
+    const open = this.kernel.files.get(file);
+    if (open !== undefined) closeFile(this.kernel, open);
+  }
+
+  /** A region of the context is mapped: it holds the file, and the vIOMMU whose it is where the kernel counts mappings. */
+  mapped(context: Context, owner: Viommu | undefined, pins: boolean): void {
+    context.holds++;
+    if (owner !== undefined && pins) owner.users++;
+  }
+  unmapped(context: Context, owner: Viommu | undefined, pins: boolean): void {
+    if (owner !== undefined && pins) owner.users--;
+    release(context);
+  }
+
+  /** Is there a rule for this command? */
+  knows(command: Command): boolean {
+    return RULES.has(command.name);
   }
 
   /**
-   * What the kernel answers to an ioctl of type ';'. Changes nothing. `observed`: run along a known answer (Call.refuse);
-   * the answer then has its ids and addresses, and commit brings the state to where the recorded kernel is.
+   * What the kernel answers to an ioctl of type ';' on an iommufd. Changes nothing. `observed`: run along a known answer
+   * (Call.refuse); the answer then has its ids and addresses, and commit brings the state to where the recorded kernel is.
+   * undefined: there is no rule for it.
    */
-  decide(_request: Request, _observed?: Observed): Answer {
-    throw new Error('not written yet');
+  decide(request: Request, observed?: Observed): Answer | undefined {
+    const { target, struct } = request;
+    const number = request.request & 0xff;
+    const own = number >= FIRST && number <= TEST;
+    const command = request.request >>> 8 === REQUEST_TYPE >>> 8 ? this.table.command(target, request.request) : undefined;
+    const call = new Call({ kernel: this.kernel, table: this.table, traits: this.traits, command: command ?? UNKNOWN, request, observed });
+    if (
+      own &&
+      struct.bytes.length < 4 &&
+      call.refuse('EFAULT', 'call.size-unreadable', { text: 'the first four bytes of the struct cannot be read' })
+    )
+      return call.answer();
+    if (command === undefined) {
+      call.refuse('ENOTTY', 'call.unknown', { text: `there is no command ${hex(request.request)}` });
+      return call.answer();
+    }
+    const rule = RULES.get(command.name);
+    if (rule === undefined) return undefined;
+    if (own && this.#enter(call, command, request)) return call.answer();
+    if (
+      !own &&
+      command.struct !== undefined &&
+      struct.bytes.length < 8 &&
+      call.refuse('EFAULT', 'call.unreadable', { text: 'the struct cannot be read' })
+    )
+      return call.answer();
+    rule(call);
+    // what the program's memory is like, a rule cannot know
+    if (!call.refused && observed?.errno === 'EFAULT') call.mayRefuse('EFAULT', MEMORY, 'call.response');
+    return call.answer();
+  }
+
+  /** Size and tail of the struct. → true where the call ends */
+  #enter(call: Call, command: Command, request: Request): boolean {
+    const { struct } = request;
+    const size = Number(struct.wanted);
+    const known = command.struct?.size ?? 0;
+    const least = command.struct?.min ?? 0;
+    if (size < least && call.refuse('EINVAL', 'call.size', { field: 'size', text: `size is ${size}`, wanted: `${least} at least` }))
+      return true;
+    const tail = struct.bytes.subarray(known, size);
+    if (
+      tail.some((b) => b !== 0) &&
+      call.refuse('E2BIG', 'call.tail', {
+        field: 'size',
+        text: `bytes beyond the ${known} that the kernel knows are not zero`,
+        wanted: 'zeros',
+      })
+    )
+      return true;
+    return (
+      struct.bytes.length < size &&
+      struct.fault &&
+      call.refuse('EFAULT', 'call.unreadable', { text: `only ${struct.bytes.length} of ${size} bytes of the struct can be read` })
+    );
   }
 }
+
+/** Stands in for a command that does not exist. */
+const UNKNOWN: Command = {
+  name: '',
+  nr: 0,
+  request: 0,
+  target: 'iommufd',
+  struct: undefined,
+  arg: 'none',
+  since: '',
+  note: '',
+  source: 'header',
+  header: 'iommufd.h',
+} as unknown as Command;

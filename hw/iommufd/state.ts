@@ -28,6 +28,10 @@ export interface OpenFile {
   context: Context | undefined;
   /** what it stands for: FAULT, VEVENTQ, ACCESS, DEVICE */
   object: KObject | undefined;
+  /** bytes, of a dma-buf that the log shows the making of */
+  length?: bigint;
+  /** of a dma-buf: its memory is gone */
+  revoked?: boolean;
 }
 
 /** One open of /dev/iommu: the kernel's struct iommufd_ctx. */

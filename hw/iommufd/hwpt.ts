@@ -1,0 +1,435 @@
+/** Page tables: HWPT_ALLOC, dirty tracking, invalidation, GET_HW_INFO. drivers/iommu/iommufd/hw_pagetable.c and device.c. */
+import { alignmentOf, TOP } from './areas.ts';
+import { driverOf, enter, join } from './attach.ts';
+import type { Call, Rule } from './call.ts';
+import { reserved, unknownFlags } from './ioas.ts';
+import { NO_DIRTY, PASID_DEVICE, SELFTEST_HW_INFO, SELFTEST_INVALIDATION } from './mock.ts';
+import { insert, missing, object } from './objects.ts';
+import { DRIVER, MEMORY } from './reasons.ts';
+import type { Device, Fault, Hwpt, HwptNested, HwptPaging, Ioas, KObject, Viommu } from './state.ts';
+import { hex, nameOf } from './words.ts';
+
+export const NEST_PARENT = 1;
+export const DIRTY_TRACKING = 2;
+export const FAULT_ID_VALID = 4;
+export const PASID = 8;
+const KNOWN = NEST_PARENT | DIRTY_TRACKING | FAULT_ID_VALID | PASID;
+
+const alloc: Rule = (c) => {
+  if (reserved(c, '__reserved')) return;
+  const data = { type: c.u32('data_type'), length: c.u32('data_len'), field: 'data_uptr' };
+  if (
+    (data.type === 0) !== (data.length === 0) &&
+    c.refuse('EINVAL', 'hwpt-alloc.data', {
+      field: 'data_len',
+      text: `data_type ${hex(data.type)} with data_len ${data.length}`,
+      wanted: 'data exactly where there is a type',
+    })
+  )
+    return;
+  const device = object(c, 'dev_id', 'DEVICE');
+  if (device === undefined) return;
+  const id = c.u32('pt_id');
+  const parent = c.context.objects.get(id);
+  if (parent === undefined) {
+    c.refuse('EINVAL', 'hwpt-alloc.parent', {
+      field: 'pt_id',
+      text: missing(c.context, id, ['IOAS', 'HWPT_PAGING', 'VIOMMU']),
+      wanted: 'an IOAS, a nest parent or a VIOMMU',
+    });
+    return;
+  }
+  const made = make(c, device, parent, data);
+  if (made === undefined || c.refused) return;
+  if (made.hwpt.fault !== undefined) c.then(() => made.hwpt.fault!.users++);
+  c.then(made.publish);
+};
+
+interface Data {
+  readonly type: number;
+  readonly length: number;
+  readonly field: string;
+}
+
+interface Made {
+  readonly hwpt: Hwpt;
+  publish(): void;
+}
+
+function make(c: Call, device: Device, parent: KObject, data: Data): Made | undefined {
+  const flags = c.u32('flags');
+  if (parent.type === 'IOAS') return paging(c, device, parent, flags, data);
+  if (parent.type === 'HWPT_PAGING') return nested(c, device, parent, undefined, flags, data);
+  if (parent.type === 'VIOMMU' && c.traits.viommuParent) return nested(c, device, undefined, parent, flags, data);
+  c.refuse('EINVAL', 'hwpt-alloc.parent', {
+    field: 'pt_id',
+    text: `${nameOf(parent)} is no parent of a HWPT`,
+    wanted: 'an IOAS, a nest parent or a VIOMMU',
+    because: [parent],
+  });
+  return undefined;
+}
+
+/** The fault queue that the flags ask for; null where the call was refused. */
+function faultOf(c: Call, flags: number): Fault | undefined | null {
+  if ((flags & FAULT_ID_VALID) === 0) return undefined;
+  return object(c, 'fault_id', 'FAULT') ?? null;
+}
+
+function paging(c: Call, device: Device, ioas: Ioas, flags: number, data: Data): Made | undefined {
+  if ((flags & ~KNOWN) !== 0 && c.refuse('EOPNOTSUPP', 'hwpt-alloc.flags', unknownFlags(c, KNOWN))) return undefined;
+  if (
+    (flags & FAULT_ID_VALID) !== 0 &&
+    !c.traits.faultOnPaging &&
+    c.refuse('EOPNOTSUPP', 'hwpt-alloc.fault-paging', { field: 'flags', text: 'this kernel takes FAULT_ID_VALID for nested HWPTs alone' })
+  )
+    return undefined;
+  const mock = device.driver.name === 'mock';
+  if (
+    mock &&
+    (flags & DIRTY_TRACKING) !== 0 &&
+    (device.flags & NO_DIRTY) !== 0 &&
+    c.refuse('EOPNOTSUPP', 'hwpt-alloc.dirty', { field: 'flags', text: `${nameOf(device)} cannot track dirty pages`, because: [device] })
+  )
+    return undefined;
+  if (
+    (flags & FAULT_ID_VALID) !== 0 &&
+    (flags & NEST_PARENT) !== 0 &&
+    c.refuse('EOPNOTSUPP', 'hwpt-alloc.fault-parent', { field: 'flags', text: 'FAULT_ID_VALID and NEST_PARENT do not go together' })
+  )
+    return undefined;
+  const id = c.newId('out_hwpt_id');
+  const driver = driverOf(device).paging(c, device, flags & ~FAULT_ID_VALID, data);
+  if (driver === undefined) return undefined;
+  if (join(c, ioas, driver)) return undefined;
+  const fault = faultOf(c, flags);
+  if (fault === null) return undefined;
+  const hwpt: HwptPaging = {
+    type: 'HWPT_PAGING',
+    id,
+    context: c.context,
+    birth: c.request.seq,
+    users: 0,
+    ioas,
+    device,
+    automatic: false,
+    flags,
+    fault,
+    dirtyTracking: false,
+    driver,
+    dirty: new Set(),
+  };
+  return { hwpt, publish: () => enter(hwpt) };
+}
+
+function nested(
+  c: Call,
+  device: Device,
+  parent: HwptPaging | undefined,
+  viommu: Viommu | undefined,
+  flags: number,
+  data: Data,
+): Made | undefined {
+  const on = (parent ?? viommu)!;
+  if (
+    ((flags & ~(FAULT_ID_VALID | PASID)) !== 0 || data.length === 0) &&
+    c.refuse('EOPNOTSUPP', 'hwpt-alloc.nested', {
+      field: data.length === 0 ? 'data_len' : 'flags',
+      text: data.length === 0 ? 'a nested HWPT wants data' : `flags ${hex(flags)} on a nested HWPT`,
+      because: [on],
+    })
+  )
+    return undefined;
+  if (parent !== undefined) {
+    const bad = parent.automatic
+      ? 'was made automatically'
+      : (parent.flags & NEST_PARENT) === 0
+        ? 'was not made with NEST_PARENT'
+        : parent.device.driver.name !== device.driver.name
+          ? 'is of another driver'
+          : '';
+    if (
+      bad !== '' &&
+      c.refuse('EINVAL', 'hwpt-alloc.no-parent', {
+        field: 'pt_id',
+        text: `${nameOf(parent)} ${bad}`,
+        wanted: 'a HWPT made with IOMMU_HWPT_ALLOC_NEST_PARENT',
+        because: [parent],
+      })
+    )
+      return undefined;
+  }
+  const id = c.newId('out_hwpt_id');
+  const iotlb = driverOf(device).nested(c, device, flags & ~FAULT_ID_VALID, data);
+  if (iotlb === undefined) return undefined;
+  const fault = faultOf(c, flags);
+  if (fault === null) return undefined;
+  const hwpt: HwptNested = {
+    type: 'HWPT_NESTED',
+    id,
+    context: c.context,
+    birth: c.request.seq,
+    users: 0,
+    parent,
+    viommu,
+    device,
+    flags,
+    fault,
+    iotlb,
+  };
+  return {
+    hwpt,
+    publish: () => {
+      insert(hwpt);
+      on.users++;
+    },
+  };
+}
+
+const setDirty: Rule = (c) => {
+  if ((c.u32('flags') & ~1) !== 0 && c.refuse('EOPNOTSUPP', 'set-dirty.flags', unknownFlags(c, 1))) return;
+  const hwpt = object(c, 'hwpt_id', 'HWPT_PAGING');
+  if (hwpt === undefined || untracked(c, hwpt)) return;
+  const on = (c.u32('flags') & 1) !== 0;
+  c.then(() => {
+    if (on && !hwpt.dirtyTracking) hwpt.dirty.clear();
+    hwpt.dirtyTracking = on;
+  });
+};
+
+const untracked = (c: Call, hwpt: HwptPaging): boolean =>
+  (hwpt.flags & DIRTY_TRACKING) === 0 &&
+  c.refuse('EOPNOTSUPP', 'dirty.not-made-for', {
+    field: 'hwpt_id',
+    text: `${nameOf(hwpt)} was made without DIRTY_TRACKING`,
+    wanted: 'a HWPT made with IOMMU_HWPT_ALLOC_DIRTY_TRACKING',
+    because: [hwpt],
+  });
+
+const getDirty: Rule = (c) => {
+  if ((c.u32('flags') & ~1) !== 0 && c.refuse('EOPNOTSUPP', 'get-dirty.flags', unknownFlags(c, 1))) return;
+  if (reserved(c, '__reserved')) return;
+  const hwpt = object(c, 'hwpt_id', 'HWPT_PAGING');
+  if (hwpt === undefined) return;
+  const [iova, length, page] = [c.u64('iova'), c.u64('length'), c.u64('page_size')];
+  if (
+    length === 0n &&
+    c.traits.dirtyLengthZero === 'EINVAL' &&
+    c.refuse('EINVAL', 'get-dirty.length', { field: 'length', text: 'length is 0' })
+  )
+    return;
+  const last = iova + length - 1n;
+  if (
+    (last > TOP || (length === 0n && iova > 0n)) &&
+    c.refuse('EOVERFLOW', 'get-dirty.overflow', { field: 'iova', text: `${hex(iova)} + ${hex(length)} - 1 overflows` })
+  )
+    return;
+  const alignment = alignmentOf(hwpt.ioas);
+  const end = BigInt.asUintN(64, last + 1n);
+  if (
+    (iova % alignment !== 0n || end % alignment !== 0n) &&
+    c.refuse('EINVAL', 'get-dirty.alignment', {
+      field: 'iova',
+      text: `${hex(iova)} to ${hex(end)} is not aligned to ${hex(alignment)}`,
+      because: [hwpt.ioas],
+    })
+  )
+    return;
+  if (page === 0n && c.refuse('EINVAL', 'get-dirty.page-size', { field: 'page_size', text: 'page_size is 0' })) return;
+  if (
+    page !== 0n &&
+    (iova % page !== 0n || end % page !== 0n) &&
+    c.refuse('EINVAL', 'get-dirty.page-alignment', {
+      field: 'iova',
+      text: `${hex(iova)} to ${hex(end)} is not aligned to page_size ${hex(page)}`,
+    })
+  )
+    return;
+  if (untracked(c, hwpt)) return;
+  c.writeNested('data', undefined);
+};
+
+const invalidate: Rule = (c) => {
+  if (reserved(c, '__reserved')) return;
+  const [count, size] = [c.u32('entry_num'), c.u32('entry_len')];
+  c.set('entry_num', 0);
+  c.writeAnyway();
+  const none = (field: string, text: string): boolean => c.refuse('EINVAL', 'invalidate.array', { field, text });
+  if (count > 0 && c.u64('data_uptr') === 0n && none('data_uptr', 'data_uptr is NULL')) return;
+  if (count > 0 && size === 0 && none('entry_len', 'entry_len is 0')) return;
+  if (c.traits.invalidateBounds && count > 0 && size > 4096 && none('entry_len', `entry_len ${size} is more than a page`)) return;
+  if (c.traits.invalidateBounds && count > 2 ** 19 && none('entry_num', `entry_num ${count} is more than ${2 ** 19}`)) return;
+  const id = c.u32('hwpt_id');
+  const target = c.context.objects.get(id);
+  if (target === undefined || (c.traits.invalidateWrongType === 'ENOENT' && target.type !== 'HWPT_NESTED')) {
+    c.refuse('ENOENT', 'object.lookup', {
+      field: 'hwpt_id',
+      text: missing(c.context, id, ['HWPT_NESTED', 'VIOMMU']),
+      because: target ? [target] : [],
+    });
+    return;
+  }
+  if (target.type !== 'HWPT_NESTED' && target.type !== 'VIOMMU') {
+    c.refuse('EINVAL', 'invalidate.type', {
+      field: 'hwpt_id',
+      text: `${nameOf(target)} has no cache of its own`,
+      wanted: 'a HWPT_NESTED or a VIOMMU',
+      because: [target],
+    });
+    return;
+  }
+  if (target.device.driver.name !== 'mock') {
+    c.undetermined('entry_num', DRIVER);
+    for (const errno of ['EOPNOTSUPP', 'EINVAL', 'E2BIG', 'EFAULT', 'EIO']) if (c.mayRefuse(errno, DRIVER, 'invalidate.driver')) return;
+    return;
+  }
+  if (
+    c.u32('data_type') !== SELFTEST_INVALIDATION &&
+    c.refuse('EINVAL', 'invalidate.data-type', {
+      field: 'data_type',
+      text: `the mock driver does not know data of type ${hex(c.u32('data_type'))}`,
+      because: [target],
+    })
+  )
+    return;
+  const done = target.type === 'VIOMMU' ? ofViommu(c, target, count, size) : ofHwpt(c, target, count, size);
+  c.set('entry_num', done);
+};
+
+/** Entry i of the array; undefined where the call was refused. */
+function entry(c: Call, i: number, size: number, min: number, known: number): DataView | undefined {
+  if (size < min) {
+    c.refuse('EINVAL', 'invalidate.entry-len', { field: 'entry_len', text: `entry_len ${size} is below ${min}` });
+    return undefined;
+  }
+  const memory = c.nested('data_uptr');
+  const bytes = memory?.bytes.subarray(i * size, (i + 1) * size);
+  if (bytes === undefined || bytes.length < size) {
+    if (memory?.fault === true) c.refuse('EFAULT', 'invalidate.array', { field: 'data_uptr', text: `entry ${i} cannot be read` });
+    else c.mayRefuse('EFAULT', MEMORY, 'invalidate.array');
+    if (c.refused || bytes === undefined) return undefined;
+  }
+  if (
+    bytes.subarray(known).some((b) => b !== 0) &&
+    c.refuse('E2BIG', 'invalidate.entry-tail', { field: 'data_uptr', text: `entry ${i} has bits beyond byte ${known}` })
+  )
+    return undefined;
+  const whole = new Uint8Array(known);
+  whole.set(bytes.subarray(0, known));
+  return new DataView(whole.buffer);
+}
+
+function ofHwpt(c: Call, hwpt: HwptNested, count: number, size: number): number {
+  for (let i = 0; i < count; i++) {
+    const view = entry(c, i, size, 8, 8);
+    if (view === undefined) return i;
+    const [flags, id] = [view.getUint32(0, true), view.getUint32(4, true)];
+    if (
+      (flags & ~1) !== 0 &&
+      c.refuse('EOPNOTSUPP', 'mock.invalidate-flags', { field: 'data_uptr', text: `entry ${i} has flags ${hex(flags)}` })
+    )
+      return i;
+    if (id > 3 && c.refuse('EINVAL', 'mock.invalidate-iotlb', { field: 'data_uptr', text: `entry ${i} names IOTLB ${id} of 4` })) return i;
+    c.already(() => {
+      if (flags & 1) hwpt.iotlb.fill(0);
+      else hwpt.iotlb[id] = 0;
+    });
+  }
+  return count;
+}
+
+function ofViommu(c: Call, viommu: Viommu, count: number, size: number): number {
+  const pending: (() => void)[] = [];
+  for (let i = 0; i < count; i++) {
+    const view = entry(c, i, size, 12, 12);
+    if (view === undefined) return i;
+    const [flags, vdev, cache] = [view.getUint32(0, true), view.getUint32(4, true), view.getUint32(8, true)];
+    if (
+      (flags & ~1) !== 0 &&
+      c.refuse('EOPNOTSUPP', 'mock.invalidate-flags', { field: 'data_uptr', text: `entry ${i} has flags ${hex(flags)}` })
+    )
+      return i;
+    if (cache > 3 && c.refuse('EINVAL', 'mock.invalidate-cache', { field: 'data_uptr', text: `entry ${i} names cache ${cache} of 4` }))
+      return i;
+    const vdevice = viommu.vdevices.get(BigInt(vdev));
+    if (vdevice === undefined) {
+      c.refuse('EINVAL', 'mock.invalidate-vdevice', {
+        field: 'data_uptr',
+        text: `entry ${i}: ${nameOf(viommu)} has no vDEVICE with virtual id ${hex(vdev)}`,
+        because: [viommu],
+      });
+      return i;
+    }
+    const { device } = vdevice;
+    pending.push(() => {
+      if (flags & 1) device.cache.fill(0);
+      else device.cache[cache] = 0;
+    });
+    c.already(pending.at(-1)!);
+  }
+  return count;
+}
+
+/** The bytes of __reserved, whose number differs between kernels. */
+function reservedBytes(c: Call): boolean {
+  const from = c.at('__reserved');
+  const to = c.at('out_capabilities');
+  const bytes = c.request.struct.bytes.subarray(from, to);
+  return (
+    bytes.some((b) => b !== 0) && c.refuse('EOPNOTSUPP', 'reserved', { field: '__reserved', text: '__reserved is not 0', wanted: '0' })
+  );
+}
+
+const hwInfo: Rule = (c) => {
+  const flags = c.u32('flags');
+  const known = c.traits.hwInfoInputType ? 1 : 0;
+  if ((flags & ~known) !== 0 && c.refuse('EOPNOTSUPP', 'hw-info.flags', unknownFlags(c, known))) return;
+  if (c.table.has('IOMMU_GET_HW_INFO', '__reserved') && reservedBytes(c)) return;
+  const device = object(c, 'dev_id', 'DEVICE');
+  if (device === undefined) return;
+  if (device.driver.name !== 'mock') {
+    for (const field of ['data_len', 'out_data_type', 'out_capabilities']) c.undetermined(field, DRIVER);
+    if (c.table.has('IOMMU_GET_HW_INFO', 'out_max_pasid_log2')) c.undetermined('out_max_pasid_log2', DRIVER);
+    c.writeNested('data_uptr', undefined);
+    if (!c.mayRefuse('EOPNOTSUPP', DRIVER, 'hw-info.type')) c.mayRefuse('EFAULT', MEMORY, 'hw-info.data');
+    return;
+  }
+  const asked = flags & 1 ? c.u32('in_data_type') : 0;
+  if (
+    asked !== 0 &&
+    asked !== SELFTEST_HW_INFO &&
+    c.refuse('EOPNOTSUPP', 'hw-info.type', {
+      field: 'in_data_type',
+      text: `the mock driver has no information of type ${hex(asked)}`,
+      because: [device],
+    })
+  )
+    return;
+  const room = c.u32('data_len');
+  if (room > 0) {
+    if (c.u64('data_uptr') === 0n && c.refuse('EFAULT', 'hw-info.data', { field: 'data_uptr', text: 'data_uptr is NULL' })) return;
+    if (c.mayRefuse('EFAULT', MEMORY, 'hw-info.data')) return;
+    const bytes = new Uint8Array(Math.min(room, 65536));
+    const info = new Uint8Array(8);
+    new DataView(info.buffer).setUint32(4, 0xdeadbeef, true);
+    bytes.set(info.subarray(0, bytes.length));
+    c.writeNested('data_uptr', bytes);
+  }
+  c.set('data_len', 8);
+  c.set('out_data_type', SELFTEST_HW_INFO);
+  const pasid = (device.flags & PASID_DEVICE) !== 0;
+  let capabilities = (device.flags & NO_DIRTY) === 0 ? 1 : 0;
+  if (c.table.has('IOMMU_GET_HW_INFO', 'out_max_pasid_log2')) {
+    capabilities |= 8;
+    c.set('out_max_pasid_log2', pasid ? 20 : 0);
+  }
+  c.set('out_capabilities', capabilities);
+};
+
+export const rules: Readonly<Record<string, Rule>> = {
+  IOMMU_HWPT_ALLOC: alloc,
+  IOMMU_HWPT_SET_DIRTY_TRACKING: setDirty,
+  IOMMU_HWPT_GET_DIRTY_BITMAP: getDirty,
+  IOMMU_HWPT_INVALIDATE: invalidate,
+  IOMMU_GET_HW_INFO: hwInfo,
+};

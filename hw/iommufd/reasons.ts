@@ -1,0 +1,7 @@
+/** Why an answer is not determined by what the log shows. Few, and fixed: they are counted by name. */
+export const MEMORY = 'program memory';
+export const PHYSICAL = 'physical memory';
+export const PRESSURE = 'memory pressure';
+export const DRIVER = 'driver-private';
+export const RIGHTS = 'capabilities of the program';
+export const UNSEEN = 'not in the log';

@@ -1,0 +1,362 @@
+/**
+ * The kernel's rules against a log: every recorded call is predicted from the state before it, and the prediction compared
+ * with what the kernel answered. Where they differ, the recorded answer is taken over, so that one difference is one finding.
+ */
+import { errnoName } from '../hw/errno.ts';
+import type { Answer, Memory, Observed, Request } from '../hw/iommufd/call.ts';
+import { Model } from '../hw/iommufd/model.ts';
+import type { FileKind as ModelFileKind, OpenFile } from '../hw/iommufd/state.ts';
+import { type DialectName, targetOfFileKind, type UapiTable } from '../hw/uapi/table.ts';
+import type { Command } from '../hw/uapi/types.ts';
+import { FileKind, Found, FrameCursor, Kind, PartFlag, PartKind, State } from '../store/frame.ts';
+import type { Change } from './change.ts';
+import { Folder } from './decide.ts';
+import type { FrameSource } from './fold.ts';
+import { planOf } from './plan.ts';
+import { emptyState, type SessionState } from './state.ts';
+
+/** One thing that the rules say otherwise than the log. */
+export interface Disagreement {
+  readonly seq: number;
+  readonly call: string;
+  /** 'errno', 'ret', a field, or the pointer field of a buffer */
+  readonly field: string;
+  readonly predicted: string;
+  readonly observed: string;
+  /** the rule that the prediction rests on, '' for a success */
+  readonly rule: string;
+  readonly reason: string;
+}
+
+export interface CheckReport {
+  /** dialect of the rules */
+  readonly model: DialectName;
+  readonly events: number;
+  /** calls that there are rules for, and that were determined */
+  predicted: number;
+  agree: number;
+  /** calls that are no ioctl of iommufd, VFIO's container, or that the rules do not know: by name */
+  readonly unknown: Map<string, number>;
+  /** calls whose errno the state does not determine, by reason */
+  readonly unpredictable: Map<string, number>;
+  /** outputs of predicted calls that the state does not determine, by reason */
+  readonly undetermined: Map<string, number>;
+  readonly disagreements: Disagreement[];
+}
+
+export interface CheckOptions {
+  /** rules to check against; default: those of the log's dialect */
+  readonly model?: DialectName;
+  readonly onProgress?: (seq: number) => void;
+  /** disagreements that are kept; all are counted. default 1000 */
+  readonly keep?: number;
+}
+
+const MODEL_KIND: Readonly<Record<number, ModelFileKind>> = {
+  [FileKind.IOMMUFD]: 'iommufd',
+  [FileKind.VFIO_CONTAINER]: 'container',
+  [FileKind.VFIO_DEVICE]: 'vfio-device',
+  [FileKind.VFIO_GROUP]: 'vfio-group',
+};
+
+const bump = (counts: Map<string, number>, key: string): void => {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
+};
+
+/** A call that has been asked of the rules, with what the log says of it. */
+interface Asked {
+  readonly request: Request;
+  readonly observed: Observed;
+  readonly command: Command | undefined;
+  readonly name: string;
+  readonly nestedOut: (offset: number) => Uint8Array | undefined;
+  readonly pid: number;
+}
+
+export class Checker {
+  readonly model: Model;
+  readonly report: CheckReport;
+  readonly #table: UapiTable;
+  readonly #folder: Folder;
+  readonly #state: SessionState = emptyState();
+  readonly #keep: number;
+  /** descriptors that a call brought, until the log numbers their files: 'pid fd' */
+  readonly #made = new Map<string, Omit<OpenFile, 'file'>>();
+  /** descriptors whose files the recorder does not follow: 'pid fd' */
+  readonly #strange = new Map<string, OpenFile>();
+  /** contexts that were there before the log */
+  readonly #older = new Set<number>();
+  /** calls that had not returned when they were stored: their frame, by seq */
+  readonly #entered = new Map<number, Buffer>();
+  #nextStrange = -1_000_000;
+
+  constructor(table: UapiTable, events: number, options: CheckOptions = {}) {
+    this.model = new Model(options.model ?? table.dialect);
+    this.#table = table;
+    this.#folder = new Folder(planOf(table), this.#state);
+    this.#keep = options.keep ?? 1000;
+    this.report = {
+      model: this.model.traits.dialect,
+      events,
+      predicted: 0,
+      agree: 0,
+      unknown: new Map(),
+      unpredictable: new Map(),
+      undetermined: new Map(),
+      disagreements: [],
+    };
+  }
+
+  /** The state that the log has led to. */
+  get state(): SessionState {
+    return this.#state;
+  }
+
+  /** Takes the next event. */
+  take(f: FrameCursor, seq: number): void {
+    if (f.kind === Kind.IOCTL) this.#ioctl(f, seq);
+    else if (f.kind === Kind.RETURN) this.#returned(f, seq);
+    const changes = this.#folder.fold(f.buffer, f.offset);
+    this.#state.seq = seq;
+    if (f.kind === Kind.OPEN || f.kind === Kind.FD) this.#appears(f);
+    for (const change of changes) this.#follow(change);
+  }
+
+  /** What the rules say to the call of a frame, before it is folded; undefined where it is none of theirs. */
+  ask(f: FrameCursor, seq: number): { answer: Answer | undefined; asked: Asked } | undefined {
+    const asked = this.#asked(f, seq);
+    return asked === undefined ? undefined : { answer: this.model.decide(asked.request), asked };
+  }
+
+  #ioctl(f: FrameCursor, seq: number): void {
+    if (f.state === State.ENTERED) {
+      this.#entered.set(seq, Buffer.from(f.buffer.subarray(f.offset, f.offset + f.bytes)));
+      return;
+    }
+    const asked = this.#asked(f, seq);
+    if (asked !== undefined) this.#compare(asked, seq);
+  }
+
+  /** A call that took long: its answer is compared when it comes, with the state of then. */
+  #returned(f: FrameCursor, seq: number): void {
+    if (!f.part(PartKind.ARGS) || f.partBytes < 8) return;
+    const call = Number(f.buffer.readBigUInt64LE(f.partStart));
+    const frame = this.#entered.get(call);
+    this.#entered.delete(call);
+    if (frame === undefined) return;
+    const asked = this.#asked(new FrameCursor().at(frame, 0), call, f);
+    if (asked !== undefined) this.#compare(asked, seq);
+  }
+
+  #asked(f: FrameCursor, seq: number, back: FrameCursor = f): Asked | undefined {
+    const target = targetOfFileKind(f.fileKind);
+    if (target !== 'iommufd' && target !== 'vfio-container') return undefined;
+    const file = this.model.kernel.files.get(f.file);
+    if (file === undefined) return undefined;
+    const command = this.#table.command(target, f.request);
+    const { pid } = f;
+    // the cursor moves on: what is asked later is taken now
+    const frame = { buffer: f.buffer, offset: f.offset };
+    const after = { buffer: back.buffer, offset: back.offset };
+    const struct = memoryOf(f, PartKind.IN, 0);
+    const arg = f.part(PartKind.ARGS) && f.partBytes >= 8 ? f.buffer.readBigUInt64LE(f.partStart) : 0n;
+    const out = back.part(PartKind.OUT) ? Uint8Array.from(back.buffer.subarray(back.partStart, back.partStart + back.partBytes)) : undefined;
+    return {
+      pid,
+      command,
+      name: command?.name ?? `0x${f.request.toString(16)}`,
+      request: {
+        target,
+        file,
+        request: f.request,
+        arg,
+        struct: struct ?? { bytes: new Uint8Array(0), wanted: 4n, fault: true },
+        seq,
+        process: pid,
+        nested: (offset) => memoryOf(CURSOR.at(frame.buffer, frame.offset), PartKind.NESTED_IN, offset),
+        fileOf: (fd) => this.#fileOf(pid, fd),
+      },
+      observed: { errno: back.error === 0 ? '' : errnoName(back.error), ret: back.ret, out },
+      nestedOut: (offset) => memoryOf(CURSOR.at(after.buffer, after.offset), PartKind.NESTED_OUT, offset)?.bytes,
+    };
+  }
+
+  #fileOf(pid: number, fd: number): OpenFile | undefined | 'unknown' {
+    if (fd < 0) return undefined;
+    const file = this.#state.fds.get(pid)?.get(fd);
+    const known = file === undefined ? undefined : this.model.kernel.files.get(file);
+    return known ?? this.#strange.get(`${pid} ${fd}`) ?? 'unknown';
+  }
+
+  #compare(asked: Asked, seq: number): void {
+    const { request, observed } = asked;
+    const { report } = this;
+    if (this.#older.has(request.file.file)) {
+      bump(report.unpredictable, 'not in the log');
+      return;
+    }
+    const answer = this.model.decide(request);
+    if (answer === undefined) {
+      bump(report.unknown, asked.name);
+      return;
+    }
+    if (answer.errno !== observed.errno && answer.maybe.has(observed.errno)) {
+      bump(report.unpredictable, answer.maybe.get(observed.errno)!);
+      this.#adopt(asked);
+      return;
+    }
+    report.predicted++;
+    const found = differences(asked, answer);
+    if (found.length === 0) {
+      report.agree++;
+      for (const reason of answer.undetermined.values()) bump(report.undetermined, reason);
+      this.#made0(asked, answer);
+      answer.commit();
+      return;
+    }
+    if (report.disagreements.length < this.#keep) {
+      const { refusal } = answer;
+      for (const d of found) report.disagreements.push({ seq, call: asked.name, ...d, rule: refusal?.rule ?? '', reason: refusal?.text ?? '' });
+    }
+    this.#adopt(asked);
+  }
+
+  /** The recorded answer, whatever the rules say. */
+  #adopt(asked: Asked): void {
+    const forced = this.model.decide(asked.request, asked.observed);
+    if (forced === undefined) return;
+    if (asked.observed.errno === '') this.#made0(asked, forced);
+    forced.commit();
+  }
+
+  /** Notes the descriptors that a call brought. */
+  #made0(asked: Asked, answer: Answer): void {
+    for (const [field, made] of answer.files) {
+      const fd = field === '' ? Number(asked.observed.ret) : readFd(asked, field);
+      if (fd === undefined || fd < 0) continue;
+      const key = `${asked.pid} ${fd}`;
+      if (made.kind === 'dmabuf') this.#strange.set(key, { ...made, file: this.#nextStrange-- });
+      else this.#made.set(key, made);
+    }
+  }
+
+  /** A file appears in the log: opened, created by a call, or found. */
+  #appears(f: FrameCursor): void {
+    if (f.file === 0 || f.ret32 < 0 || f.error !== 0) return;
+    const key = `${f.pid} ${f.ret32}`;
+    this.#strange.delete(key);
+    if (this.model.kernel.files.has(f.file)) return;
+    const made = this.#made.get(key);
+    if (f.kind === Kind.FD && f.request === Found.CREATED && made !== undefined) {
+      this.#made.delete(key);
+      this.model.adopt(f.file, made);
+      return;
+    }
+    const kind = MODEL_KIND[f.fileKind];
+    if (kind === undefined) return;
+    this.model.open(f.file, kind);
+    if (f.kind === Kind.FD) this.#older.add(f.file);
+  }
+
+  /** What the fold saw end, or be mapped. */
+  #follow(change: Change): void {
+    if (change.op === 'file' && change.to === undefined) this.model.close(change.file);
+    else if (change.op === 'mapping.add' || change.op === 'mapping.remove') {
+      const { mapping } = change;
+      const context = this.model.kernel.contexts.get(mapping.file);
+      if (context === undefined) return;
+      const owner = context.regions.find((r) => r.offset === BigInt(mapping.offset))?.owner;
+      if (change.op === 'mapping.add') this.model.mapped(context, owner, mapping.pins);
+      else this.model.unmapped(context, owner, mapping.pins);
+    }
+  }
+}
+
+const CURSOR = new FrameCursor();
+
+function memoryOf(f: FrameCursor, kind: number, slot: number): Memory | undefined {
+  if (!f.part(kind, slot)) return undefined;
+  const bytes = Uint8Array.from(f.buffer.subarray(f.partStart, f.partStart + f.partBytes));
+  const wanted = f.buffer.readBigUInt64LE(f.partStart - 16);
+  return { bytes, wanted, fault: (f.partFlags & PartFlag.FAULT) !== 0 };
+}
+
+function readFd(asked: Asked, field: string): number | undefined {
+  const at = asked.command?.struct?.byName.get(field)?.offset;
+  const { out } = asked.observed;
+  if (at === undefined || out === undefined || out.length < at + 4) return undefined;
+  return new DataView(out.buffer, out.byteOffset).getInt32(at, true);
+}
+
+type Found0 = Pick<Disagreement, 'field' | 'predicted' | 'observed'>;
+
+/** What an answer says otherwise than the log. */
+function differences(asked: Asked, answer: Answer): Found0[] {
+  const { observed } = asked;
+  if (answer.errno !== observed.errno) return [{ field: 'errno', predicted: answer.errno || 'success', observed: observed.errno || 'success' }];
+  const found: Found0[] = [];
+  if (answer.errno === '' && !answer.undetermined.has('') && answer.ret !== observed.ret)
+    found.push({ field: 'ret', predicted: String(answer.ret), observed: String(observed.ret) });
+  found.push(...structDifferences(asked, answer));
+  for (const [offset, bytes] of answer.nested) {
+    const there = asked.nestedOut(offset);
+    if (bytes === undefined || there === undefined) continue;
+    const n = Math.min(bytes.length, there.length);
+    for (let i = 0; i < n; i++) {
+      if (bytes[i] === there[i]) continue;
+      found.push({ field: fieldAt(asked.command, offset), predicted: hexOf(bytes.subarray(0, 64)), observed: hexOf(there.subarray(0, 64)) });
+      break;
+    }
+  }
+  return found;
+}
+
+function structDifferences(asked: Asked, answer: Answer): Found0[] {
+  const there = asked.observed.out;
+  if (there === undefined) return [];
+  // what is not written back stays as it was
+  const said = answer.out ?? asked.request.struct.bytes;
+  const n = Math.min(said.length, there.length);
+  const found: Found0[] = [];
+  for (let i = 0; i < n; i++) {
+    if (said[i] === there[i] || (answer.out !== undefined && answer.open?.[i] === 1)) continue;
+    const field = fieldAt(asked.command, i);
+    const [from, width] = extent(asked.command, i);
+    found.push({ field, predicted: numberOf(said, from, width), observed: numberOf(there, from, width) });
+    i = from + width - 1;
+  }
+  return found;
+}
+
+function extent(command: Command | undefined, at: number): [number, number] {
+  for (const f of command?.struct?.byName.values() ?? []) {
+    const width = f.type.endsWith('64') ? 8 : f.type.endsWith('32') ? 4 : f.type.endsWith('16') ? 2 : 1;
+    if (at >= f.offset && at < f.offset + width) return [f.offset, width];
+  }
+  return [at, 1];
+}
+
+function fieldAt(command: Command | undefined, at: number): string {
+  const [from] = extent(command, at);
+  for (const [name, f] of command?.struct?.byName ?? []) if (f.offset === from) return name;
+  return `byte ${at}`;
+}
+
+function numberOf(bytes: Uint8Array, at: number, width: number): string {
+  let value = 0n;
+  for (let i = Math.min(width, bytes.length - at) - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[at + i]!);
+  return `0x${value.toString(16)}`;
+}
+
+const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+
+/** Checks a whole log. */
+export function check(source: FrameSource, table: UapiTable, options: CheckOptions = {}): CheckReport {
+  const checker = new Checker(table, source.last, options);
+  const cursor = new FrameCursor();
+  for (const batch of source.scan(1)) {
+    for (let i = 0; i < batch.count; i++) checker.take(cursor.at(batch.buffer, batch.offsets[i]!), batch.first + i);
+    options.onProgress?.(batch.first + batch.count - 1);
+  }
+  return checker.report;
+}
