@@ -235,8 +235,9 @@ export class Checker {
       const fd = field === '' ? Number(asked.observed.ret) : readFd(asked, field);
       if (fd === undefined || fd < 0) continue;
       const key = `${asked.pid} ${fd}`;
+      this.#made.set(key, made);
+      // the log may number its file, or not
       if (made.kind === 'dmabuf') this.#strange.set(key, { ...made, file: this.#nextStrange-- });
-      else this.#made.set(key, made);
     }
   }
 
@@ -265,7 +266,8 @@ export class Checker {
       const { mapping } = change;
       const context = this.model.kernel.contexts.get(mapping.file);
       if (context === undefined) return;
-      const owner = context.regions.find((r) => r.offset === BigInt(mapping.offset))?.owner;
+      const offset = BigInt(mapping.offset);
+      const owner = context.regions.find((r) => offset >= r.offset && offset < r.offset + r.length)?.owner;
       if (change.op === 'mapping.add') this.model.mapped(context, owner, mapping.pins);
       else this.model.unmapped(context, owner, mapping.pins);
     }

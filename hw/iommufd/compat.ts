@@ -1,10 +1,10 @@
 /** The VFIO type1 calls on an iommufd, and IOMMU_VFIO_IOAS. drivers/iommu/iommufd/vfio_compat.c. */
-import { TOP } from './areas.ts';
+import { addArea, dropArea, TOP, touching } from './areas.ts';
 import type { Call, Rule } from './call.ts';
 import { place, reserved, setLargePages, unmapRange } from './ioas.ts';
 import { object } from './objects.ts';
-import { DRIVER, MEMORY } from './reasons.ts';
-import type { Ioas, Pages } from './state.ts';
+import { DRIVER } from './reasons.ts';
+import type { Ioas, Pages, Range } from './state.ts';
 import { hex } from './words.ts';
 
 const TYPE1 = 1n;
@@ -132,6 +132,25 @@ const mapDma: Rule = (c) => {
   });
 };
 
+/** Version 1 of type1 cuts areas at the ends of the range. drivers/iommu/iommufd/io_pagetable.c, iopt_cut_iova() */
+function unmapCutting(c: Call, ioas: Ioas, range: Range): void {
+  let removed = 0n;
+  for (const area of touching(ioas, range)) {
+    const start = area.start > range.start ? area.start : range.start;
+    const last = area.last < range.last ? area.last : range.last;
+    const cut = start !== area.start || last !== area.last;
+    if (cut && area.pins.length > 0 && c.refuse('EINVAL', 'compat.cut-pinned', { field: 'iova', text: 'an area whose pages are held would be cut', because: [ioas] })) return;
+    removed += last - start + 1n;
+    c.then(() => {
+      dropArea(ioas, area);
+      if (area.start < start) addArea(ioas, { ...area, last: start - 1n });
+      if (area.last > last) addArea(ioas, { ...area, start: last + 1n, offset: area.offset + (last + 1n - area.start) });
+    });
+  }
+  if (removed === 0n && c.traits.compatUnmapEmpty === 'ENOENT' && c.refuse('ENOENT', 'unmap.nothing', { field: 'iova', text: 'nothing is mapped there', because: [ioas] })) return;
+  c.set('size', removed);
+}
+
 const UNMAP_ALL = 2;
 
 const unmapDma: Rule = (c) => {
@@ -156,12 +175,12 @@ const unmapDma: Rule = (c) => {
     c.refuse('EOVERFLOW', 'unmap.overflow', { field: 'iova', text: `${hex(iova)} + ${hex(size)} goes over the end of the address space` })
   )
     return;
+  const range = { start: iova, last: iova + size - 1n };
   if (!ioas.largePages) {
-    // type1 version 1 cuts areas, as long as nobody holds their pages
-    c.undetermined('size', MEMORY);
-    for (const errno of ['EINVAL', 'ENOENT', 'EOPNOTSUPP']) if (c.mayRefuse(errno, MEMORY, 'compat.cut')) return;
+    unmapCutting(c, ioas, range);
+    return;
   }
-  c.set('size', unmapRange(c, ioas, { start: iova, last: iova + size - 1n }, c.traits.compatUnmapEmpty));
+  c.set('size', unmapRange(c, ioas, range, c.traits.compatUnmapEmpty));
 };
 
 export const rules: Readonly<Record<string, Rule>> = {

@@ -10,7 +10,7 @@ import { rules as compat } from './compat.ts';
 import { rules as hwpt } from './hwpt.ts';
 import { rules as ioas } from './ioas.ts';
 import { closeFile, holdsContext, release, rules as objects } from './objects.ts';
-import { MEMORY } from './reasons.ts';
+import { MEMORY, UNFORESEEN } from './reasons.ts';
 import type { Context, FileKind, Kernel, OpenFile, Viommu } from './state.ts';
 import { rules as test } from './test-ops.ts';
 import { type Traits, traitsOf } from './traits.ts';
@@ -114,13 +114,15 @@ export class Model {
     if (
       !own &&
       command.struct !== undefined &&
+      struct.fault &&
       struct.bytes.length < 8 &&
       call.refuse('EFAULT', 'call.unreadable', { text: 'the struct cannot be read' })
     )
       return call.answer();
     rule(call);
-    // what the program's memory is like, a rule cannot know
-    if (!call.refused && observed?.errno === 'EFAULT') call.mayRefuse('EFAULT', MEMORY, 'call.response');
+    // an error that no rule gives: the program's memory, which the rules cannot know, or something that is missing in them
+    if (!call.refused && observed !== undefined && observed.errno !== '') call.mayRefuse(observed.errno, UNFORESEEN, 'call.unforeseen');
+    else if (!call.refused) call.mayRefuse('EFAULT', MEMORY, 'call.response');
     return call.answer();
   }
 

@@ -5,3 +5,5 @@ export const PRESSURE = 'memory pressure';
 export const DRIVER = 'driver-private';
 export const RIGHTS = 'capabilities of the program';
 export const UNSEEN = 'not in the log';
+/** of a recorded answer that the rules do not give */
+export const UNFORESEEN = 'not foreseen';

@@ -11,6 +11,10 @@ import type { Access, Device, Hwpt, KObject, Selftest, Veventq } from './state.t
 import { hex, nameOf } from './words.ts';
 
 const LIMIT = 16n << 20n;
+const ACCESS_WRITE = 1;
+const RW_SLOW_PATH = 4;
+/** an address is {index of the area, offset in it} */
+const ACCESS_SYZ = 1 << 16;
 
 type Op = (c: Call) => void;
 
@@ -217,7 +221,7 @@ const tooLong = (c: Call, field: string): boolean =>
 const accessPages: Op = (c) => {
   if (tooLong(c, 'access_pages.length')) return;
   const flags = c.u32('access_pages.flags');
-  if ((flags & ~3) !== 0 && c.refuse('EOPNOTSUPP', 'test.access-pages-flags', { field: 'access_pages.flags', text: `flags ${hex(flags)}` }))
+  if ((flags & ~(ACCESS_WRITE | ACCESS_SYZ)) !== 0 && c.refuse('EOPNOTSUPP', 'test.access-pages-flags', { field: 'access_pages.flags', text: `flags ${hex(flags)}` }))
     return;
   const access = accessOf(c);
   if (access === undefined) return;
@@ -231,8 +235,7 @@ const accessPages: Op = (c) => {
   )
     return;
   let iova = c.u64('access_pages.iova');
-  // SYZ: {area, offset}
-  if (flags & 2) {
+  if (flags & ACCESS_SYZ) {
     const area = access.ioas?.areas[Number(iova & 0xffffffffn)];
     iova = (area?.start ?? 0n) + (iova >> 32n);
   }
@@ -241,7 +244,7 @@ const accessPages: Op = (c) => {
   const end = ((iova + length + PAGE - 1n) / PAGE) * PAGE;
   const range = span(c, 'access_pages.iova', start, length === 0n ? 0n : end - start);
   if (range === undefined) return;
-  const areas = reach(c, access, 'access_pages.iova', range, (flags & 1) !== 0);
+  const areas = reach(c, access, 'access_pages.iova', range, (flags & ACCESS_WRITE) !== 0);
   if (areas === undefined) return;
   if (c.mayRefuse('EFAULT', MEMORY, 'test.access-pages') || c.mayRefuse('EINVAL', MEMORY, 'test.access-pages')) return;
   if (c.mayRefuse('EBADE', MEMORY, 'test.access-pages')) return;
@@ -277,15 +280,14 @@ const destroyPages: Op = (c) => {
 const accessRw: Op = (c) => {
   if (tooLong(c, 'access_rw.length')) return;
   const flags = c.u32('access_rw.flags');
-  if ((flags & ~7) !== 0 && c.refuse('EOPNOTSUPP', 'test.access-rw-flags', { field: 'access_rw.flags', text: `flags ${hex(flags)}` }))
+  if ((flags & ~(ACCESS_WRITE | RW_SLOW_PATH | ACCESS_SYZ)) !== 0 && c.refuse('EOPNOTSUPP', 'test.access-rw-flags', { field: 'access_rw.flags', text: `flags ${hex(flags)}` }))
     return;
   const access = accessOf(c);
   if (access === undefined) return;
-  const write = (flags & 1) !== 0;
+  const write = (flags & ACCESS_WRITE) !== 0;
   if (write && c.mayRefuse('EFAULT', MEMORY, 'test.access-rw')) return;
   let iova = c.u64('access_rw.iova');
-  // SYZ: {area, offset}
-  if (flags & 4) {
+  if (flags & ACCESS_SYZ) {
     const area = access.ioas?.areas[Number(iova & 0xffffffffn)];
     iova = (area?.start ?? 0n) + (iova >> 32n);
   }
