@@ -180,6 +180,8 @@ const unmapDma: Rule = (c) => {
     unmapCutting(c, ioas, range);
     return;
   }
+  // the size is written back whatever became of it
+  c.writeAnyway();
   c.set('size', unmapRange(c, ioas, range, c.traits.compatUnmapEmpty));
 };
 
