@@ -160,7 +160,7 @@ export class Checker {
     const after = { buffer: back.buffer, offset: back.offset };
     const struct = memoryOf(f, PartKind.IN, 0);
     const arg = f.part(PartKind.ARGS) && f.partBytes >= 8 ? f.buffer.readBigUInt64LE(f.partStart) : 0n;
-    const out = back.part(PartKind.OUT) ? Uint8Array.from(back.buffer.subarray(back.partStart, back.partStart + back.partBytes)) : undefined;
+    const out = back.part(PartKind.OUT) ? back.buffer.subarray(back.partStart, back.partStart + back.partBytes) : undefined;
     return {
       pid,
       command,
@@ -278,7 +278,7 @@ const CURSOR = new FrameCursor();
 
 function memoryOf(f: FrameCursor, kind: number, slot: number): Memory | undefined {
   if (!f.part(kind, slot)) return undefined;
-  const bytes = Uint8Array.from(f.buffer.subarray(f.partStart, f.partStart + f.partBytes));
+  const bytes = f.buffer.subarray(f.partStart, f.partStart + f.partBytes);
   const wanted = f.buffer.readBigUInt64LE(f.partStart - 16);
   return { bytes, wanted, fault: (f.partFlags & PartFlag.FAULT) !== 0 };
 }

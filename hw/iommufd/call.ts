@@ -103,6 +103,8 @@ export interface CallOptions {
   readonly observed?: Observed | undefined;
 }
 
+const NONE: ReadonlyMap<never, never> = new Map<never, never>();
+
 export class Call {
   readonly kernel: Kernel;
   readonly table: UapiTable;
@@ -112,20 +114,21 @@ export class Call {
   /** context of the file; rules of iommufd commands may rely on it */
   readonly context: Context;
   readonly observed: Observed | undefined;
-  #in: DataView;
-  #out: Uint8Array;
+  readonly #in: DataView;
+  /** the kernel's copy as it is written back; made with the first output */
+  #changed: Uint8Array | undefined;
   #open: Uint8Array | undefined;
   #ret = 0n;
   /** the output that tells the id of a HWPT that an attachment makes; '' where none does */
   autoField = '';
   #refusal: Refusal | undefined;
-  readonly #taken: number[] = [];
-  readonly #nested = new Map<number, Uint8Array | undefined>();
-  readonly #maybe = new Map<string, string>();
-  readonly #undetermined = new Map<string, string>();
-  readonly #files = new Map<string, Omit<OpenFile, 'file'>>();
-  #effects: (() => void)[] = [];
-  #always: (() => void)[] = [];
+  #taken: number[] | undefined;
+  #nested: Map<number, Uint8Array | undefined> | undefined;
+  #maybe: Map<string, string> | undefined;
+  #undetermined: Map<string, string> | undefined;
+  #files: Map<string, Omit<OpenFile, 'file'>> | undefined;
+  #effects: (() => void)[] | undefined;
+  #always: (() => void)[] | undefined;
   #writesBack = true;
   #writesOnFailure = false;
 
@@ -141,8 +144,12 @@ export class Call {
     const size = options.command.struct?.size ?? 0;
     const whole = new Uint8Array(Math.max(size, 8));
     whole.set(options.request.struct.bytes.subarray(0, size));
-    this.#out = whole;
-    this.#in = new DataView(whole.slice().buffer);
+    this.#in = new DataView(whole.buffer);
+  }
+
+  get #out(): Uint8Array {
+    this.#changed ??= new Uint8Array(this.#in.buffer).slice();
+    return this.#changed;
   }
 
   /** Offset of a field. Throws for a name that the command does not have: a mistake in a rule. */
@@ -173,7 +180,7 @@ export class Call {
   refuse(errno: string, rule: string, detail: RefusalDetail = {}): boolean {
     if (this.observed !== undefined && this.observed.errno !== errno) return false;
     this.#refusal = { text: '', ...detail, errno, rule };
-    this.#effects = [];
+    this.#effects = undefined;
     return true;
   }
 
@@ -185,10 +192,10 @@ export class Call {
   mayRefuse(errno: string, reason: string, rule: string): boolean {
     if (this.observed?.errno === errno) {
       this.#refusal = { errno, rule, text: reason };
-      this.#effects = [];
+      this.#effects = undefined;
       return true;
     }
-    this.#maybe.set(errno, reason);
+    (this.#maybe ??= new Map()).set(errno, reason);
     return false;
   }
 
@@ -203,9 +210,9 @@ export class Call {
     if (id === 0) {
       const { objects, tombstones, lowestFree } = this.context;
       id = lowestFree;
-      while (objects.has(id) || tombstones.has(id) || this.#taken.includes(id)) id++;
+      while (objects.has(id) || tombstones.has(id) || this.#taken?.includes(id) === true) id++;
     }
-    this.#taken.push(id);
+    (this.#taken ??= []).push(id);
     if (field !== '') this.set(field, id);
     return id;
   }
@@ -226,7 +233,7 @@ export class Call {
   undetermined(field: string, reason: string): bigint | undefined {
     const at = this.at(field);
     const width = this.#width(field);
-    this.#undetermined.set(field, reason);
+    (this.#undetermined ??= new Map()).set(field, reason);
     this.#open ??= new Uint8Array(this.#out.length);
     this.#open.fill(1, at, at + width);
     const known = this.observed?.out;
@@ -246,7 +253,7 @@ export class Call {
 
   /** What is written to the buffer that a pointer field points to; undefined: not determined. */
   writeNested(field: string, bytes: Uint8Array | undefined): void {
-    this.#nested.set(this.at(field), bytes);
+    (this.#nested ??= new Map()).set(this.at(field), bytes);
   }
 
   /** What the buffer of a pointer field has before the call. */
@@ -256,19 +263,19 @@ export class Call {
 
   /** A descriptor comes into being in this field. Its number is not determined. */
   newFile(field: string, file: Omit<OpenFile, 'file'>): void {
-    this.#files.set(field, file);
+    (this.#files ??= new Map()).set(field, file);
     this.undetermined(field, 'descriptor number');
   }
 
   /** The call returns a new descriptor. */
   returnsFile(file: Omit<OpenFile, 'file'>): void {
-    this.#files.set('', file);
+    (this.#files ??= new Map()).set('', file);
     this.mayReturn('descriptor number');
   }
 
   /** What a successful call returns is not determined. */
   mayReturn(reason: string): void {
-    this.#undetermined.set('', reason);
+    (this.#undetermined ??= new Map()).set('', reason);
     if (this.observed !== undefined) this.#ret = this.observed.ret;
   }
 
@@ -287,11 +294,11 @@ export class Call {
   /** What changes when the call succeeds, in order. */
   // biome-ignore lint/suspicious/noThenProperty: it is what a rule says, and nobody awaits a call
   then(effect: () => void): void {
-    this.#effects.push(effect);
+    (this.#effects ??= []).push(effect);
   }
   /** What changes even if the call fails after this point (UNMAP removes areas one by one). */
   already(effect: () => void): void {
-    this.#always.push(effect);
+    (this.#always ??= []).push(effect);
   }
 
   /** The answer, once the rule has run. */
@@ -305,15 +312,15 @@ export class Call {
       errno: refusal?.errno ?? '',
       refusal,
       ret: refusal === undefined ? this.#ret : -1n,
-      out: writes ? this.#out.slice(0, length) : undefined,
-      open: this.#open?.slice(0, length),
-      nested: this.#nested,
-      maybe: this.#maybe,
-      undetermined: this.#undetermined,
-      files: this.#files,
+      out: writes ? (this.#changed ?? new Uint8Array(this.#in.buffer)).subarray(0, length) : undefined,
+      open: this.#open?.subarray(0, length),
+      nested: this.#nested ?? NONE,
+      maybe: this.#maybe ?? NONE,
+      undetermined: this.#undetermined ?? NONE,
+      files: this.#files ?? NONE,
       commit: () => {
-        for (const effect of always) effect();
-        for (const effect of effects) effect();
+        for (const effect of always ?? []) effect();
+        for (const effect of effects ?? []) effect();
       },
     };
   }

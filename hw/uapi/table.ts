@@ -20,7 +20,7 @@ export class UapiTable {
   readonly structs: ReadonlyMap<string, Struct>;
   readonly enums: ReadonlyMap<string, Enum>;
   readonly testOps: readonly TestOp[];
-  private readonly byRequest = new Map<string, Command>();
+  private readonly byRequest = new Map<Target, Map<number, Command>>();
   private readonly commandByName: ReadonlyMap<string, Command>;
   private readonly payloadsOf = new Map<string, Payload[]>();
   private readonly opByValue: ReadonlyMap<number, TestOp>;
@@ -47,13 +47,13 @@ export class UapiTable {
     this.testOps = makeOps(rows, structs.get('iommu_test_cmd'));
     this.commandByName = new Map(this.commands.map((c) => [c.name, c]));
     this.opByValue = new Map(this.testOps.map((op) => [op.value, op]));
-    for (const c of this.commands) for (const t of answersOn(c)) this.byRequest.set(`${t} ${c.request}`, c);
+    for (const c of this.commands) for (const t of answersOn(c)) this.addRequest(t, c);
     this.addPayloads(rows);
   }
 
   /** The command that a request is on such a file; undefined for a number that this dialect does not have. */
   command(target: Target, request: number): Command | undefined {
-    return this.byRequest.get(`${target} ${request}`);
+    return this.byRequest.get(target)?.get(request);
   }
   byName(name: string): Command | undefined {
     return this.commandByName.get(name);
@@ -125,6 +125,12 @@ export class UapiTable {
     const rows: Readonly<Record<string, string>> = (chainRows as Readonly<Record<string, Readonly<Record<string, string>>>>)[chain] ?? {};
     const name = rows[this.enumName(chain, id) ?? ''];
     return name === undefined ? undefined : this.structs.get(name);
+  }
+
+  private addRequest(target: Target, command: Command): void {
+    const known = this.byRequest.get(target) ?? new Map<number, Command>();
+    known.set(command.request, command);
+    this.byRequest.set(target, known);
   }
 
   private addPayloads(rows: Rows): void {
