@@ -64,7 +64,7 @@ const bump = (counts: Map<string, number>, key: string): void => {
 };
 
 /** A call that has been asked of the rules, with what the log says of it. */
-interface Asked {
+export interface Asked {
   readonly request: Request;
   readonly observed: Observed;
   readonly command: Command | undefined;
@@ -74,6 +74,9 @@ interface Asked {
 }
 
 export class Checker {
+  /** the recorded kernel: its state follows the log */
+  readonly recorded: Model;
+  /** whose rules are asked; of the same state */
   readonly model: Model;
   readonly report: CheckReport;
   readonly #table: UapiTable;
@@ -89,9 +92,12 @@ export class Checker {
   /** calls that had not returned when they were stored: their frame, by seq */
   readonly #entered = new Map<number, Buffer>();
   #nextStrange = -1_000_000;
+  #changes: readonly Change[] = [];
 
   constructor(table: UapiTable, events: number, options: CheckOptions = {}) {
-    this.model = new Model(options.model ?? table.dialect);
+    this.recorded = new Model(table.dialect);
+    this.model =
+      options.model === undefined || options.model === table.dialect ? this.recorded : new Model(options.model, this.recorded.kernel);
     this.#table = table;
     this.#folder = new Folder(planOf(table), this.#state);
     this.#keep = options.keep ?? 1000;
@@ -107,6 +113,11 @@ export class Checker {
     };
   }
 
+  /** Is a descriptor still to come that a call has made? The log tells of it in an event of its own. */
+  get awaited(): boolean {
+    return this.#made.size > 0;
+  }
+
   /** The state that the log has led to. */
   get state(): SessionState {
     return this.#state;
@@ -119,13 +130,19 @@ export class Checker {
     const changes = this.#folder.fold(f.buffer, f.offset);
     this.#state.seq = seq;
     if (f.kind === Kind.OPEN || f.kind === Kind.FD) this.#appears(f);
+    this.#changes = changes;
     for (const change of changes) this.#follow(change);
   }
 
   /** What the rules say to the call of a frame, before it is folded; undefined where it is none of theirs. */
-  ask(f: FrameCursor, seq: number): { answer: Answer | undefined; asked: Asked } | undefined {
+  ask(f: FrameCursor, seq: number): (Asked & { readonly answer: Answer | undefined }) | undefined {
     const asked = this.#asked(f, seq);
-    return asked === undefined ? undefined : { answer: this.model.decide(asked.request), asked };
+    return asked === undefined ? undefined : { ...asked, answer: this.model.decide(asked.request) };
+  }
+
+  /** What the last event that was taken changed in the state that the log leads to. */
+  get changes(): readonly Change[] {
+    return this.#changes;
   }
 
   #ioctl(f: FrameCursor, seq: number): void {
@@ -210,27 +227,30 @@ export class Checker {
     if (found.length === 0) {
       report.agree++;
       for (const reason of answer.undetermined.values()) bump(report.undetermined, reason);
-      this.#made0(asked, answer);
-      answer.commit();
+      if (this.model === this.recorded) {
+        this.#note(asked, answer);
+        answer.commit();
+      } else this.#adopt(asked);
       return;
     }
     if (report.disagreements.length < this.#keep) {
       const { refusal } = answer;
-      for (const d of found) report.disagreements.push({ seq, call: asked.name, ...d, rule: refusal?.rule ?? '', reason: refusal?.text ?? '' });
+      for (const d of found)
+        report.disagreements.push({ seq, call: asked.name, ...d, rule: refusal?.rule ?? '', reason: refusal?.text ?? '' });
     }
     this.#adopt(asked);
   }
 
   /** The recorded answer, whatever the rules say. */
   #adopt(asked: Asked): void {
-    const forced = this.model.decide(asked.request, asked.observed);
+    const forced = this.recorded.decide(asked.request, asked.observed);
     if (forced === undefined) return;
-    if (asked.observed.errno === '') this.#made0(asked, forced);
+    if (asked.observed.errno === '') this.#note(asked, forced);
     forced.commit();
   }
 
   /** Notes the descriptors that a call brought. */
-  #made0(asked: Asked, answer: Answer): void {
+  #note(asked: Asked, answer: Answer): void {
     for (const [field, made] of answer.files) {
       const fd = field === '' ? Number(asked.observed.ret) : readFd(asked, field);
       if (fd === undefined || fd < 0) continue;
@@ -295,7 +315,8 @@ type Found0 = Pick<Disagreement, 'field' | 'predicted' | 'observed'>;
 /** What an answer says otherwise than the log. */
 function differences(asked: Asked, answer: Answer): Found0[] {
   const { observed } = asked;
-  if (answer.errno !== observed.errno) return [{ field: 'errno', predicted: answer.errno || 'success', observed: observed.errno || 'success' }];
+  if (answer.errno !== observed.errno)
+    return [{ field: 'errno', predicted: answer.errno || 'success', observed: observed.errno || 'success' }];
   const found: Found0[] = [];
   if (answer.errno === '' && !answer.undetermined.has('') && answer.ret !== observed.ret)
     found.push({ field: 'ret', predicted: String(answer.ret), observed: String(observed.ret) });
@@ -306,7 +327,11 @@ function differences(asked: Asked, answer: Answer): Found0[] {
     const n = Math.min(bytes.length, there.length);
     for (let i = 0; i < n; i++) {
       if (bytes[i] === there[i]) continue;
-      found.push({ field: fieldAt(asked.command, offset), predicted: hexOf(bytes.subarray(0, 64)), observed: hexOf(there.subarray(0, 64)) });
+      found.push({
+        field: fieldAt(asked.command, offset),
+        predicted: hexOf(bytes.subarray(0, 64)),
+        observed: hexOf(there.subarray(0, 64)),
+      });
       break;
     }
   }

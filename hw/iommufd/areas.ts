@@ -8,6 +8,10 @@ export const PAGE = 4096n;
 export const TOP = 2n ** 64n - 1n;
 const HUGE = 2n ** 21n;
 
+/** Math.max and Math.min know no bigint. */
+export const higher = (a: bigint, b: bigint): bigint => (a > b ? a : b);
+export const lower = (a: bigint, b: bigint): bigint => (a < b ? a : b);
+
 export const overlaps = (a: Range, b: Range): boolean => a.start <= b.last && b.start <= a.last;
 
 /** Index of the first area that ends at or behind an address. */
@@ -109,7 +113,7 @@ export function allocate(ioas: Ioas, length: bigint, source: bigint): bigint | '
   const windows = ioas.allowed.length === 0 ? [window] : [...ioas.allowed].sort((a, b) => (a.start < b.start ? -1 : 1));
   const offset = source % PAGE;
   for (const w of windows) {
-    const within: Range = { start: w.start > window.start ? w.start : window.start, last: w.last < window.last ? w.last : window.last };
+    const within: Range = { start: higher(w.start, window.start), last: lower(w.last, window.last) };
     for (const hole of gaps([...ioas.reserved, ...touching(ioas, within)], within)) {
       const start = (((hole.start + alignment - 1n) / alignment) * alignment) | offset;
       if (start < hole.start || start >= hole.last || hole.last - start < length - 1n) continue;

@@ -195,8 +195,16 @@ export class Call {
       this.#effects = undefined;
       return true;
     }
-    (this.#maybe ??= new Map()).set(errno, reason);
+    this.#maybe ??= new Map();
+    this.#maybe.set(errno, reason);
     return false;
+  }
+
+  /** The known answer is an error that no rule gave. Nothing changes, as far as can be told. */
+  unforeseen(errno: string, reason: string): void {
+    this.#refusal = { errno, rule: '', text: reason };
+    this.#effects = undefined;
+    this.#always = undefined;
   }
 
   /** Lowest free id, or what the known answer says in `field`; '' for one that is not told. Published with the call's success. */
@@ -212,7 +220,8 @@ export class Call {
       id = lowestFree;
       while (objects.has(id) || tombstones.has(id) || this.#taken?.includes(id) === true) id++;
     }
-    (this.#taken ??= []).push(id);
+    this.#taken ??= [];
+    this.#taken.push(id);
     if (field !== '') this.set(field, id);
     return id;
   }
@@ -233,7 +242,8 @@ export class Call {
   undetermined(field: string, reason: string): bigint | undefined {
     const at = this.at(field);
     const width = this.#width(field);
-    (this.#undetermined ??= new Map()).set(field, reason);
+    this.#undetermined ??= new Map();
+    this.#undetermined.set(field, reason);
     this.#open ??= new Uint8Array(this.#out.length);
     this.#open.fill(1, at, at + width);
     const known = this.observed?.out;
@@ -253,7 +263,8 @@ export class Call {
 
   /** What is written to the buffer that a pointer field points to; undefined: not determined. */
   writeNested(field: string, bytes: Uint8Array | undefined): void {
-    (this.#nested ??= new Map()).set(this.at(field), bytes);
+    this.#nested ??= new Map();
+    this.#nested.set(this.at(field), bytes);
   }
 
   /** What the buffer of a pointer field has before the call. */
@@ -263,19 +274,22 @@ export class Call {
 
   /** A descriptor comes into being in this field. Its number is not determined. */
   newFile(field: string, file: Omit<OpenFile, 'file'>): void {
-    (this.#files ??= new Map()).set(field, file);
+    this.#files ??= new Map();
+    this.#files.set(field, file);
     this.undetermined(field, 'descriptor number');
   }
 
   /** The call returns a new descriptor. */
   returnsFile(file: Omit<OpenFile, 'file'>): void {
-    (this.#files ??= new Map()).set('', file);
+    this.#files ??= new Map();
+    this.#files.set('', file);
     this.mayReturn('descriptor number');
   }
 
   /** What a successful call returns is not determined. */
   mayReturn(reason: string): void {
-    (this.#undetermined ??= new Map()).set('', reason);
+    this.#undetermined ??= new Map();
+    this.#undetermined.set('', reason);
     if (this.observed !== undefined) this.#ret = this.observed.ret;
   }
 
@@ -294,11 +308,13 @@ export class Call {
   /** What changes when the call succeeds, in order. */
   // biome-ignore lint/suspicious/noThenProperty: it is what a rule says, and nobody awaits a call
   then(effect: () => void): void {
-    (this.#effects ??= []).push(effect);
+    this.#effects ??= [];
+    this.#effects.push(effect);
   }
   /** What changes even if the call fails after this point (UNMAP removes areas one by one). */
   already(effect: () => void): void {
-    (this.#always ??= []).push(effect);
+    this.#always ??= [];
+    this.#always.push(effect);
   }
 
   /** The answer, once the rule has run. */

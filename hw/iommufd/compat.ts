@@ -1,5 +1,5 @@
 /** The VFIO type1 calls on an iommufd, and IOMMU_VFIO_IOAS. drivers/iommu/iommufd/vfio_compat.c. */
-import { addArea, dropArea, TOP, touching } from './areas.ts';
+import { addArea, dropArea, higher, lower, TOP, touching } from './areas.ts';
 import type { Call, Rule } from './call.ts';
 import { place, reserved, setLargePages, unmapRange } from './ioas.ts';
 import { object } from './objects.ts';
@@ -136,10 +136,15 @@ const mapDma: Rule = (c) => {
 function unmapCutting(c: Call, ioas: Ioas, range: Range): void {
   let removed = 0n;
   for (const area of touching(ioas, range)) {
-    const start = area.start > range.start ? area.start : range.start;
-    const last = area.last < range.last ? area.last : range.last;
+    const start = higher(area.start, range.start);
+    const last = lower(area.last, range.last);
     const cut = start !== area.start || last !== area.last;
-    if (cut && area.pins.length > 0 && c.refuse('EINVAL', 'compat.cut-pinned', { field: 'iova', text: 'an area whose pages are held would be cut', because: [ioas] })) return;
+    if (
+      cut &&
+      area.pins.length > 0 &&
+      c.refuse('EINVAL', 'compat.cut-pinned', { field: 'iova', text: 'an area whose pages are held would be cut', because: [ioas] })
+    )
+      return;
     removed += last - start + 1n;
     c.then(() => {
       dropArea(ioas, area);
@@ -147,7 +152,12 @@ function unmapCutting(c: Call, ioas: Ioas, range: Range): void {
       if (area.last > last) addArea(ioas, { ...area, start: last + 1n, offset: area.offset + (last + 1n - area.start) });
     });
   }
-  if (removed === 0n && c.traits.compatUnmapEmpty === 'ENOENT' && c.refuse('ENOENT', 'unmap.nothing', { field: 'iova', text: 'nothing is mapped there', because: [ioas] })) return;
+  if (
+    removed === 0n &&
+    c.traits.compatUnmapEmpty === 'ENOENT' &&
+    c.refuse('ENOENT', 'unmap.nothing', { field: 'iova', text: 'nothing is mapped there', because: [ioas] })
+  )
+    return;
   c.set('size', removed);
 }
 

@@ -320,7 +320,8 @@ function entry(c: Call, i: number, size: number, min: number, known: number): Da
 }
 
 function ofHwpt(c: Call, hwpt: HwptNested, count: number, size: number): number {
-  if (count > 0 && size > 8 && c.refuse('EINVAL', 'invalidate.entry-len', { field: 'entry_len', text: `entry_len ${size} is above 8` })) return 0;
+  if (count > 0 && size > 8 && c.refuse('EINVAL', 'invalidate.entry-len', { field: 'entry_len', text: `entry_len ${size} is above 8` }))
+    return 0;
   for (let i = 0; i < count; i++) {
     const view = entry(c, i, size, 8, 8);
     if (view === undefined) return i;

@@ -1,7 +1,21 @@
 /**
  * Address spaces: IOMMU_IOAS_*, IOMMU_OPTION. drivers/iommu/iommufd/ioas.c and io_pagetable.c.
  */
-import { addArea, alignmentOf, allocate, covering, dropArea, iovaRanges, overlaps, PAGE, reservedAt, TOP, touching } from './areas.ts';
+import {
+  addArea,
+  alignmentOf,
+  allocate,
+  covering,
+  dropArea,
+  higher,
+  iovaRanges,
+  lower,
+  overlaps,
+  PAGE,
+  reservedAt,
+  TOP,
+  touching,
+} from './areas.ts';
 import type { Call, Rule } from './call.ts';
 import { insert, object } from './objects.ts';
 import { MEMORY, PRESSURE, RIGHTS, UNSEEN } from './reasons.ts';
@@ -432,8 +446,8 @@ const copy: Rule = (c) => {
   const ioas = object(c, 'dst_ioas_id', 'IOAS');
   if (ioas === undefined || areas === undefined) return;
   const pieces = areas.map((a) => {
-    const start = a.start > range.start ? a.start : range.start;
-    const last = a.last < range.last ? a.last : range.last;
+    const start = higher(a.start, range.start);
+    const last = lower(a.last, range.last);
     return { pages: a.pages, offset: a.offset + (start - a.start), length: last - start + 1n };
   });
   place(c, {

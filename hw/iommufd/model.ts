@@ -9,7 +9,7 @@ import { type Answer, Call, type Observed, type Request, type Rule } from './cal
 import { rules as compat } from './compat.ts';
 import { rules as hwpt } from './hwpt.ts';
 import { rules as ioas } from './ioas.ts';
-import { closeFile, holdsContext, release, rules as objects } from './objects.ts';
+import { closeFile, holdsContext, rules as objects, release } from './objects.ts';
 import { MEMORY, UNFORESEEN } from './reasons.ts';
 import type { Context, FileKind, Kernel, OpenFile, Viommu } from './state.ts';
 import { rules as test } from './test-ops.ts';
@@ -27,11 +27,16 @@ const TEST = 0xa0;
 export class Model {
   readonly table: UapiTable;
   readonly traits: Traits;
-  readonly kernel: Kernel = { files: new Map(), contexts: new Map(), mockDevices: 0, memoryLimit: 65536, vmas: [] };
+  readonly kernel: Kernel;
 
-  constructor(dialect: DialectName) {
+  /** `kernel`: the state of another model, to ask the rules of this dialect about it. */
+  constructor(
+    dialect: DialectName,
+    kernel: Kernel = { files: new Map(), contexts: new Map(), mockDevices: 0, memoryLimit: 65536, vmas: [] },
+  ) {
     this.table = uapiTable(dialect);
     this.traits = traitsOf(dialect);
+    this.kernel = kernel;
   }
 
   /** A file was opened, or is found open: an iommufd and a container bring a context with them. */
@@ -76,8 +81,12 @@ export class Model {
   mapped(context: Context, owner: Viommu | undefined, pins: boolean): void {
     context.holds++;
     if (owner !== undefined && pins) owner.users++;
+    this.kernel.vmas.push({ context, owner: pins ? owner : undefined });
   }
   unmapped(context: Context, owner: Viommu | undefined, pins: boolean): void {
+    const at = this.kernel.vmas.findIndex((v) => v.context === context && v.owner === (pins ? owner : undefined));
+    if (at < 0) return;
+    this.kernel.vmas.splice(at, 1);
     if (owner !== undefined && pins) owner.users--;
     release(context);
   }
@@ -121,7 +130,7 @@ export class Model {
       return call.answer();
     rule(call);
     // an error that no rule gives: the program's memory, which the rules cannot know, or something that is missing in them
-    if (!call.refused && observed !== undefined && observed.errno !== '') call.mayRefuse(observed.errno, UNFORESEEN, 'call.unforeseen');
+    if (!call.refused && observed !== undefined && observed.errno !== '') call.unforeseen(observed.errno, UNFORESEEN);
     else if (!call.refused) call.mayRefuse('EFAULT', MEMORY, 'call.response');
     return call.answer();
   }

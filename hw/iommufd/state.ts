@@ -2,7 +2,7 @@
  * The state of the kernel as far as iommufd's answers depend on it. Plain data: the rules (the other files of this folder)
  * read it and say what would change; `commit` of an answer is the only writer. Addresses and lengths are bigint, bytes.
  */
-import type { ObjectType, Target } from '../uapi/types.ts';
+import type { ObjectType } from '../uapi/types.ts';
 
 /** What an open file is, as far as it concerns iommufd. */
 export type FileKind =
@@ -276,14 +276,13 @@ export interface Kernel {
   mockDevices: number;
   /** TEST_OP_SET_TEMP_MEMORY_LIMIT */
   memoryLimit: number;
-  /** mappings of iommufd regions, per process */
+  /** mappings of iommufd regions */
   readonly vmas: Vma[];
 }
 
-/** A mapping of a region of an iommufd file by a process. */
-export interface Vma extends Range {
-  readonly process: number;
-  readonly owner: Viommu;
+/** A mapping of a region of an iommufd file by some process. It holds the file. */
+export interface Vma {
+  readonly context: Context;
+  /** the vIOMMU whose region it is, where the kernel counts mappings */
+  readonly owner: Viommu | undefined;
 }
-
-export type { Target };

@@ -6,7 +6,7 @@ import type { Call, Rule } from './call.ts';
 import { misaligned } from './ioas.ts';
 import { CACHE_DEFAULT, SELFTEST_VEVENT } from './mock.ts';
 import { find, insert, leaveAccess, missing, object } from './objects.ts';
-import { DRIVER, MEMORY, PHYSICAL, PRESSURE, UNSEEN } from './reasons.ts';
+import { DRIVER, MACHINE, MEMORY, PHYSICAL, PRESSURE, UNSEEN } from './reasons.ts';
 import type { Access, Device, Hwpt, KObject, Selftest, Veventq } from './state.ts';
 import { hex, nameOf } from './words.ts';
 
@@ -52,6 +52,7 @@ const mockDomain =
       c.refuse('EINVAL', 'test.device-flags', { field: `${arm}.dev_flags`, text: `device flags ${hex(flags)}`, wanted: `bits of ${known}` })
     )
       return;
+    if (!c.traits.mockBesideIommu && c.mayRefuse('EINVAL', MACHINE, 'test.mock-refused')) return;
     const [stdev, dev] = [c.newId(`${arm}.out_stdev_id`), c.newId(`${arm}.out_idev_id`)];
     const device: Device = {
       type: 'DEVICE',
@@ -221,7 +222,10 @@ const tooLong = (c: Call, field: string): boolean =>
 const accessPages: Op = (c) => {
   if (tooLong(c, 'access_pages.length')) return;
   const flags = c.u32('access_pages.flags');
-  if ((flags & ~(ACCESS_WRITE | ACCESS_SYZ)) !== 0 && c.refuse('EOPNOTSUPP', 'test.access-pages-flags', { field: 'access_pages.flags', text: `flags ${hex(flags)}` }))
+  if (
+    (flags & ~(ACCESS_WRITE | ACCESS_SYZ)) !== 0 &&
+    c.refuse('EOPNOTSUPP', 'test.access-pages-flags', { field: 'access_pages.flags', text: `flags ${hex(flags)}` })
+  )
     return;
   const access = accessOf(c);
   if (access === undefined) return;
@@ -280,7 +284,10 @@ const destroyPages: Op = (c) => {
 const accessRw: Op = (c) => {
   if (tooLong(c, 'access_rw.length')) return;
   const flags = c.u32('access_rw.flags');
-  if ((flags & ~(ACCESS_WRITE | RW_SLOW_PATH | ACCESS_SYZ)) !== 0 && c.refuse('EOPNOTSUPP', 'test.access-rw-flags', { field: 'access_rw.flags', text: `flags ${hex(flags)}` }))
+  if (
+    (flags & ~(ACCESS_WRITE | RW_SLOW_PATH | ACCESS_SYZ)) !== 0 &&
+    c.refuse('EOPNOTSUPP', 'test.access-rw-flags', { field: 'access_rw.flags', text: `flags ${hex(flags)}` })
+  )
     return;
   const access = accessOf(c);
   if (access === undefined) return;

@@ -30,6 +30,8 @@ export interface Traits {
   readonly dirtyLengthZero: 'EINVAL' | 'overflow';
   /** UNMAP_DMA of an empty range */
   readonly compatUnmapEmpty: 'ENOENT' | 'success';
+  /** the mock driver takes devices on a machine that has a real IOMMU */
+  readonly mockBesideIommu: boolean;
   /** vEVENTQ depth has an upper limit, and read a least count */
   readonly veventqBounds: boolean;
 }
@@ -47,6 +49,7 @@ const upstream: Traits = {
   oneVdevice: true,
   dirtyLengthZero: 'overflow',
   compatUnmapEmpty: 'success',
+  mockBesideIommu: true,
   veventqBounds: true,
 };
 
@@ -63,6 +66,7 @@ const differences: Readonly<Record<DialectName, Partial<Traits>>> = {
     oneVdevice: false,
     dirtyLengthZero: 'EINVAL',
     compatUnmapEmpty: 'ENOENT',
+    mockBesideIommu: false,
     veventqBounds: false,
   },
   'vcmdq-v1': { queueRules: 'v1', mmap: 'v1', hwInfoInputType: false },

@@ -66,6 +66,10 @@ const COLOR: OptionRow = {
   default: 'auto',
 };
 const AT: OptionRow = { flags: '--at <point>', text: 'event number, `end`, `50%`, or `@12.5` (seconds since the start)', default: 'end' };
+const MODEL: OptionRow = {
+  flags: '--model <dialect>',
+  text: 'rules of another kernel or patch series: linux-6.12, linux-7.2, hw-queue-v4 …',
+};
 const CONTEXT: OptionRow = { flags: '--context <n>', text: 'only this context (one open of /dev/iommu), numbered from 1' };
 
 export const COMMANDS: readonly CommandRow[] = [
@@ -210,6 +214,35 @@ export const COMMANDS: readonly CommandRow[] = [
       ['graph bug.irr --at 1204 --format svg -o bug.svg', 'a picture for a report'],
     ],
     load: () => import('./graph.ts'),
+  },
+  {
+    name: 'why',
+    summary: 'why a call failed, or what it changed',
+    description:
+      'Says which rule of the kernel fired, with the values and objects that made it fire and the events that made those. The rules are those of the ' +
+      'kernel that was recorded, or of another one (--model): the same call is then explained as that kernel would have it.',
+    args: [TRACE, { name: '<seq>', text: 'number of the event' }],
+    options: [MODEL, JSON_OPTION, COLOR],
+    examples: [
+      ['why bug.irr 1204', 'the rule behind the errno of event 1204'],
+      ['why bug.irr 1204 --model linux-6.12', 'and what Linux 6.12 would have said'],
+    ],
+    load: () => import('./why.ts'),
+  },
+  {
+    name: 'check',
+    summary: "check a trace against the kernel's rules",
+    description:
+      'Every ioctl of iommufd is predicted from the state before it: errno, ids, every output. What differs is a finding, in the kernel, in the rules, or between ' +
+      'two kernels. What the log does not determine (memory of the program, private state of a driver) is counted by reason, never guessed.',
+    args: [TRACE],
+    options: [MODEL, JSON_OPTION, COLOR],
+    examples: [
+      ['check bug.irr', 'against the rules of the kernel it was recorded on'],
+      ['check bug.irr --model linux-6.12', 'what an older kernel would have answered otherwise'],
+    ],
+    exits: [['1', 'the log and the rules disagree']],
+    load: () => import('./check.ts'),
   },
   {
     name: 'tui',

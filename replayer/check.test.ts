@@ -1,0 +1,109 @@
+/** The rules against what real kernels answered: the recorded sessions of fixtures/traces. */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { errnoName } from '../hw/errno.ts';
+import { brokenRules } from '../hw/iommufd/invariants.ts';
+import { FRAME_AT, FrameCursor, Kind } from '../store/frame.ts';
+import { TraceReader } from '../store/read.ts';
+import { Checker, check } from './check.ts';
+import { tableOf } from './fold.ts';
+import { why } from './why.ts';
+
+const folder = join(import.meta.dirname, '../fixtures/traces');
+const names = readdirSync(folder).filter((name) => /^(vmm|selftest)-.*\.irr$/.test(name));
+
+function withTrace<T>(name: string, act: (reader: TraceReader) => T): T {
+  const reader = TraceReader.open(join(folder, name));
+  try {
+    return act(reader);
+  } finally {
+    reader.close();
+  }
+}
+
+describe.each(names)('%s', (name) => {
+  test('every answer is as the rules say', () => {
+    const report = withTrace(name, (reader) => check(reader, tableOf(reader.meta)));
+    expect(report.disagreements).toEqual([]);
+    expect(report.unknown.size).toBe(0);
+    const open = [...report.unpredictable.values()].reduce((a, b) => a + b, 0);
+    expect(report.predicted).toBeGreaterThan(40);
+    expect(open).toBeLessThanOrEqual(2);
+  });
+
+  test("the state of the rules' kernel hangs together after every call", () => {
+    withTrace(name, (reader) => {
+      const checker = new Checker(tableOf(reader.meta), reader.last);
+      const cursor = new FrameCursor();
+      for (const batch of reader.scan()) {
+        for (let i = 0; i < batch.count; i++) {
+          checker.take(cursor.at(batch.buffer, batch.offsets[i]!), batch.first + i);
+          if (!checker.awaited) expect(brokenRules(checker.model.kernel)).toEqual([]);
+        }
+      }
+      expect(checker.model.kernel.contexts.size).toBe(0);
+    });
+  });
+
+  test('every kind of failure is explained by a rule', () => {
+    withTrace(name, (reader) => {
+      const table = tableOf(reader.meta);
+      const seen = new Set<string>();
+      const cursor = new FrameCursor();
+      for (const batch of reader.scan()) {
+        for (let i = 0; i < batch.count; i++) {
+          const f = cursor.at(batch.buffer, batch.offsets[i]!);
+          // a bad descriptor never reaches iommufd
+          if (f.kind !== Kind.IOCTL || f.error === 0 || f.file === 0 || (f.fileKind !== 1 && f.fileKind !== 2)) continue;
+          const key = `${f.request} ${f.error}`;
+          if (seen.has(key)) continue;
+          seen.add(key);
+          const found = why(reader, table, batch.first + i);
+          if (name === 'vmm-6.12.irr' && found?.rule === 'test.mock-refused') continue;
+          expect(found).toMatchObject({ errno: errnoName(f.error), otherwise: undefined });
+          expect(found?.rule).not.toBe('');
+          expect(found?.explanation).not.toMatch(/no rule explains/);
+        }
+      }
+      expect(seen.size).toBeGreaterThan(2);
+    });
+  });
+});
+
+test('another kernel says otherwise exactly where the two differ', () => {
+  const report = withTrace('vmm-7.2.irr', (reader) => check(reader, tableOf(reader.meta), { model: 'linux-6.12' }));
+  // commands and operations that 6.12 does not have, and what rests on them
+  const young = /^IOMMU_(VIOMMU_ALLOC|VDEVICE_ALLOC|VEVENTQ_ALLOC|HW_QUEUE_ALLOC|IOAS_CHANGE_PROCESS|IOAS_MAP_FILE)$/;
+  const rest = report.disagreements.filter((d) => !young.test(d.call));
+  expect(report.disagreements.length - rest.length).toBeGreaterThan(20);
+  expect([...new Set(rest.map((d) => d.rule))].sort()).toEqual(['hwpt-alloc.parent', 'object.lookup', 'test.device-flags', 'test.op']);
+});
+
+test('a seeded difference is found at its place, and nowhere else', () => {
+  withTrace('vmm-7.2.irr', (reader) => {
+    const failures: number[] = [];
+    const look = new FrameCursor();
+    for (const batch of reader.scan()) {
+      for (let i = 0; i < batch.count; i++) {
+        const f = look.at(batch.buffer, batch.offsets[i]!);
+        if (f.kind === Kind.IOCTL && f.error === 16 && f.fileKind === 1) failures.push(batch.first + i);
+      }
+    }
+    expect(failures.length).toBeGreaterThan(5);
+    for (const target of failures) {
+      const checker = new Checker(tableOf(reader.meta), reader.last);
+      const cursor = new FrameCursor();
+      for (const batch of reader.scan()) {
+        const buffer = Buffer.from(batch.buffer);
+        for (let i = 0; i < batch.count; i++) {
+          if (batch.first + i === target) buffer.writeInt32LE(5, batch.offsets[i]! + FRAME_AT.error);
+          checker.take(cursor.at(buffer, batch.offsets[i]!), batch.first + i);
+        }
+      }
+      expect(checker.report.disagreements.map((d) => [d.seq, d.field, d.predicted, d.observed])).toEqual([
+        [target, 'errno', 'EBUSY', 'EIO'],
+      ]);
+    }
+  });
+});

@@ -1,0 +1,91 @@
+/**
+ * Why a call ended as it did: the rule that fired, with the values and the objects that made it fire, and the events that
+ * made those; of a success, what it changed.
+ */
+import type { Refusal } from '../hw/iommufd/call.ts';
+import type { KObject } from '../hw/iommufd/state.ts';
+import type { UapiTable } from '../hw/uapi/table.ts';
+import { FrameCursor, Kind } from '../store/frame.ts';
+import { Checker, type CheckOptions } from './check.ts';
+import type { FrameSource } from './fold.ts';
+import { changesText, namesFor } from './words.ts';
+
+/** An object that the answer rests on. */
+export interface Because {
+  /** id */
+  readonly object: number;
+  readonly type: string;
+  /** the event that made it; 0 where the log does not show it */
+  readonly seq: number;
+  readonly text: string;
+}
+
+export interface Why {
+  readonly seq: number;
+  readonly call: string;
+  /** '' for success */
+  readonly errno: string;
+  /** name of the rule; '' for a success, and where no rule explains the answer */
+  readonly rule: string;
+  readonly explanation: string;
+  readonly field: string | undefined;
+  /** what would have passed */
+  readonly wanted: string | undefined;
+  readonly because: readonly Because[];
+  /** the kernel of the rules says otherwise: what it would have said */
+  readonly otherwise: string | undefined;
+  /** what it changed, in words */
+  readonly changes: readonly string[];
+}
+
+/** Explains event `seq`; undefined where it is no call that there are rules for. */
+export function why(source: FrameSource, table: UapiTable, seq: number, options: CheckOptions = {}): Why | undefined {
+  const checker = new Checker(table, source.last, { ...options, keep: 0 });
+  const cursor = new FrameCursor();
+  for (const batch of source.scan(1, seq)) {
+    for (let i = 0; i < batch.count; i++) {
+      const at = batch.first + i;
+      cursor.at(batch.buffer, batch.offsets[i]!);
+      if (at < seq) checker.take(cursor, at);
+      else if (at === seq) return explain(checker, cursor, seq);
+    }
+  }
+  return undefined;
+}
+
+function explain(checker: Checker, f: FrameCursor, seq: number): Why | undefined {
+  if (f.kind !== Kind.IOCTL) return undefined;
+  const asked = checker.ask(f, seq);
+  if (asked?.answer === undefined) return undefined;
+  const { answer, name, observed } = asked;
+  const said = answer.errno === observed.errno;
+  // along the recorded answer the rules tell what would have to be so
+  const refusal = said ? answer.refusal : checker.model.decide(asked.request, observed)?.refusal;
+  const reason = said ? undefined : answer.maybe.get(observed.errno);
+  checker.take(f, seq);
+  return {
+    seq,
+    call: name,
+    errno: observed.errno,
+    rule: refusal?.rule ?? '',
+    explanation: observed.errno === '' ? '' : explanation(refusal, reason),
+    field: refusal?.field,
+    wanted: refusal?.wanted,
+    because: (refusal?.because ?? []).map((o) => becauseOf(o)),
+    otherwise: said || reason !== undefined ? undefined : otherwise(answer.errno, answer.refusal),
+    changes: changesText(checker.changes, namesFor(checker.state, checker.changes)),
+  };
+}
+
+function explanation(refusal: Refusal | undefined, reason: string | undefined): string {
+  if (reason !== undefined) return `the kernel answers so for a reason outside of the log: ${reason}`;
+  return refusal === undefined || refusal.text === '' ? 'no rule explains this answer' : refusal.text;
+}
+
+function otherwise(errno: string, refusal: Refusal | undefined): string {
+  return errno === '' ? 'success' : `${errno}${refusal === undefined ? '' : `: ${refusal.text}`}`;
+}
+
+function becauseOf(o: KObject): Because {
+  return { object: o.id, type: o.type, seq: o.birth, text: `${o.type} ${o.id}${o.birth > 0 ? `, made at event ${o.birth}` : ''}` };
+}

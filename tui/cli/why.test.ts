@@ -1,0 +1,64 @@
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { capture } from './capture.ts';
+
+const root = join(import.meta.dirname, '../..');
+const trace = join(root, 'fixtures/traces/vmm-7.2.irr');
+const golden = (name: string): string => join(root, 'fixtures/golden/cli', name);
+
+describe('why', () => {
+  test.each([
+    ['a held object', '66'],
+    ['a queue out of order', '101'],
+    ['a locked area', '106'],
+    ['a success', '75'],
+  ])('%s', async (name, seq) => {
+    const { out, status } = await capture('why', [trace, seq], {});
+    expect(status).toBe(0);
+    await expect(out).toMatchFileSnapshot(golden(`why-${name.replaceAll(' ', '-')}.txt`));
+  });
+
+  test('as JSON, with the objects in the way', async () => {
+    const { out } = await capture('why', [trace, '72'], { json: true });
+    expect(JSON.parse(out)).toMatchObject({
+      v: 1,
+      seq: 72,
+      call: 'IOMMU_DESTROY',
+      errno: 'EBUSY',
+      rule: 'destroy.in-use',
+      because: [{ type: 'VIOMMU', object: 5 }],
+    });
+  });
+
+  test('of what is no call: exit 2', async () => {
+    await expect(capture('why', [trace, '1'], {})).rejects.toThrow('event 1 is no call that there are rules for');
+  });
+
+  test('by the rules of another kernel', async () => {
+    const { out } = await capture('why', [trace, '75'], { model: 'linux-6.12' });
+    expect(out).toContain('the rules of this model say ENOTTY: there is no command 0x3b91');
+  });
+});
+
+describe('check', () => {
+  test('against the kernel that was recorded: exit 0', async () => {
+    const { out, status } = await capture('check', [trace], {});
+    expect(status).toBe(0);
+    await expect(out).toMatchFileSnapshot(golden('check.txt'));
+  });
+
+  test('against another one: exit 1, and every difference in a line', async () => {
+    const { out, status } = await capture('check', [trace], { model: 'linux-6.12' });
+    expect(status).toBe(1);
+    await expect(out).toMatchFileSnapshot(golden('check-6.12.txt'));
+  });
+
+  test('as JSON', async () => {
+    const { out } = await capture('check', [trace], { json: true });
+    expect(JSON.parse(out)).toMatchObject({ v: 1, model: 'linux-7.2', disagreements: [] });
+  });
+
+  test('rules that there are not: exit 2', async () => {
+    await expect(capture('check', [trace], { model: 'linux-2.6' })).rejects.toThrow('there are no rules called "linux-2.6"');
+  });
+});
