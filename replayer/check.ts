@@ -7,7 +7,7 @@ import type { Answer, Memory, Observed, Request } from '../hw/iommufd/call.ts';
 import { Model } from '../hw/iommufd/model.ts';
 import type { FileKind as ModelFileKind, OpenFile } from '../hw/iommufd/state.ts';
 import { type DialectName, targetOfFileKind, type UapiTable } from '../hw/uapi/table.ts';
-import type { Command } from '../hw/uapi/types.ts';
+import type { Command, Target } from '../hw/uapi/types.ts';
 import { FileKind, Found, FrameCursor, Kind, PartFlag, PartKind, State } from '../store/frame.ts';
 import type { Change } from './change.ts';
 import { Folder } from './decide.ts';
@@ -63,15 +63,63 @@ const bump = (counts: Map<string, number>, key: string): void => {
   counts.set(key, (counts.get(key) ?? 0) + 1);
 };
 
-/** A call that has been asked of the rules, with what the log says of it. */
-export interface Asked {
-  readonly request: Request;
-  readonly observed: Observed;
+/** A call as it is asked of the rules, with what the log says of it. Reads the frame where it lies: valid until the next one. */
+export class Asked implements Request {
+  readonly target: Target;
+  readonly file: OpenFile;
   readonly command: Command | undefined;
-  readonly name: string;
-  readonly nestedOut: (offset: number) => Uint8Array | undefined;
-  readonly pid: number;
+  readonly request: number;
+  readonly seq: number;
+  readonly process: number;
+  readonly struct: Memory;
+  readonly observed: Observed;
+  readonly #checker: Checker;
+  readonly #frame: FrameCursor;
+  readonly #back: FrameCursor;
+
+  constructor(
+    checker: Checker,
+    target: Target,
+    file: OpenFile,
+    command: Command | undefined,
+    f: FrameCursor,
+    seq: number,
+    back: FrameCursor,
+  ) {
+    this.target = target;
+    this.file = file;
+    this.command = command;
+    this.request = f.request;
+    this.seq = seq;
+    this.process = f.pid;
+    this.struct = memoryOf(f, PartKind.IN, 0) ?? UNREADABLE;
+    const out = back.part(PartKind.OUT) ? back.buffer.subarray(back.partStart, back.partStart + back.partBytes) : undefined;
+    const { error } = back;
+    this.observed = { errno: error === 0 ? '' : errnoName(error), ret: back.ret, out };
+    this.#checker = checker;
+    this.#frame = f;
+    this.#back = back;
+  }
+
+  get name(): string {
+    return this.command?.name ?? `0x${this.request.toString(16)}`;
+  }
+  get arg(): bigint {
+    const f = this.#frame;
+    return f.part(PartKind.ARGS) && f.partBytes >= 8 ? f.buffer.readBigUInt64LE(f.partStart) : 0n;
+  }
+  nested(offset: number): Memory | undefined {
+    return memoryOf(this.#frame, PartKind.NESTED_IN, offset);
+  }
+  nestedOut(offset: number): Uint8Array | undefined {
+    return memoryOf(this.#back, PartKind.NESTED_OUT, offset)?.bytes;
+  }
+  fileOf(fd: number): OpenFile | undefined | 'unknown' {
+    return this.#checker.fileOf(this.process, fd);
+  }
 }
+
+const UNREADABLE: Memory = { bytes: new Uint8Array(0), wanted: 4n, fault: true };
 
 export class Checker {
   /** the recorded kernel: its state follows the log */
@@ -135,9 +183,9 @@ export class Checker {
   }
 
   /** What the rules say to the call of a frame, before it is folded; undefined where it is none of theirs. */
-  ask(f: FrameCursor, seq: number): (Asked & { readonly answer: Answer | undefined }) | undefined {
+  ask(f: FrameCursor, seq: number): { readonly asked: Asked; readonly answer: Answer | undefined } | undefined {
     const asked = this.#asked(f, seq);
-    return asked === undefined ? undefined : { ...asked, answer: this.model.decide(asked.request) };
+    return asked === undefined ? undefined : { asked, answer: this.model.decide(asked) };
   }
 
   /** What the last event that was taken changed in the state that the log leads to. */
@@ -169,36 +217,11 @@ export class Checker {
     const target = targetOfFileKind(f.fileKind);
     if (target !== 'iommufd' && target !== 'vfio-container') return undefined;
     const file = this.model.kernel.files.get(f.file);
-    if (file === undefined) return undefined;
-    const command = this.#table.command(target, f.request);
-    const { pid } = f;
-    // the cursor moves on: what is asked later is taken now
-    const frame = { buffer: f.buffer, offset: f.offset };
-    const after = { buffer: back.buffer, offset: back.offset };
-    const struct = memoryOf(f, PartKind.IN, 0);
-    const arg = f.part(PartKind.ARGS) && f.partBytes >= 8 ? f.buffer.readBigUInt64LE(f.partStart) : 0n;
-    const out = back.part(PartKind.OUT) ? back.buffer.subarray(back.partStart, back.partStart + back.partBytes) : undefined;
-    return {
-      pid,
-      command,
-      name: command?.name ?? `0x${f.request.toString(16)}`,
-      request: {
-        target,
-        file,
-        request: f.request,
-        arg,
-        struct: struct ?? { bytes: new Uint8Array(0), wanted: 4n, fault: true },
-        seq,
-        process: pid,
-        nested: (offset) => memoryOf(CURSOR.at(frame.buffer, frame.offset), PartKind.NESTED_IN, offset),
-        fileOf: (fd) => this.#fileOf(pid, fd),
-      },
-      observed: { errno: back.error === 0 ? '' : errnoName(back.error), ret: back.ret, out },
-      nestedOut: (offset) => memoryOf(CURSOR.at(after.buffer, after.offset), PartKind.NESTED_OUT, offset)?.bytes,
-    };
+    return file === undefined ? undefined : new Asked(this, target, file, this.#table.command(target, f.request), f, seq, back);
   }
 
-  #fileOf(pid: number, fd: number): OpenFile | undefined | 'unknown' {
+  /** What a descriptor of a process stands for. */
+  fileOf(pid: number, fd: number): OpenFile | undefined | 'unknown' {
     if (fd < 0) return undefined;
     const file = this.#state.fds.get(pid)?.get(fd);
     const known = file === undefined ? undefined : this.model.kernel.files.get(file);
@@ -206,19 +229,19 @@ export class Checker {
   }
 
   #compare(asked: Asked, seq: number): void {
-    const { request, observed } = asked;
+    const { observed } = asked;
     const { report } = this;
-    if (this.#older.has(request.file.file)) {
+    if (this.#older.has(asked.file.file)) {
       bump(report.unpredictable, 'not in the log');
       return;
     }
-    const answer = this.model.decide(request);
+    const answer = this.model.decide(asked);
     if (answer === undefined) {
       bump(report.unknown, asked.name);
       return;
     }
-    if (answer.errno !== observed.errno && answer.maybe.has(observed.errno)) {
-      bump(report.unpredictable, answer.maybe.get(observed.errno)!);
+    if (answer.errno !== observed.errno && answer.mayBe(observed.errno) !== undefined) {
+      bump(report.unpredictable, answer.mayBe(observed.errno)!);
       this.#adopt(asked);
       return;
     }
@@ -226,7 +249,7 @@ export class Checker {
     const found = differences(asked, answer);
     if (found.length === 0) {
       report.agree++;
-      for (const reason of answer.undetermined.values()) bump(report.undetermined, reason);
+      for (const reason of answer.undeterminedOutputs.values()) bump(report.undetermined, reason);
       if (this.model === this.recorded) {
         this.#note(asked, answer);
         answer.commit();
@@ -243,7 +266,7 @@ export class Checker {
 
   /** The recorded answer, whatever the rules say. */
   #adopt(asked: Asked): void {
-    const forced = this.recorded.decide(asked.request, asked.observed);
+    const forced = this.recorded.decide(asked, asked.observed);
     if (forced === undefined) return;
     if (asked.observed.errno === '') this.#note(asked, forced);
     forced.commit();
@@ -254,7 +277,7 @@ export class Checker {
     for (const [field, made] of answer.files) {
       const fd = field === '' ? Number(asked.observed.ret) : readFd(asked, field);
       if (fd === undefined || fd < 0) continue;
-      const key = `${asked.pid} ${fd}`;
+      const key = `${asked.process} ${fd}`;
       this.#made.set(key, made);
       // the log may number its file, or not
       if (made.kind === 'dmabuf') this.#strange.set(key, { ...made, file: this.#nextStrange-- });
@@ -294,8 +317,6 @@ export class Checker {
   }
 }
 
-const CURSOR = new FrameCursor();
-
 function memoryOf(f: FrameCursor, kind: number, slot: number): Memory | undefined {
   if (!f.part(kind, slot)) return undefined;
   const bytes = f.buffer.subarray(f.partStart, f.partStart + f.partBytes);
@@ -318,10 +339,10 @@ function differences(asked: Asked, answer: Answer): Found0[] {
   if (answer.errno !== observed.errno)
     return [{ field: 'errno', predicted: answer.errno || 'success', observed: observed.errno || 'success' }];
   const found: Found0[] = [];
-  if (answer.errno === '' && !answer.undetermined.has('') && answer.ret !== observed.ret)
+  if (answer.errno === '' && !answer.undeterminedOutputs.has('') && answer.ret !== observed.ret)
     found.push({ field: 'ret', predicted: String(answer.ret), observed: String(observed.ret) });
   found.push(...structDifferences(asked, answer));
-  for (const [offset, bytes] of answer.nested) {
+  for (const [offset, bytes] of answer.nestedOut) {
     const there = asked.nestedOut(offset);
     if (bytes === undefined || there === undefined) continue;
     const n = Math.min(bytes.length, there.length);
@@ -342,7 +363,7 @@ function structDifferences(asked: Asked, answer: Answer): Found0[] {
   const there = asked.observed.out;
   if (there === undefined) return [];
   // what is not written back stays as it was
-  const said = answer.out ?? asked.request.struct.bytes;
+  const said = answer.out ?? asked.struct.bytes;
   const n = Math.min(said.length, there.length);
   const found: Found0[] = [];
   for (let i = 0; i < n; i++) {

@@ -55,13 +55,14 @@ export function why(source: FrameSource, table: UapiTable, seq: number, options:
 
 function explain(checker: Checker, f: FrameCursor, seq: number): Why | undefined {
   if (f.kind !== Kind.IOCTL) return undefined;
-  const asked = checker.ask(f, seq);
-  if (asked?.answer === undefined) return undefined;
-  const { answer, name, observed } = asked;
+  const found = checker.ask(f, seq);
+  if (found?.answer === undefined) return undefined;
+  const { answer, asked } = found;
+  const { name, observed } = asked;
   const said = answer.errno === observed.errno;
   // along the recorded answer the rules tell what would have to be so
-  const refusal = said ? answer.refusal : checker.model.decide(asked.request, observed)?.refusal;
-  const reason = said ? undefined : answer.maybe.get(observed.errno);
+  const refusal = said ? answer.refusal : checker.model.decide(asked, observed)?.refusal;
+  const reason = said ? undefined : answer.mayBe(observed.errno);
   checker.take(f, seq);
   return {
     seq,

@@ -13,7 +13,8 @@
  * addresses are those that it gave.
  */
 import type { UapiTable } from '../uapi/table.ts';
-import type { Command, Target } from '../uapi/types.ts';
+import type { Command, Field, Target } from '../uapi/types.ts';
+import { MEMORY } from './reasons.ts';
 import type { Context, Kernel, KObject, OpenFile } from './state.ts';
 import type { Traits } from './traits.ts';
 
@@ -83,11 +84,11 @@ export interface Answer {
   /** 1 for bytes of `out` that are not determined */
   readonly open: Uint8Array | undefined;
   /** buffers written, by offset of their pointer; undefined: written, with what is not determined */
-  readonly nested: ReadonlyMap<number, Uint8Array | undefined>;
-  /** other answers that the kernel may give for reasons that the state does not know: errno → reason */
-  readonly maybe: ReadonlyMap<string, string>;
+  readonly nestedOut: ReadonlyMap<number, Uint8Array | undefined>;
+  /** Why the kernel may give this error instead, for a reason that the state does not know; undefined: it may not. */
+  mayBe(errno: string): string | undefined;
   /** outputs that are not determined, and why: field → reason; '' for the return value */
-  readonly undetermined: ReadonlyMap<string, string>;
+  readonly undeterminedOutputs: ReadonlyMap<string, string>;
   /** descriptors that come into being: field → what they are; '' for the return value */
   readonly files: ReadonlyMap<string, Omit<OpenFile, 'file'>>;
   /** applies what changes; once */
@@ -103,9 +104,10 @@ export interface CallOptions {
   readonly observed?: Observed | undefined;
 }
 
+const NO_FIELDS: ReadonlyMap<string, Field> = new Map();
 const NONE: ReadonlyMap<never, never> = new Map<never, never>();
 
-export class Call {
+export class Call implements Answer {
   readonly kernel: Kernel;
   readonly table: UapiTable;
   readonly traits: Traits;
@@ -118,13 +120,15 @@ export class Call {
   /** the kernel's copy as it is written back; made with the first output */
   #changed: Uint8Array | undefined;
   #open: Uint8Array | undefined;
+  #fields: ReadonlyMap<string, Field> = NO_FIELDS;
   #ret = 0n;
   /** the output that tells the id of a HWPT that an attachment makes; '' where none does */
   autoField = '';
   #refusal: Refusal | undefined;
   #taken: number[] | undefined;
   #nested: Map<number, Uint8Array | undefined> | undefined;
-  #maybe: Map<string, string> | undefined;
+  /** errno, reason, errno, reason … */
+  #maybe: string[] | undefined;
   #undetermined: Map<string, string> | undefined;
   #files: Map<string, Omit<OpenFile, 'file'>> | undefined;
   #effects: (() => void)[] | undefined;
@@ -142,19 +146,31 @@ export class Call {
     this.context = options.request.file.context as Context;
     // the kernel's own copy: its size, what the program left out being zero
     const size = options.command.struct?.size ?? 0;
-    const whole = new Uint8Array(Math.max(size, 8));
-    whole.set(options.request.struct.bytes.subarray(0, size));
-    this.#in = new DataView(whole.buffer);
+    const { bytes } = options.request.struct;
+    if (size >= 8 && bytes.length >= size) this.#in = new DataView(bytes.buffer, bytes.byteOffset, size);
+    else {
+      const whole = new Uint8Array(Math.max(size, 8));
+      whole.set(bytes.subarray(0, size));
+      this.#in = new DataView(whole.buffer);
+    }
+    const fields = options.command.struct?.byName;
+    if (fields !== undefined) this.#fields = fields;
   }
 
+  /** The struct as it came in. */
+  get #before(): Uint8Array {
+    return new Uint8Array(this.#in.buffer, this.#in.byteOffset, this.#in.byteLength);
+  }
   get #out(): Uint8Array {
-    this.#changed ??= new Uint8Array(this.#in.buffer).slice();
+    this.#changed ??= this.#before.slice();
     return this.#changed;
   }
 
   /** Offset of a field. Throws for a name that the command does not have: a mistake in a rule. */
   at(field: string): number {
-    return this.table.offsetOf(this.command.name, field);
+    const found = this.#fields.get(field);
+    if (found === undefined) throw new Error(`${this.command.name} has no ${field}`);
+    return found.offset;
   }
   u8(field: string): number {
     return this.#in.getUint8(this.at(field));
@@ -195,8 +211,8 @@ export class Call {
       this.#effects = undefined;
       return true;
     }
-    this.#maybe ??= new Map();
-    this.#maybe.set(errno, reason);
+    if (this.#maybe === undefined) this.#maybe = [errno, reason];
+    else this.#maybe.push(errno, reason);
     return false;
   }
 
@@ -293,7 +309,8 @@ export class Call {
     if (this.observed !== undefined) this.#ret = this.observed.ret;
   }
 
-  set ret(value: bigint) {
+  /** What a successful call returns. */
+  returns(value: bigint): void {
     this.#ret = value;
   }
   /** The struct is not written back, even on success. */
@@ -317,28 +334,44 @@ export class Call {
     this.#always.push(effect);
   }
 
-  /** The answer, once the rule has run. */
-  answer(): Answer {
-    const refusal = this.#refusal;
-    const length = Math.min(Number(this.request.struct.wanted), this.command.struct?.size ?? 0);
-    const writes = this.#writesBack && (refusal === undefined || this.#writesOnFailure);
-    const effects = this.#effects;
-    const always = this.#always;
-    return {
-      errno: refusal?.errno ?? '',
-      refusal,
-      ret: refusal === undefined ? this.#ret : -1n,
-      out: writes ? (this.#changed ?? new Uint8Array(this.#in.buffer)).subarray(0, length) : undefined,
-      open: this.#open?.subarray(0, length),
-      nested: this.#nested ?? NONE,
-      maybe: this.#maybe ?? NONE,
-      undetermined: this.#undetermined ?? NONE,
-      files: this.#files ?? NONE,
-      commit: () => {
-        for (const effect of always ?? []) effect();
-        for (const effect of effects ?? []) effect();
-      },
-    };
+  // What follows is the answer, once the rule has run.
+
+  get errno(): string {
+    return this.#refusal?.errno ?? '';
+  }
+  get refusal(): Refusal | undefined {
+    return this.#refusal;
+  }
+  get ret(): bigint {
+    return this.#refusal === undefined ? this.#ret : -1n;
+  }
+  get #length(): number {
+    return Math.min(Number(this.request.struct.wanted), this.command.struct?.size ?? 0);
+  }
+  get out(): Uint8Array | undefined {
+    const writes = this.#writesBack && (this.#refusal === undefined || this.#writesOnFailure);
+    return writes ? (this.#changed ?? this.#before).subarray(0, this.#length) : undefined;
+  }
+  get open(): Uint8Array | undefined {
+    return this.#open?.subarray(0, this.#length);
+  }
+  get nestedOut(): ReadonlyMap<number, Uint8Array | undefined> {
+    return this.#nested ?? NONE;
+  }
+  mayBe(errno: string): string | undefined {
+    const all = this.#maybe;
+    if (all !== undefined) for (let i = 0; i < all.length; i += 2) if (all[i] === errno) return all[i + 1];
+    return errno === 'EFAULT' && this.#refusal === undefined ? MEMORY : undefined;
+  }
+  get undeterminedOutputs(): ReadonlyMap<string, string> {
+    return this.#undetermined ?? NONE;
+  }
+  get files(): ReadonlyMap<string, Omit<OpenFile, 'file'>> {
+    return this.#files ?? NONE;
+  }
+  commit(): void {
+    for (const effect of this.#always ?? []) effect();
+    for (const effect of this.#effects ?? []) effect();
   }
 
   #width(field: string): number {

@@ -53,17 +53,17 @@ const vfioIoas: Rule = (c) => {
 
 const version: Rule = (c) => {
   c.keepStruct();
-  c.ret = 0n;
+  c.returns(0n);
 };
 
 const checkExtension: Rule = (c) => {
   c.keepStruct();
   const which = c.request.arg;
   // VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU, VFIO_UNMAP_ALL
-  if (which === TYPE1 || which === TYPE1V2 || which === 9n) c.ret = 1n;
+  if (which === TYPE1 || which === TYPE1V2 || which === 9n) c.returns(1n);
   else if (which === 4n) {
     const ioas = compat(c);
-    if (ioas) c.ret = ioas.hwpts.length === 0 ? 1n : 0n;
+    if (ioas) c.returns(ioas.hwpts.length === 0 ? 1n : 0n);
     if (ioas && ioas.hwpts.length > 0) c.mayReturn(DRIVER);
   }
 };

@@ -68,7 +68,10 @@ describe('ids', () => {
     expect(p.call(fd, 'IOMMU_VDEVICE_ALLOC', { viommu_id: 6, dev_id: 3, virt_id: 0x99 })).toBe('');
     expect(p.call(fd, 'IOMMU_DESTROY', { id: 2 })).toBe('');
     expect(p.call(fd, 'IOMMU_DESTROY', { id: 8 })).toBe('ENOENT');
-    const ids = Array.from({ length: 6 }, () => (p.call(fd, 'IOMMU_IOAS_ALLOC'), p.u32('IOMMU_IOAS_ALLOC', 'out_ioas_id')));
+    const ids = Array.from({ length: 6 }, () => {
+      p.call(fd, 'IOMMU_IOAS_ALLOC');
+      return p.u32('IOMMU_IOAS_ALLOC', 'out_ioas_id');
+    });
     expect(ids).not.toContain(8);
     expect(brokenRules(p.model.kernel)).toEqual([]);
   });

@@ -10,7 +10,7 @@ import { rules as compat } from './compat.ts';
 import { rules as hwpt } from './hwpt.ts';
 import { rules as ioas } from './ioas.ts';
 import { closeFile, holdsContext, rules as objects, release } from './objects.ts';
-import { MEMORY, UNFORESEEN } from './reasons.ts';
+import { UNFORESEEN } from './reasons.ts';
 import type { Context, FileKind, Kernel, OpenFile, Viommu } from './state.ts';
 import { rules as test } from './test-ops.ts';
 import { type Traits, traitsOf } from './traits.ts';
@@ -112,14 +112,14 @@ export class Model {
       struct.bytes.length < 4 &&
       call.refuse('EFAULT', 'call.size-unreadable', { text: 'the first four bytes of the struct cannot be read' })
     )
-      return call.answer();
+      return call;
     if (command === undefined) {
       call.refuse('ENOTTY', 'call.unknown', { text: `there is no command ${hex(request.request)}` });
-      return call.answer();
+      return call;
     }
     const rule = RULES.get(command.name);
     if (rule === undefined) return undefined;
-    if (own && this.#enter(call, command, request)) return call.answer();
+    if (own && this.#enter(call, command, request)) return call;
     if (
       !own &&
       command.struct !== undefined &&
@@ -127,12 +127,11 @@ export class Model {
       struct.bytes.length < 8 &&
       call.refuse('EFAULT', 'call.unreadable', { text: 'the struct cannot be read' })
     )
-      return call.answer();
+      return call;
     rule(call);
     // an error that no rule gives: the program's memory, which the rules cannot know, or something that is missing in them
     if (!call.refused && observed !== undefined && observed.errno !== '') call.unforeseen(observed.errno, UNFORESEEN);
-    else if (!call.refused) call.mayRefuse('EFAULT', MEMORY, 'call.response');
-    return call.answer();
+    return call;
   }
 
   /** Size and tail of the struct. → true where the call ends */
