@@ -93,7 +93,9 @@ export class Asked implements Request {
     this.seq = seq;
     this.process = f.pid;
     this.struct = memoryOf(f, PartKind.IN, 0) ?? UNREADABLE;
-    const out = back.part(PartKind.OUT) ? back.buffer.subarray(back.partStart, back.partStart + back.partBytes) : undefined;
+    const out = back.part(PartKind.OUT)
+      ? new Uint8Array(back.buffer.buffer, back.buffer.byteOffset + back.partStart, back.partBytes)
+      : undefined;
     const { error } = back;
     this.observed = { errno: error === 0 ? '' : errnoName(error), ret: back.ret, out };
     this.#checker = checker;
@@ -319,8 +321,9 @@ export class Checker {
 
 function memoryOf(f: FrameCursor, kind: number, slot: number): Memory | undefined {
   if (!f.part(kind, slot)) return undefined;
-  const bytes = f.buffer.subarray(f.partStart, f.partStart + f.partBytes);
-  const wanted = f.buffer.readBigUInt64LE(f.partStart - 16);
+  const { buffer, partStart } = f;
+  const bytes = new Uint8Array(buffer.buffer, buffer.byteOffset + partStart, f.partBytes);
+  const wanted = buffer.readBigUInt64LE(partStart - 16);
   return { bytes, wanted, fault: (f.partFlags & PartFlag.FAULT) !== 0 };
 }
 
@@ -363,11 +366,11 @@ function structDifferences(asked: Asked, answer: Answer): Found0[] {
   const there = asked.observed.out;
   if (there === undefined) return [];
   // what is not written back stays as it was
-  const said = answer.out ?? asked.struct.bytes;
+  const said = (answer.changed ? answer.out : undefined) ?? asked.struct.bytes;
   const n = Math.min(said.length, there.length);
   const found: Found0[] = [];
   for (let i = 0; i < n; i++) {
-    if (said[i] === there[i] || (answer.out !== undefined && answer.open?.[i] === 1)) continue;
+    if (said[i] === there[i] || (answer.changed && answer.out !== undefined && answer.open?.[i] === 1)) continue;
     const field = fieldAt(asked.command, i);
     const [from, width] = extent(asked.command, i);
     found.push({ field, predicted: numberOf(said, from, width), observed: numberOf(there, from, width) });

@@ -81,6 +81,8 @@ export interface Answer {
   readonly ret: bigint;
   /** the struct as it is written back; undefined where nothing is */
   readonly out: Uint8Array | undefined;
+  /** `out` differs from what came in */
+  readonly changed: boolean;
   /** 1 for bytes of `out` that are not determined */
   readonly open: Uint8Array | undefined;
   /** buffers written, by offset of their pointer; undefined: written, with what is not determined */
@@ -351,6 +353,9 @@ export class Call implements Answer {
   get out(): Uint8Array | undefined {
     const writes = this.#writesBack && (this.#refusal === undefined || this.#writesOnFailure);
     return writes ? (this.#changed ?? this.#before).subarray(0, this.#length) : undefined;
+  }
+  get changed(): boolean {
+    return this.#changed !== undefined;
   }
   get open(): Uint8Array | undefined {
     return this.#open?.subarray(0, this.#length);

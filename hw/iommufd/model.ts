@@ -142,9 +142,9 @@ export class Model {
     const least = command.struct?.min ?? 0;
     if (size < least && call.refuse('EINVAL', 'call.size', { field: 'size', text: `size is ${size}`, wanted: `${least} at least` }))
       return true;
-    const tail = struct.bytes.subarray(known, size);
     if (
-      tail.some((b) => b !== 0) &&
+      size > known &&
+      struct.bytes.subarray(known, size).some((b) => b !== 0) &&
       call.refuse('E2BIG', 'call.tail', {
         field: 'size',
         text: `bytes beyond the ${known} that the kernel knows are not zero`,
