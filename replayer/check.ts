@@ -5,7 +5,8 @@
 import { errnoName } from '../hw/errno.ts';
 import type { Answer, Memory, Observed, Request } from '../hw/iommufd/call.ts';
 import { Model } from '../hw/iommufd/model.ts';
-import type { FileKind as ModelFileKind, OpenFile } from '../hw/iommufd/state.ts';
+import { mmap, type Reply, readFault, readVeventq, writeFault } from '../hw/iommufd/queues.ts';
+import type { Fault, FileKind as ModelFileKind, OpenFile, Veventq } from '../hw/iommufd/state.ts';
 import { type DialectName, targetOfFileKind, type UapiTable } from '../hw/uapi/table.ts';
 import type { Command, Target } from '../hw/uapi/types.ts';
 import { FileKind, Found, FrameCursor, Kind, PartFlag, PartKind, State } from '../store/frame.ts';
@@ -176,6 +177,7 @@ export class Checker {
   /** Takes the next event. */
   take(f: FrameCursor, seq: number): void {
     if (f.kind === Kind.IOCTL) this.#ioctl(f, seq);
+    else if (f.kind === Kind.MMAP || f.kind === Kind.READ || f.kind === Kind.WRITE) this.#other(f, seq);
     else if (f.kind === Kind.RETURN) this.#returned(f, seq);
     const changes = this.#folder.fold(f.buffer, f.offset);
     this.#state.seq = seq;
@@ -202,6 +204,47 @@ export class Checker {
     }
     const asked = this.#asked(f, seq);
     if (asked !== undefined) this.#compare(asked, seq);
+  }
+
+  /** What the rules say to mmap, read and write; undefined where the file is none of theirs, or the log does not say enough. */
+  reply(f: FrameCursor): Reply | undefined {
+    const file = this.model.kernel.files.get(f.file);
+    if (file?.context === undefined || this.#older.has(file.context.file) || f.state === State.ENTERED) return undefined;
+    const words = f.part(PartKind.ARGS) ? f.partBytes / 8 : 0;
+    const word = (i: number): bigint => (f.part(PartKind.ARGS) && i < words ? f.buffer.readBigUInt64LE(f.partStart + 8 * i) : 0n);
+    const { traits } = this.model;
+    const kind = file.object?.type;
+    if (f.kind === Kind.MMAP) {
+      if (file.kind !== 'iommufd') return undefined;
+      return mmap(file.context, traits, { length: word(1), prot: Number(word(2)), flags: Number(word(3)), offset: word(4) });
+    }
+    const count = Number(word(0));
+    if (f.kind === Kind.READ && kind === 'VEVENTQ') return readVeventq(file.object as Veventq, traits, count);
+    if (f.kind === Kind.READ && kind === 'FAULT') return readFault(file.object as Fault, count);
+    if (f.kind !== Kind.WRITE || kind !== 'FAULT' || !f.part(PartKind.IN)) return undefined;
+    return writeFault(file.object as Fault, f.buffer.subarray(f.partStart, f.partStart + f.partBytes), count);
+  }
+
+  #other(f: FrameCursor, seq: number): void {
+    const said = this.reply(f);
+    if (said === undefined) return;
+    const { report } = this;
+    report.predicted++;
+    const observed = f.error === 0 ? '' : errnoName(f.error);
+    const found: Found0[] = [];
+    if (said.errno !== observed) found.push({ field: 'errno', predicted: said.errno || 'success', observed: observed || 'success' });
+    else if (said.ret !== undefined && said.ret !== f.ret)
+      found.push({ field: 'ret', predicted: String(said.ret), observed: String(f.ret) });
+    else if (said.bytes !== undefined && said.bytes.length > 0 && f.part(PartKind.OUT)) {
+      const there = f.buffer.subarray(f.partStart, f.partStart + Math.min(f.partBytes, said.bytes.length));
+      if (!there.equals(said.bytes.subarray(0, there.length)))
+        found.push({ field: 'data', predicted: hexOf(said.bytes), observed: hexOf(there) });
+    }
+    const call = f.kind === Kind.MMAP ? 'mmap' : f.kind === Kind.READ ? 'read' : 'write';
+    if (found.length === 0) report.agree++;
+    for (const d of found) report.disagreements.push({ seq, call, ...d, rule: said.refusal?.rule ?? '', reason: said.refusal?.text ?? '' });
+    // a read that brought other bytes than foreseen has emptied the queue all the same
+    if (said.errno === '' && observed === '') said.commit();
   }
 
   /** A call that took long: its answer is compared when it comes, with the state of then. */

@@ -2,6 +2,7 @@
  * Why a call ended as it did: the rule that fired, with the values and the objects that made it fire, and the events that
  * made those; of a success, what it changed.
  */
+import { errnoName } from '../hw/errno.ts';
 import type { Refusal } from '../hw/iommufd/call.ts';
 import type { KObject } from '../hw/iommufd/state.ts';
 import type { UapiTable } from '../hw/uapi/table.ts';
@@ -54,6 +55,7 @@ export function why(source: FrameSource, table: UapiTable, seq: number, options:
 }
 
 function explain(checker: Checker, f: FrameCursor, seq: number): Why | undefined {
+  if (f.kind === Kind.MMAP || f.kind === Kind.READ || f.kind === Kind.WRITE) return explainOther(checker, f, seq);
   if (f.kind !== Kind.IOCTL) return undefined;
   const found = checker.ask(f, seq);
   if (found?.answer === undefined) return undefined;
@@ -74,6 +76,28 @@ function explain(checker: Checker, f: FrameCursor, seq: number): Why | undefined
     wanted: refusal?.wanted,
     because: (refusal?.because ?? []).map((o) => becauseOf(o)),
     otherwise: said || reason !== undefined ? undefined : otherwise(answer.errno, answer.refusal),
+    changes: changesText(checker.changes, namesFor(checker.state, checker.changes)),
+  };
+}
+
+/** mmap, and read and write of queues. */
+function explainOther(checker: Checker, f: FrameCursor, seq: number): Why | undefined {
+  const said = checker.reply(f);
+  if (said === undefined) return undefined;
+  const observed = f.error === 0 ? '' : errnoName(f.error);
+  const agrees = said.errno === observed;
+  const call = f.kind === Kind.MMAP ? 'mmap' : f.kind === Kind.READ ? 'read' : 'write';
+  checker.take(f, seq);
+  return {
+    seq,
+    call,
+    errno: observed,
+    rule: agrees ? (said.refusal?.rule ?? '') : '',
+    explanation: observed === '' ? '' : explanation(agrees ? said.refusal : undefined, undefined),
+    field: agrees ? said.refusal?.field : undefined,
+    wanted: agrees ? said.refusal?.wanted : undefined,
+    because: (agrees ? (said.refusal?.because ?? []) : []).map(becauseOf),
+    otherwise: agrees ? undefined : otherwise(said.errno, said.refusal),
     changes: changesText(checker.changes, namesFor(checker.state, checker.changes)),
   };
 }

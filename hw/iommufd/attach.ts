@@ -6,7 +6,7 @@ import { misaligned } from './ioas.ts';
 import { mockDriver } from './mock.ts';
 import { destroy, insert } from './objects.ts';
 import { MEMORY, PRESSURE } from './reasons.ts';
-import type { Device, DomainTraits, Hwpt, HwptPaging, Ioas, KObject, Range } from './state.ts';
+import type { Device, DomainTraits, FaultGroup, Hwpt, HwptPaging, Ioas, KObject, Range } from './state.ts';
 import { hex, nameOf } from './words.ts';
 
 const PASID_FLAG = 8;
@@ -163,7 +163,19 @@ function set(device: Device, pasid: number, hwpt: Hwpt): void {
   const there = device.group.attached.get(pasid);
   if (there?.hwpt === hwpt) there.devices.push(device);
   else device.group.attached.set(pasid, { hwpt, devices: [device] });
-  if (old !== undefined) letGo(old);
+  if (old !== undefined) {
+    forgetFaults(old, device, pasid);
+    letGo(old);
+  }
+}
+
+/** Page faults of an attachment that ends are answered for the program. */
+function forgetFaults(hwpt: Hwpt, device: Device, pasid: number): void {
+  const { fault } = hwpt;
+  if (fault === undefined) return;
+  const ours = (g: FaultGroup): boolean => g.device === device && g.hwpt === hwpt && g.pasid === pasid;
+  for (let i = fault.waiting.length - 1; i >= 0; i--) if (ours(fault.waiting[i]!)) fault.waiting.splice(i, 1);
+  for (const [cookie, group] of fault.answered) if (ours(group)) fault.answered.delete(cookie);
 }
 
 function letGo(hwpt: Hwpt): void {
@@ -177,6 +189,7 @@ export function detach(device: Device, pasid: number): void {
   if (a === undefined || !a.devices.includes(device)) return;
   a.devices.splice(a.devices.indexOf(device), 1);
   if (a.devices.length === 0) device.group.attached.delete(pasid);
+  forgetFaults(a.hwpt, device, pasid);
   letGo(a.hwpt);
 }
 
