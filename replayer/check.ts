@@ -13,6 +13,7 @@ import { FileKind, Found, FrameCursor, Kind, PartFlag, PartKind, State } from '.
 import type { Change } from './change.ts';
 import { Folder } from './decide.ts';
 import type { FrameSource } from './fold.ts';
+import { type Lint, Linter } from './lints.ts';
 import { planOf } from './plan.ts';
 import { emptyState, type SessionState } from './state.ts';
 
@@ -43,6 +44,7 @@ export interface CheckReport {
   /** outputs of predicted calls that the state does not determine, by reason */
   readonly undetermined: Map<string, number>;
   readonly disagreements: Disagreement[];
+  readonly lints: Lint[];
 }
 
 export interface CheckOptions {
@@ -59,6 +61,9 @@ const MODEL_KIND: Readonly<Record<number, ModelFileKind>> = {
   [FileKind.VFIO_DEVICE]: 'vfio-device',
   [FileKind.VFIO_GROUP]: 'vfio-group',
 };
+
+/** IOMMU_DESTROY */
+const DESTROY = 0x3b80;
 
 const bump = (counts: Map<string, number>, key: string): void => {
   counts.set(key, (counts.get(key) ?? 0) + 1);
@@ -142,6 +147,7 @@ export class Checker {
   readonly #older = new Set<number>();
   /** calls that had not returned when they were stored: their frame, by seq */
   readonly #entered = new Map<number, Buffer>();
+  readonly #linter = new Linter();
   #nextStrange = -1_000_000;
   #changes: readonly Change[] = [];
 
@@ -161,6 +167,7 @@ export class Checker {
       unpredictable: new Map(),
       undetermined: new Map(),
       disagreements: [],
+      lints: this.#linter.found,
     };
   }
 
@@ -183,7 +190,8 @@ export class Checker {
     this.#state.seq = seq;
     if (f.kind === Kind.OPEN || f.kind === Kind.FD) this.#appears(f);
     this.#changes = changes;
-    for (const change of changes) this.#follow(change);
+    this.#linter.take(f, seq, changes, this.#state, this.#destroyed(f));
+    for (const change of changes) this.#follow(change, seq);
   }
 
   /** What the rules say to the call of a frame, before it is folded; undefined where it is none of theirs. */
@@ -195,6 +203,12 @@ export class Checker {
   /** What the last event that was taken changed in the state that the log leads to. */
   get changes(): readonly Change[] {
     return this.#changes;
+  }
+
+  /** The id that a DESTROY names. */
+  #destroyed(f: FrameCursor): number | undefined {
+    if (f.kind !== Kind.IOCTL || f.request !== DESTROY || !f.part(PartKind.IN) || f.partBytes < 8) return undefined;
+    return f.buffer.readUInt32LE(f.partStart + 4);
   }
 
   #ioctl(f: FrameCursor, seq: number): void {
@@ -347,9 +361,18 @@ export class Checker {
     if (f.kind === Kind.FD) this.#older.add(f.file);
   }
 
+  #closed(number: number, seq: number): void {
+    const file = this.model.kernel.files.get(number);
+    const queue = file?.object;
+    const waiting = queue?.type === 'VEVENTQ' || queue?.type === 'FAULT' ? queue.waiting.length : 0;
+    if (queue !== undefined && waiting > 0)
+      this.#linter.add(seq, 'events-unread', `${queue.type} ${queue.id} is closed with ${waiting} unread event${waiting === 1 ? '' : 's'}`);
+    this.model.close(number);
+  }
+
   /** What the fold saw end, or be mapped. */
-  #follow(change: Change): void {
-    if (change.op === 'file' && change.to === undefined) this.model.close(change.file);
+  #follow(change: Change, seq: number): void {
+    if (change.op === 'file' && change.to === undefined) this.#closed(change.file, seq);
     else if (change.op === 'mapping.add' || change.op === 'mapping.remove') {
       const { mapping } = change;
       const context = this.model.kernel.contexts.get(mapping.file);

@@ -43,6 +43,7 @@ function json(r: CheckReport): unknown {
     unknown: object(r.unknown),
     undetermined: object(r.undetermined),
     disagreements: r.disagreements,
+    lints: r.lints,
   };
 }
 
@@ -69,4 +70,5 @@ function print(out: Out, r: CheckReport): void {
       d.reason === '' ? '' : `  (${d.rule}: ${d.reason})`,
     );
   }
+  for (const l of r.lints) out.line(paint('changed', `${l.seq} ${l.rule}:`), ` ${l.text}`);
 }
