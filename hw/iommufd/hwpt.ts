@@ -390,18 +390,19 @@ const hwInfo: Rule = (c) => {
   const device = object(c, 'dev_id', 'DEVICE');
   if (device === undefined) return;
   if (device.driver.name !== 'mock') {
-    for (const field of ['data_len', 'out_data_type', 'out_capabilities']) c.undetermined(field, DRIVER);
-    if (c.table.has('IOMMU_GET_HW_INFO', 'out_max_pasid_log2')) c.undetermined('out_max_pasid_log2', DRIVER);
+    for (const field of ['data_len', 'out_data_type', 'data_type', 'out_capabilities', 'out_max_pasid_log2'])
+      if (c.table.has('IOMMU_GET_HW_INFO', field)) c.undetermined(field, DRIVER);
     c.writeNested('data_uptr', undefined);
     if (!c.mayRefuse('EOPNOTSUPP', DRIVER, 'hw-info.type')) c.mayRefuse('EFAULT', MEMORY, 'hw-info.data');
     return;
   }
-  const asked = flags & 1 ? c.u32('in_data_type') : 0;
+  const typeField = c.table.has('IOMMU_GET_HW_INFO', 'in_data_type') ? 'in_data_type' : 'data_type';
+  const asked = flags & 1 ? c.u32(typeField) : 0;
   if (
     asked !== 0 &&
     asked !== SELFTEST_HW_INFO &&
     c.refuse('EOPNOTSUPP', 'hw-info.type', {
-      field: 'in_data_type',
+      field: typeField,
       text: `the mock driver has no information of type ${hex(asked)}`,
       because: [device],
     })
@@ -418,7 +419,7 @@ const hwInfo: Rule = (c) => {
     c.writeNested('data_uptr', bytes);
   }
   c.set('data_len', 8);
-  c.set('out_data_type', SELFTEST_HW_INFO);
+  c.set(c.table.has('IOMMU_GET_HW_INFO', 'out_data_type') ? 'out_data_type' : 'data_type', SELFTEST_HW_INFO);
   const pasid = (device.flags & PASID_DEVICE) !== 0;
   let capabilities = (device.flags & NO_DIRTY) === 0 ? 1 : 0;
   if (c.table.has('IOMMU_GET_HW_INFO', 'out_max_pasid_log2')) {

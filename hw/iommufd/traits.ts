@@ -7,6 +7,53 @@ import type { DialectName } from '../uapi/table.ts';
 /** How a hardware queue is made: which of the posted series, or upstream. */
 export type QueueRules = 'none' | 'v1' | 'v2' | 'v3' | 'v4' | 'v5' | 'v6' | 'v7' | 'v8' | 'v9' | 'upstream';
 
+/** How the posted series differ where a queue is made. semantics of each row: the difference matrix of the series. */
+export interface QueueTraits {
+  /** base 0 is refused by the core */
+  readonly baseZero: boolean;
+  /** base + length - 1 is checked */
+  readonly overflow: boolean;
+  /** the type is checked before the pages are pinned: in the core, not in the driver */
+  readonly typeFirst: boolean;
+  /** what an unmapped base is */
+  readonly unmapped: 'ENXIO' | 'ENOENT';
+  /** who holds the pages: nobody, a pin without protection, an internal access, an access that also locks the area */
+  readonly pins: 'none' | 'pages' | 'access' | 'locked';
+  /** ids that a queue takes, in this order */
+  readonly ids: 'queue' | 'access, queue' | 'queue, access';
+  /** index 0 may be made again (a slip of that posting: the driver does not note the queue) */
+  readonly forgetsIndex: boolean;
+}
+
+const upstreamQueues: QueueTraits = {
+  baseZero: false,
+  overflow: true,
+  typeFirst: true,
+  unmapped: 'ENOENT',
+  pins: 'locked',
+  ids: 'queue, access',
+  forgetsIndex: false,
+};
+
+const early: Partial<QueueTraits> = { baseZero: true, typeFirst: false, unmapped: 'ENXIO', pins: 'pages', ids: 'queue' };
+
+const queueDifferences: Readonly<Record<QueueRules, Partial<QueueTraits>>> = {
+  none: {},
+  v1: { ...early, overflow: false, pins: 'none' },
+  v2: early,
+  v3: early,
+  v4: early,
+  v5: { baseZero: true, unmapped: 'ENXIO', pins: 'pages', ids: 'queue', forgetsIndex: true },
+  v6: { pins: 'access', ids: 'access, queue' },
+  v7: { pins: 'access' },
+  v8: {},
+  v9: {},
+  upstream: {},
+};
+
+/** How queues are made by these rules. */
+export const queueTraits = (rules: QueueRules): QueueTraits => ({ ...upstreamQueues, ...queueDifferences[rules] });
+
 export interface Traits {
   readonly dialect: DialectName;
   /** first command number of IOMMU_DESTROY … that does not exist; with the selftest compiled in the table reaches to 0xa0 */

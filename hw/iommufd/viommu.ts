@@ -1,5 +1,5 @@
 /** vIOMMUs and what stands on them. drivers/iommu/iommufd/viommu.c and eventq.c. */
-import { alignmentOf, covering, PAGE, TOP } from './areas.ts';
+import { alignmentOf, covering, PAGE, TOP, touching } from './areas.ts';
 import { driverOf } from './attach.ts';
 import type { Call, Rule } from './call.ts';
 import { NEST_PARENT } from './hwpt.ts';
@@ -7,7 +7,8 @@ import { misaligned, reserved, unknownFlags } from './ioas.ts';
 import { SELFTEST_VIOMMU } from './mock.ts';
 import { insert, object } from './objects.ts';
 import { DRIVER, MEMORY, PHYSICAL } from './reasons.ts';
-import type { Access, Fault, HwQueue, Vdevice, Veventq, Viommu } from './state.ts';
+import type { Access, Area, Fault, HwQueue, Range, Vdevice, Veventq, Viommu } from './state.ts';
+import { type QueueTraits, queueTraits } from './traits.ts';
 import { hex, nameOf } from './words.ts';
 
 /** flags, or type 0 */
@@ -170,110 +171,76 @@ const allocFault: Rule = (c) => {
   c.then(() => insert(fault));
 };
 
+/** Fields of the command that makes a queue, whose names differ between the series. */
+const BASES = ['nesting_parent_iova', 'base_addr', 'addr'] as const;
+const OUTS = ['out_hw_queue_id', 'out_vqueue_id', 'out_vcmdq_id'] as const;
+
+const fieldOf = (c: Call, names: readonly string[]): string =>
+  names.find((name) => c.command.struct?.byName.has(name) === true) ?? names[0]!;
+
+/** IOMMU_HW_QUEUE_ALLOC, and what it was called before: the same checks in the order of each series. */
 const allocQueue: Rule = (c) => {
   if (flagsOrType(c, 'hw-queue-alloc')) return;
-  const [base, length] = [c.u64('nesting_parent_iova'), c.u64('length')];
-  if (length === 0n && c.refuse('EINVAL', 'hw-queue-alloc.length', { field: 'length', text: 'length is 0' })) return;
+  const q = queueTraits(c.traits.queueRules);
+  const field = fieldOf(c, BASES);
+  const [base, length] = [c.u64(field), c.u64('length')];
+  if (q.baseZero && base === 0n && c.refuse('EINVAL', 'hw-queue-alloc.base', { field, text: 'the base is 0', wanted: 'another address' }))
+    return;
+  if (length === 0n && c.refuse('EINVAL', 'hw-queue-alloc.length', { field: 'length', text: 'length is 0', wanted: 'more than 0' })) return;
   if (
+    q.overflow &&
     base + length - 1n > TOP &&
     c.refuse('EOVERFLOW', 'hw-queue-alloc.overflow', {
-      field: 'nesting_parent_iova',
+      field,
       text: `${hex(base)} + ${hex(length)} goes over the end of the address space`,
+      wanted: 'an end below 2^64',
     })
   )
     return;
   const viommu = object(c, 'viommu_id', 'VIOMMU');
   if (viommu === undefined) return;
-  const [kind, index] = [c.u32('type'), c.u32('index')];
-  const mock = viommu.device.driver.name === 'mock';
-  if (
-    mock &&
-    kind !== SELFTEST_VIOMMU &&
-    c.refuse('EOPNOTSUPP', 'hw-queue-alloc.unsupported', {
-      field: 'type',
-      text: `${nameOf(viommu)} has no queues of type ${hex(kind)}`,
-      because: [viommu],
-    })
-  )
-    return;
-  if (!mock) for (const errno of ['EOPNOTSUPP', 'EINVAL', 'EEXIST', 'EIO']) if (c.mayRefuse(errno, DRIVER, 'hw-queue-alloc.driver')) return;
+  if (q.typeFirst && wrongType(c, viommu)) return;
+  const ids = takeIds(c, q);
   const { ioas } = viommu.parent;
-  const id = c.newId('out_hw_queue_id');
-  const access: Access = {
-    type: 'ACCESS',
-    id: c.newId(''),
-    context: c.context,
-    birth: c.request.seq,
-    users: 1,
-    ioas,
-    pins: true,
-    nextItem: 0,
-    owner: 'hw-queue',
-  };
-  const unaligned = alignmentOf(ioas) < PAGE ? misaligned(ioas, PAGE) : undefined;
+  const unaligned =
+    q.pins === 'access' || q.pins === 'locked' ? (alignmentOf(ioas) < PAGE ? misaligned(ioas, PAGE) : undefined) : undefined;
   if (
     unaligned &&
     c.refuse('EADDRINUSE', 'hw-queue-alloc.alignment', {
-      field: 'nesting_parent_iova',
+      field,
       text: `${hex(unaligned.start)} to ${hex(unaligned.last)} of ${nameOf(ioas)} is not aligned to pages`,
       because: [ioas],
     })
   )
     return;
   const range = { start: (base / PAGE) * PAGE, last: ((base + length + PAGE - 1n) / PAGE) * PAGE - 1n };
-  const areas = covering(ioas, range);
-  if (
-    areas === undefined &&
-    c.refuse('ENOENT', 'hw-queue-alloc.hole', {
-      field: 'nesting_parent_iova',
-      text: `${hex(range.start)} to ${hex(range.last)} is not mapped throughout in ${nameOf(ioas)}`,
-      because: [ioas],
-    })
-  )
-    return;
+  const areas = pinnable(c, q, viommu, field, range);
   if (areas === undefined) return;
-  if (
-    areas.some((a) => !a.read) &&
-    c.refuse('EPERM', 'hw-queue-alloc.no-read', {
-      field: 'nesting_parent_iova',
-      text: 'the queue is mapped without READABLE',
-      because: [ioas],
-    })
-  )
-    return;
-  if (c.mayRefuse('EFAULT', range.last - range.start + 1n > PAGE ? PHYSICAL : MEMORY, 'hw-queue-alloc.pages')) return;
-  if (mock) {
-    if (
-      index >= 2 &&
-      c.refuse('EINVAL', 'mock.queue-index', { field: 'index', text: `index ${index}; a mock vIOMMU has 2 queues`, because: [viommu] })
-    )
-      return;
-    const there = viommu.queues.get(index);
-    if (
-      there !== undefined &&
-      c.refuse('EEXIST', 'mock.queue-exists', { field: 'index', text: `index ${index} is ${nameOf(there)}`, because: [viommu, there] })
-    )
-      return;
-    if (
-      index > 0 &&
-      !viommu.queues.has(index - 1) &&
-      c.refuse('EIO', 'mock.queue-order', {
-        field: 'index',
-        text: `there is no queue ${index - 1} yet`,
-        wanted: 'queues made in the order of their indexes',
-        because: [viommu],
-      })
-    )
-      return;
-  }
+  if (!q.typeFirst && wrongType(c, viommu)) return;
+  const index = c.u32('index');
+  if (wrongIndex(c, q, viommu, index)) return;
+  const access: Access | undefined =
+    ids.access === 0
+      ? undefined
+      : {
+          type: 'ACCESS',
+          id: ids.access,
+          context: c.context,
+          birth: c.request.seq,
+          users: 1,
+          ioas,
+          pins: true,
+          nextItem: 0,
+          owner: 'hw-queue',
+        };
   const queue: HwQueue = {
     type: 'HW_QUEUE',
-    id,
+    id: ids.queue,
     context: c.context,
     birth: c.request.seq,
     users: 0,
     viommu,
-    kind,
+    kind: c.u32('type'),
     index,
     base: range.start,
     length: range.last - range.start + 1n,
@@ -281,14 +248,139 @@ const allocQueue: Rule = (c) => {
   };
   c.then(() => {
     insert(queue);
-    insert(access);
-    ioas.users++;
-    ioas.accesses.push(access);
-    for (const a of areas) a.locked++;
+    if (access) {
+      insert(access);
+      ioas.users++;
+      ioas.accesses.push(access);
+    }
+    if (q.pins === 'locked') for (const a of areas) a.locked++;
     viommu.users++;
     viommu.queues.set(index, queue);
     const before = viommu.queues.get(index - 1);
     if (before) before.users++;
+  });
+};
+
+function wrongType(c: Call, viommu: Viommu): boolean {
+  const kind = c.u32('type');
+  if (viommu.device.driver.name === 'mock')
+    return (
+      kind !== SELFTEST_VIOMMU &&
+      c.refuse('EOPNOTSUPP', 'hw-queue-alloc.unsupported', {
+        field: 'type',
+        text: `${nameOf(viommu)} has no queues of type ${hex(kind)}`,
+        because: [viommu],
+      })
+    );
+  for (const errno of ['EOPNOTSUPP', 'EINVAL', 'EEXIST', 'EIO']) if (c.mayRefuse(errno, DRIVER, 'hw-queue-alloc.driver')) return true;
+  return false;
+}
+
+function takeIds(c: Call, q: QueueTraits): { readonly queue: number; readonly access: number } {
+  const out = fieldOf(c, OUTS);
+  if (q.ids === 'queue') return { queue: c.newId(out), access: 0 };
+  if (q.ids === 'queue, access') {
+    const queue = c.newId(out);
+    return { queue, access: c.newId('') };
+  }
+  const access = c.newId('');
+  return { queue: c.newId(out), access };
+}
+
+/** The areas under the queue; undefined where the call was refused. */
+function pinnable(c: Call, q: QueueTraits, viommu: Viommu, field: string, range: Range): Area[] | undefined {
+  const { ioas } = viommu.parent;
+  const areas = covering(ioas, range);
+  if (areas === undefined) {
+    const text = `${hex(range.start)} to ${hex(range.last)} is not mapped throughout in ${nameOf(ioas)}`;
+    // the series that looked the base up first said so otherwise where the base itself is not mapped
+    const base = touching(ioas, { start: range.start, last: range.start }).length > 0;
+    const errno = base ? 'ENOENT' : q.unmapped;
+    c.refuse(errno, 'hw-queue-alloc.hole', { field, text, wanted: 'memory that is mapped', because: [ioas] });
+    return undefined;
+  }
+  if (
+    areas.some((a) => !a.read) &&
+    c.refuse('EPERM', 'hw-queue-alloc.no-read', { field, text: 'the queue is mapped without READABLE', because: [ioas] })
+  )
+    return undefined;
+  return c.mayRefuse('EFAULT', range.last - range.start + 1n > PAGE ? PHYSICAL : MEMORY, 'hw-queue-alloc.pages') ? undefined : areas;
+}
+
+/** Indexes of the mock driver's queues; other drivers are not known so well. → true where the call ends */
+function wrongIndex(c: Call, q: QueueTraits, viommu: Viommu, index: number): boolean {
+  if (viommu.device.driver.name !== 'mock') return false;
+  if (
+    index >= 2 &&
+    c.refuse('EINVAL', 'mock.queue-index', {
+      field: 'index',
+      text: `index ${index}; a mock vIOMMU has 2 queues`,
+      wanted: '0 or 1',
+      because: [viommu],
+    })
+  )
+    return true;
+  const there = q.forgetsIndex ? undefined : viommu.queues.get(index);
+  if (
+    there !== undefined &&
+    c.refuse('EEXIST', 'mock.queue-exists', {
+      field: 'index',
+      text: `index ${index} is ${nameOf(there)}`,
+      wanted: 'an index that is free',
+      because: [viommu, there],
+    })
+  )
+    return true;
+  const before = !q.forgetsIndex && viommu.queues.has(index - 1);
+  return (
+    index > 0 &&
+    !before &&
+    c.refuse('EIO', 'mock.queue-order', {
+      field: 'index',
+      text: `there is no queue ${index - 1} yet`,
+      wanted: 'queues made in the order of their indexes',
+      because: [viommu],
+    })
+  );
+}
+
+/** IOMMU_VCMDQ_ALLOC as the first series had it: everything about the queue lies in data for the driver. */
+const allocVcmdq: Rule = (c) => {
+  if (flagsOrType(c, 'hw-queue-alloc')) return;
+  if (
+    c.u32('data_len') === 0 &&
+    c.refuse('EINVAL', 'vcmdq-alloc.data', { field: 'data_len', text: 'data_len is 0', wanted: 'the parameters of the queue' })
+  )
+    return;
+  const viommu = object(c, 'viommu_id', 'VIOMMU');
+  if (viommu === undefined) return;
+  const mock = viommu.device.driver.name === 'mock';
+  if (
+    mock &&
+    c.refuse('EOPNOTSUPP', 'vcmdq-alloc.unsupported', {
+      field: 'viommu_id',
+      text: `${nameOf(viommu)} has no queues: the mock driver of this series makes none`,
+      because: [viommu],
+    })
+  )
+    return;
+  for (const errno of ['EOPNOTSUPP', 'EINVAL', 'EFAULT']) if (c.mayRefuse(errno, DRIVER, 'vcmdq-alloc.driver')) return;
+  const queue: HwQueue = {
+    type: 'HW_QUEUE',
+    id: c.newId('out_vcmdq_id'),
+    context: c.context,
+    birth: c.request.seq,
+    users: 0,
+    viommu,
+    kind: c.u32('type'),
+    index: 0,
+    base: 0n,
+    length: 0n,
+    access: undefined,
+  };
+  c.then(() => {
+    insert(queue);
+    viommu.users++;
   });
 };
 
@@ -298,4 +390,6 @@ export const rules: Readonly<Record<string, Rule>> = {
   IOMMU_VEVENTQ_ALLOC: allocVeventq,
   IOMMU_FAULT_QUEUE_ALLOC: allocFault,
   IOMMU_HW_QUEUE_ALLOC: allocQueue,
+  IOMMU_VQUEUE_ALLOC: allocQueue,
+  IOMMU_VCMDQ_ALLOC: (c) => (c.traits.queueRules === 'v1' ? allocVcmdq(c) : allocQueue(c)),
 };
