@@ -80,6 +80,7 @@ test('another kernel says otherwise exactly where the two differ', () => {
   expect([...new Set(rest.map((d) => d.rule))].sort()).toEqual([
     'hwpt-alloc.parent',
     'mmap.none',
+    'mock.paging-flags',
     'object.lookup',
     'test.device-flags',
     'test.op',

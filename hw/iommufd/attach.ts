@@ -190,6 +190,7 @@ export function detach(device: Device, pasid: number): void {
   a.devices.splice(a.devices.indexOf(device), 1);
   if (a.devices.length === 0) device.group.attached.delete(pasid);
   forgetFaults(a.hwpt, device, pasid);
+  driverOf(device).detached(device, pasid);
   letGo(a.hwpt);
 }
 

@@ -87,14 +87,33 @@ export interface Answer {
   readonly open: Uint8Array | undefined;
   /** buffers written, by offset of their pointer; undefined: written, with what is not determined */
   readonly nestedOut: ReadonlyMap<number, Uint8Array | undefined>;
-  /** Why the kernel may give this error instead, for a reason that the state does not know; undefined: it may not. */
+  /** Why the kernel may give this error ('': success) instead, for a reason that the state does not know; undefined: it may not. */
   mayBe(errno: string): string | undefined;
   /** outputs that are not determined, and why: field → reason; '' for the return value */
   readonly undeterminedOutputs: ReadonlyMap<string, string>;
   /** descriptors that come into being: field → what they are; '' for the return value */
   readonly files: ReadonlyMap<string, Omit<OpenFile, 'file'>>;
+  /** memory that the kernel copies between programs and mapped memory, in order; what comes before a failure stays copied */
+  readonly moves: readonly Move[];
   /** applies what changes; once */
   commit(): void;
+}
+
+/** A place in memory: of a process, or in a file (memfd, dma-buf). */
+export interface Place {
+  /** pid of the address space; undefined where the memory is a file's */
+  readonly process: number | undefined;
+  /** number of the open file, where it is known */
+  readonly file: number | undefined;
+  /** user address, or offset in the file */
+  readonly address: bigint;
+}
+
+export interface Move {
+  readonly from: Place;
+  readonly to: Place;
+  /** bytes */
+  readonly length: bigint;
 }
 
 export interface CallOptions {
@@ -108,6 +127,7 @@ export interface CallOptions {
 
 const NO_FIELDS: ReadonlyMap<string, Field> = new Map();
 const NONE: ReadonlyMap<never, never> = new Map<never, never>();
+const NO_MOVES: readonly Move[] = [];
 
 export class Call implements Answer {
   readonly kernel: Kernel;
@@ -133,6 +153,7 @@ export class Call implements Answer {
   #maybe: string[] | undefined;
   #undetermined: Map<string, string> | undefined;
   #files: Map<string, Omit<OpenFile, 'file'>> | undefined;
+  #moves: Move[] | undefined;
   #effects: (() => void)[] | undefined;
   #always: (() => void)[] | undefined;
   #writesBack = true;
@@ -225,6 +246,18 @@ export class Call implements Answer {
     this.#always = undefined;
   }
 
+  /** The check that comes next refuses as far as the state tells, but the kernel looks at something that the state does not show. */
+  mayPass(reason: string): void {
+    if (this.#maybe === undefined) this.#maybe = ['', reason];
+    else this.#maybe.push('', reason);
+  }
+
+  /** The kernel copies memory. */
+  move(from: Place, to: Place, length: bigint): void {
+    this.#moves ??= [];
+    this.#moves.push({ from, to, length });
+  }
+
   /** Lowest free id, or what the known answer says in `field`; '' for one that is not told. Published with the call's success. */
   newId(field: string): number {
     const known = this.observed?.out;
@@ -283,6 +316,13 @@ export class Call implements Answer {
   writeNested(field: string, bytes: Uint8Array | undefined): void {
     this.#nested ??= new Map();
     this.#nested.set(this.at(field), bytes);
+  }
+
+  /** The buffer of a pointer field is written, with what `reason` keeps from being known. */
+  unknownNested(field: string, reason: string): void {
+    this.writeNested(field, undefined);
+    this.#undetermined ??= new Map();
+    this.#undetermined.set(field, reason);
   }
 
   /** What the buffer of a pointer field has before the call. */
@@ -373,6 +413,9 @@ export class Call implements Answer {
   }
   get files(): ReadonlyMap<string, Omit<OpenFile, 'file'>> {
     return this.#files ?? NONE;
+  }
+  get moves(): readonly Move[] {
+    return this.#moves ?? NO_MOVES;
   }
   commit(): void {
     for (const effect of this.#always ?? []) effect();

@@ -6,7 +6,7 @@
 import { TOP } from './areas.ts';
 import type { Call } from './call.ts';
 import { DRIVER, MEMORY } from './reasons.ts';
-import type { Device, DomainTraits, Hwpt, Viommu } from './state.ts';
+import type { Device, DomainTraits, Hwpt, HwptPaging, Range, Viommu } from './state.ts';
 
 /** Where the driver data of an allocation lie. */
 export interface UserData {
@@ -21,8 +21,12 @@ export interface Driver {
   paging(c: Call, device: Device, flags: number, data: UserData): DomainTraits | undefined;
   /** A nested domain: its mock IOTLB; undefined where the call was refused. */
   nested(c: Call, device: Device, flags: number, data: UserData): number[] | undefined;
-  /** May the device be attached? true where the call was refused. */
+  /** May the device be attached? true where the call was refused. What it changes in the driver's state, the driver says. */
   attach(c: Call, device: Device, hwpt: Hwpt, pasid: number): boolean;
+  /** The device is attached to nothing any more, with this PASID. */
+  detached(device: Device, pasid: number): void;
+  /** GET_DIRTY_BITMAP, once the core has let the range pass: what is written to the bitmap, and cleared. */
+  readDirty(c: Call, hwpt: HwptPaging, range: Range, unit: bigint, clear: boolean): void;
   /** Before anything else of VIOMMU_ALLOC's driver part: is the type supported? */
   viommuType(c: Call, device: Device, type: number): boolean;
   /** Initialises a vIOMMU; what it does to the outputs. true where the call was refused. */
@@ -36,6 +40,11 @@ export function userData(c: Call, data: UserData, min: number, size: number): Da
     return undefined;
   };
   if (data.length < min) return refuse('EINVAL', `data_len is ${data.length}, and the driver wants ${min} bytes`);
+  if (
+    data.length > size &&
+    c.refuse('EINVAL', 'driver.data', { field: data.field, text: `data_len is ${data.length}, and the driver knows ${size} bytes` })
+  )
+    return undefined;
   const memory = c.nested(data.field);
   const bytes = new Uint8Array(size);
   if (memory === undefined || memory.bytes.length < Math.min(data.length, size)) {
@@ -55,6 +64,8 @@ export const unknownDriver: Driver = {
   paging: (c) => (anything(c) ? undefined : { name: 'unknown', pageSize: 4096n, aperture: { start: 0n, last: TOP } }),
   nested: (c) => (anything(c) ? undefined : []),
   attach: (c) => anything(c),
+  detached: () => {},
+  readDirty: (c) => c.unknownNested('data', DRIVER),
   viommuType: (c) => anything(c),
   viommu: (c) => anything(c),
 };

@@ -192,7 +192,7 @@ const setDirty: Rule = (c) => {
   if (hwpt === undefined || untracked(c, hwpt)) return;
   const on = (c.u32('flags') & 1) !== 0;
   c.then(() => {
-    if (on && !hwpt.dirtyTracking) hwpt.dirty.clear();
+    if (on) hwpt.dirty.clear();
     hwpt.dirtyTracking = on;
   });
 };
@@ -238,7 +238,7 @@ const getDirty: Rule = (c) => {
   if (page === 0n && c.refuse('EINVAL', 'get-dirty.page-size', { field: 'page_size', text: 'page_size is 0' })) return;
   if (
     page !== 0n &&
-    (iova % page !== 0n || end % page !== 0n) &&
+    ((iova | end) & (page - 1n)) !== 0n &&
     c.refuse('EINVAL', 'get-dirty.page-alignment', {
       field: 'iova',
       text: `${hex(iova)} to ${hex(end)} is not aligned to page_size ${hex(page)}`,
@@ -246,7 +246,11 @@ const getDirty: Rule = (c) => {
   )
     return;
   if (untracked(c, hwpt)) return;
-  c.writeNested('data', undefined);
+  if (length === 0n) {
+    c.unknownNested('data', DRIVER);
+    return;
+  }
+  driverOf(hwpt.device).readDirty(c, hwpt, { start: iova, last }, page, (c.u32('flags') & 1) === 0);
 };
 
 const invalidate: Rule = (c) => {

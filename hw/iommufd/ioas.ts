@@ -1,6 +1,8 @@
 /**
  * Address spaces: IOMMU_IOAS_*, IOMMU_OPTION. drivers/iommu/iommufd/ioas.c and io_pagetable.c.
  */
+
+import { letGo } from './access.ts';
 import {
   addArea,
   alignmentOf,
@@ -17,6 +19,7 @@ import {
   touching,
 } from './areas.ts';
 import type { Call, Rule } from './call.ts';
+import { forgetDirty } from './mock.ts';
 import { insert, object } from './objects.ts';
 import { MEMORY, PRESSURE, RIGHTS, UNSEEN } from './reasons.ts';
 import type { Area, Ioas, Pages, Range } from './state.ts';
@@ -484,7 +487,11 @@ export function unmapRange(c: Call, ioas: Ioas, range: Range, emptyIs: 'ENOENT' 
     const stuck = area.pins.find((p) => p.access.owner === 'vfio');
     if (stuck && c.mayRefuse('EDEADLOCK', UNSEEN, 'unmap.pinned')) return removed;
     removed += area.last - area.start + 1n;
-    c.already(() => dropArea(ioas, area));
+    c.already(() => {
+      letGo(ioas, area);
+      forgetDirty(ioas, area);
+      dropArea(ioas, area);
+    });
   }
   if (removed === 0n && emptyIs === 'ENOENT')
     c.refuse('ENOENT', 'unmap.nothing', {

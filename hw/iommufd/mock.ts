@@ -1,8 +1,11 @@
 /** The mock driver: drivers/iommu/iommufd/selftest.c. */
-import { TOP } from './areas.ts';
+import { contiguous } from './access.ts';
+import { firstAt, TOP } from './areas.ts';
 import type { Call } from './call.ts';
 import { type Driver, type UserData, userData } from './driver.ts';
-import type { DomainTraits, Region, Viommu } from './state.ts';
+import { PHYSICAL, UNSEEN } from './reasons.ts';
+import { allocateRegion } from './regions.ts';
+import type { Device, DomainTraits, Hwpt, HwptPaging, Ioas, Range, Viommu } from './state.ts';
 import { hex, nameOf } from './words.ts';
 
 export const NO_DIRTY = 1;
@@ -16,22 +19,49 @@ export const SELFTEST_HW_INFO = 0xfeedbeef;
 /** what the words of a new device's cache hold */
 export const CACHE_DEFAULT = 0xbaddad;
 const MAX_PASID = 2 ** 20;
+/** the PASID whose second attachment fails, and so on in turns */
+const RIGGED_PASID = 1024;
 const DIRTY = 2;
 const NEST_PARENT = 1;
 const PASID = 8;
-const PAGE_BYTES = 2n ** 12n;
+const PAGE_BYTES = 4096n;
+const HUGE_PAGE = 1n << 20n;
 
 const plain: DomainTraits = { name: 'mock', pageSize: 2048n, aperture: { start: 0x1000000n, last: 0x7fffffffn } };
 const huge: DomainTraits = { name: 'mock, huge pages', pageSize: 4096n, aperture: { start: 0n, last: TOP } };
 
-/** The page that a mock IOMMU shows through mmap. */
-const REGION = 2n * PAGE_BYTES;
+/** Bits that an enum of flags of this dialect has. */
+export function bitsOf(c: Call, name: string): number {
+  let bits = 0;
+  for (const value of c.table.enum(name)?.members.values() ?? []) bits |= value;
+  return bits;
+}
+
+/** iommu_hwpt_selftest: 4 bytes before it had pagetable_type, 8 since. */
+const configOf = (c: Call, data: UserData): DataView | undefined => userData(c, data, 4, c.table.struct('iommu_hwpt_selftest')?.size ?? 4);
+
+function wrongType(c: Call, data: UserData): boolean {
+  if (data.type === SELFTEST_DATA) return false;
+  const text = `the mock driver does not know data of type ${hex(data.type)}`;
+  return c.refuse('EOPNOTSUPP', 'mock.data-type', { field: 'data_type', text, wanted: hex(SELFTEST_DATA) });
+}
 
 export const mockDriver: Driver = {
   paging(c, device, flags, data) {
+    const known = DIRTY | NEST_PARENT | (c.traits.queueRules === 'none' ? 0 : PASID);
+    if ((flags & ~known) !== 0) {
+      const text = `the mock driver does not know flags ${hex((flags & ~known) >>> 0)}`;
+      if (c.refuse('EOPNOTSUPP', 'mock.paging-flags', { field: 'flags', text, wanted: `bits of ${hex(known)}` })) return undefined;
+    }
+    const generic = c.traits.mockTables === 'generic';
     if (
-      (flags & ~(DIRTY | NEST_PARENT | PASID)) !== 0 &&
-      c.refuse('EOPNOTSUPP', 'mock.paging-flags', { field: 'flags', text: `the mock driver does not know flags ${hex(flags)}` })
+      data.length > 0 &&
+      !generic &&
+      c.refuse('EOPNOTSUPP', 'mock.paging-data', {
+        field: 'data_len',
+        text: 'this mock driver takes no data for a paging HWPT',
+        wanted: '0',
+      })
     )
       return undefined;
     if (
@@ -40,15 +70,11 @@ export const mockDriver: Driver = {
       c.refuse('EOPNOTSUPP', 'mock.no-dirty', { field: 'flags', text: `${nameOf(device)} cannot track dirty pages`, because: [device] })
     )
       return undefined;
-    if (data.length === 0) return plain;
-    if (
-      data.type !== SELFTEST_DATA &&
-      c.refuse('EOPNOTSUPP', 'mock.data-type', { field: 'data_type', text: `the mock driver does not know data of type ${hex(data.type)}` })
-    )
-      return undefined;
-    const view = userData(c, data, 4, 8);
+    if (data.length === 0 || !generic) return plain;
+    if (wrongType(c, data)) return undefined;
+    const view = configOf(c, data);
     if (view === undefined) return undefined;
-    const table = view.getUint32(4, true);
+    const table = view.byteLength < 8 ? 0 : view.getUint32(4, true);
     if (
       table > 1 &&
       c.refuse('EOPNOTSUPP', 'mock.page-table', { field: data.field, text: `there is no page table type ${table}`, wanted: '0 or 1' })
@@ -58,84 +84,170 @@ export const mockDriver: Driver = {
   },
 
   nested(c, _device, flags, data) {
+    const known = c.traits.queueRules === 'none' ? 0 : PASID;
     if (
-      (flags & ~PASID) !== 0 &&
-      c.refuse('EOPNOTSUPP', 'mock.nested-flags', { field: 'flags', text: `flags ${hex(flags)} on a nested domain` })
+      (flags & ~known) !== 0 &&
+      c.refuse('EOPNOTSUPP', 'mock.nested-flags', {
+        field: 'flags',
+        text: `flags ${hex(flags)} on a nested domain`,
+        wanted: `bits of ${hex(known)}`,
+      })
     )
       return undefined;
-    if (
-      data.type !== SELFTEST_DATA &&
-      c.refuse('EOPNOTSUPP', 'mock.data-type', { field: 'data_type', text: `the mock driver does not know data of type ${hex(data.type)}` })
-    )
-      return undefined;
-    const view = userData(c, data, 4, 8);
+    if (wrongType(c, data)) return undefined;
+    const view = configOf(c, data);
     if (view === undefined) return undefined;
     return Array.from({ length: 4 }, () => view.getUint32(0, true));
   },
 
-  attach(c, device, hwpt, pasid) {
-    if (hwpt.type === 'HWPT_NESTED' && hwpt.viommu !== undefined) {
-      const own = device.vdevice !== undefined && device.vdevice.viommu === hwpt.viommu;
-      if (
-        !own &&
-        c.refuse('ENOENT', 'mock.attach-vdevice', {
-          text: `${nameOf(device)} has no vDEVICE on ${nameOf(hwpt.viommu)}`,
-          wanted: 'IOMMU_VDEVICE_ALLOC first',
-          because: [device, hwpt, hwpt.viommu],
-        })
-      )
-        return true;
-    }
-    if (
-      hwpt.type === 'HWPT_PAGING' &&
-      (hwpt.flags & DIRTY) !== 0 &&
-      (device.flags & NO_DIRTY) !== 0 &&
-      c.refuse('EINVAL', 'mock.attach-dirty', {
-        text: `${nameOf(hwpt)} tracks dirty pages, and ${nameOf(device)} cannot`,
-        because: [hwpt, device],
-      })
-    )
-      return true;
-    if (pasid === 0) return false;
-    if (
-      (device.flags & PASID_DEVICE) !== 0 &&
-      pasid >= MAX_PASID &&
-      c.refuse('EINVAL', 'mock.pasid', { text: `PASID ${pasid} is beyond the limit of the device` })
-    )
-      return true;
-    return pasid === 1024 && c.mayRefuse('ENOMEM', 'driver-private', 'mock.pasid-1024');
+  attach: (c, device, hwpt, pasid) => (pasid === 0 ? attachPlain(c, device, hwpt) : attachPasid(c, device, pasid)),
+
+  detached(device, pasid) {
+    if (pasid === 0) device.mockVirtual = undefined;
+    else if (pasid === RIGGED_PASID) device.mockFails = false;
   },
 
+  readDirty,
+
   viommuType(c, _device, type) {
-    return (
-      type !== SELFTEST_VIOMMU &&
-      c.refuse('EOPNOTSUPP', 'mock.viommu-type', { field: 'type', text: `the mock driver has no vIOMMU of type ${hex(type)}` })
-    );
+    const text = `the mock driver has no vIOMMU of type ${hex(type)}`;
+    return type !== SELFTEST_VIOMMU && c.refuse('EOPNOTSUPP', 'mock.viommu-type', { field: 'type', text, wanted: hex(SELFTEST_VIOMMU) });
   },
 
   viommu: mockViommu,
 };
 
-function mockViommu(c: Call, viommu: Viommu): boolean {
-  const data: UserData = { type: viommu.kind, length: c.u32('data_len'), field: 'data_uptr' };
-  if (data.length === 0) return false;
-  const view = userData(c, data, 8, 24);
-  if (view === undefined) return true;
-  const { context } = c;
-  let offset = PAGE_BYTES;
-  for (const r of context.regions) {
-    if (r.offset - offset >= REGION) break;
-    offset = r.offset + r.length;
-  }
-  const region: Region = { offset, length: REGION, owner: viommu };
-  view.setUint32(4, view.getUint32(0, true), true);
-  view.setBigUint64(8, region.offset, true);
-  view.setBigUint64(16, region.length, true);
-  c.writeNested('data_uptr', new Uint8Array(view.buffer).slice(0, Math.min(24, data.length)));
-  viommu.region = region;
+/** Without a PASID: the device learns its virtual id. */
+function attachPlain(c: Call, device: Device, hwpt: Hwpt): boolean {
+  if (
+    hwpt.type === 'HWPT_PAGING' &&
+    (hwpt.flags & DIRTY) !== 0 &&
+    (device.flags & NO_DIRTY) !== 0 &&
+    c.refuse('EINVAL', 'mock.attach-dirty', {
+      text: `${nameOf(hwpt)} tracks dirty pages, and ${nameOf(device)} cannot`,
+      because: [hwpt, device],
+    })
+  )
+    return true;
+  const viommu = hwpt.type === 'HWPT_NESTED' ? hwpt.viommu : undefined;
+  const vdevice = viommu === undefined ? undefined : [...viommu.vdevices.values()].find((v) => v.device === device);
+  if (
+    viommu !== undefined &&
+    vdevice === undefined &&
+    c.refuse('ENOENT', 'mock.attach-vdevice', {
+      text: `${nameOf(device)} has no vDEVICE on ${nameOf(viommu)}`,
+      wanted: 'IOMMU_VDEVICE_ALLOC first',
+      because: [device, hwpt, viommu],
+    })
+  )
+    return true;
   c.then(() => {
-    context.regions.push(region);
-    context.regions.sort((a, b) => (a.offset < b.offset ? -1 : 1));
+    // an id that was given since to the same vIOMMU is not looked at
+    if (device.mockVirtual?.viommu === viommu) return;
+    device.mockVirtual = viommu === undefined || vdevice === undefined ? undefined : { viommu, virtId: vdevice.virtId };
   });
   return false;
+}
+
+/** With a PASID: neither dirty tracking nor a vDEVICE is looked at. */
+function attachPasid(c: Call, device: Device, pasid: number): boolean {
+  if (
+    (device.flags & PASID_DEVICE) !== 0 &&
+    pasid >= MAX_PASID &&
+    c.refuse('EINVAL', 'mock.pasid', {
+      text: `PASID ${pasid} is beyond the limit of ${nameOf(device)}`,
+      wanted: `below ${MAX_PASID}`,
+      because: [device],
+    })
+  )
+    return true;
+  if (pasid !== RIGGED_PASID) return false;
+  const fails = device.mockFails === true;
+  c.already(() => {
+    device.mockFails = !fails;
+  });
+  if (!fails) return false;
+  const text = `the mock driver fails every second attachment of PASID ${RIGGED_PASID}`;
+  return c.refuse('ENOMEM', 'mock.pasid-rigged', { text, because: [device] });
+}
+
+function mockViommu(c: Call, viommu: Viommu): boolean {
+  const has = c.table.has('IOMMU_VIOMMU_ALLOC', 'data_len');
+  const data: UserData = { type: viommu.kind, length: has ? c.u32('data_len') : 0, field: 'data_uptr' };
+  if (data.length === 0) return false;
+  const size = c.table.struct('iommu_viommu_selftest')?.size ?? 24;
+  const view = userData(c, data, 8, size);
+  if (view === undefined) return true;
+  const region = allocateRegion(c, viommu, BigInt(c.traits.mockRegionPages) * PAGE_BYTES);
+  view.setUint32(4, view.getUint32(0, true), true);
+  if (size >= 24) {
+    view.setBigUint64(8, region.offset, true);
+    view.setBigUint64(16, region.length, true);
+  }
+  c.writeNested('data_uptr', new Uint8Array(view.buffer).slice(0, Math.min(size, data.length)));
+  return false;
+}
+
+// ---- dirty pages: HwptPaging.dirty has the index of each, in pages of the domain ----
+
+/** The driver is told that pages are dirty; gives how many it says there were. `unit`: bytes that an address stands for. */
+export function markDirty(c: Call, hwpt: HwptPaging, addresses: readonly bigint[], unit: bigint): number {
+  const { pageSize } = hwpt.driver;
+  const array = c.traits.mockTables === 'array';
+  // the array is indexed by the unit of the call, though its entries are pages of 2 KiB
+  const pages = addresses.map((a) => (array ? a / unit : a / pageSize));
+  const there = pages.filter((p) => isMapped(hwpt.ioas, p * pageSize));
+  c.then(() => {
+    for (const page of there) hwpt.dirty.add(page);
+  });
+  return array ? there.length : addresses.length;
+}
+
+function isMapped(ioas: Ioas, iova: bigint): boolean {
+  const area = ioas.areas[firstAt(ioas, iova)];
+  return area !== undefined && area.start <= iova && !area.pages.revoked;
+}
+
+/** What was dirty of a range is forgotten: its mapping ends. */
+export function forgetDirty(ioas: Ioas, range: Range): void {
+  for (const { dirty, driver } of ioas.hwpts) {
+    if (dirty.size === 0) continue;
+    for (const page of dirty) if (page * driver.pageSize <= range.last && (page + 1n) * driver.pageSize > range.start) dirty.delete(page);
+  }
+}
+
+/**
+ * GET_DIRTY_BITMAP: bits are added to those that the bitmap has. The walk ends at the first hole; what comes behind it is
+ * neither told nor cleared. A bit stands for the lowest set bit of page_size, bytes.
+ */
+function readDirty(c: Call, hwpt: HwptPaging, range: Range, unit: bigint, clear: boolean): void {
+  const size = hwpt.driver.pageSize;
+  const silent = c.traits.mockTables === 'array' && !hwpt.dirtyTracking;
+  const { pieces } = contiguous(hwpt.ioas, range);
+  const found: bigint[] = [];
+  for (const page of silent ? [] : hwpt.dirty) {
+    const at = page * size;
+    if (pieces.some((p) => at <= p.last && at + size > p.start)) found.push(page);
+  }
+  c.then(() => {
+    if (clear) for (const page of found) hwpt.dirty.delete(page);
+  });
+  const before = c.nested('data');
+  const shift = unit & -unit;
+  const bits = (range.last - range.start) / shift + 1n;
+  const bytes = Number((bits + 63n) / 64n) * 8;
+  // an entry of a big page is dirty as a whole; whether there is one depends on where its memory lies
+  const big = size > 2048n && pieces.some((p) => ((p.start + HUGE_PAGE - 1n) / HUGE_PAGE + 1n) * HUGE_PAGE <= p.last + 1n);
+  if (before === undefined || before.bytes.length < bytes || big) {
+    c.unknownNested('data', big ? PHYSICAL : UNSEEN);
+    return;
+  }
+  const bitmap = before.bytes.slice();
+  for (const page of found) {
+    const at = page * size;
+    const first = at > range.start ? (at - range.start) / shift : 0n;
+    const last = (at + size - 1n < range.last ? at + size - 1n - range.start : range.last - range.start) / shift;
+    for (let bit = Number(first); bit <= Number(last); bit++) bitmap[bit >> 3]! |= 1 << (bit & 7);
+  }
+  c.writeNested('data', bitmap);
 }

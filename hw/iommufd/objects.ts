@@ -7,6 +7,7 @@ import type { ObjectType } from '../uapi/types.ts';
 import { unpinAll } from './areas.ts';
 import { detachAll } from './attach.ts';
 import type { Call, Rule } from './call.ts';
+import { dropRegion } from './regions.ts';
 import type { Access, Context, HwptPaging, HwQueue, Ioas, Kernel, KObject, OpenFile, Range } from './state.ts';
 import { holdersOf, listed, nameOf, otherHolders } from './words.ts';
 
@@ -79,7 +80,7 @@ export function destroy(o: KObject): void {
       return;
     case 'VIOMMU':
       o.parent.users--;
-      if (o.region) remove(o.context.regions, o.region);
+      if (o.region) dropRegion(o.context, o.region);
       return;
     case 'VDEVICE':
       o.viommu.users--;

@@ -60,6 +60,8 @@ export interface Region {
   readonly offset: bigint;
   readonly length: bigint;
   readonly owner: Viommu;
+  /** outlives its owner: posted series forgot to give offset 0 back */
+  readonly lasting: boolean;
 }
 
 interface Base {
@@ -185,6 +187,10 @@ export interface Device extends Base {
   vdevice: Vdevice | undefined;
   /** mock: its cache words */
   readonly cache: number[];
+  /** mock: the vIOMMU of the HWPT_NESTED that it is attached to, and the virtual id that it had there then; vEVENTs carry it */
+  mockVirtual?: { readonly viommu: Viommu; readonly virtId: bigint } | undefined;
+  /** mock: the next attachment of PASID 1024 fails once */
+  mockFails?: boolean;
 }
 
 export interface Group {

@@ -79,6 +79,10 @@ export interface Traits {
   readonly compatUnmapEmpty: 'ENOENT' | 'success';
   /** the mock driver takes devices on a machine that has a real IOMMU */
   readonly mockBesideIommu: boolean;
+  /** page tables of the mock driver: an array with an entry for each page of 2 KiB, or real tables of AMD's format (6.19) */
+  readonly mockTables: 'array' | 'generic';
+  /** pages that a mock vIOMMU shows through mmap */
+  readonly mockRegionPages: 1 | 2;
   /** vEVENTQ depth has an upper limit, and read a least count */
   readonly veventqBounds: boolean;
 }
@@ -97,6 +101,8 @@ const upstream: Traits = {
   dirtyLengthZero: 'overflow',
   compatUnmapEmpty: 'success',
   mockBesideIommu: true,
+  mockTables: 'generic',
+  mockRegionPages: 2,
   veventqBounds: true,
 };
 
@@ -114,17 +120,18 @@ const differences: Readonly<Record<DialectName, Partial<Traits>>> = {
     dirtyLengthZero: 'EINVAL',
     compatUnmapEmpty: 'ENOENT',
     mockBesideIommu: false,
+    mockTables: 'array',
     veventqBounds: false,
   },
-  'vcmdq-v1': { queueRules: 'v1', mmap: 'v1', hwInfoInputType: false },
-  'vcmdq-v2': { queueRules: 'v2', mmap: 'v2', hwInfoInputType: false },
-  'vcmdq-v3': { queueRules: 'v3', mmap: 'v3', hwInfoInputType: false },
-  'hw-queue-v4': { queueRules: 'v4', hwInfoInputType: false },
-  'hw-queue-v5': { queueRules: 'v5' },
-  'hw-queue-v6': { queueRules: 'v6' },
-  'hw-queue-v7': { queueRules: 'v7' },
-  'hw-queue-v8': { queueRules: 'v8' },
-  'hw-queue-v9': { queueRules: 'v9' },
+  'vcmdq-v1': { mockTables: 'array', mockRegionPages: 1, queueRules: 'v1', mmap: 'v1', hwInfoInputType: false },
+  'vcmdq-v2': { mockTables: 'array', mockRegionPages: 1, queueRules: 'v2', mmap: 'v2', hwInfoInputType: false },
+  'vcmdq-v3': { mockTables: 'array', mockRegionPages: 1, queueRules: 'v3', mmap: 'v3', hwInfoInputType: false },
+  'hw-queue-v4': { mockTables: 'array', mockRegionPages: 1, queueRules: 'v4', hwInfoInputType: false },
+  'hw-queue-v5': { mockTables: 'array', queueRules: 'v5' },
+  'hw-queue-v6': { mockTables: 'array', queueRules: 'v6' },
+  'hw-queue-v7': { mockTables: 'array', queueRules: 'v7' },
+  'hw-queue-v8': { mockTables: 'array', queueRules: 'v8' },
+  'hw-queue-v9': { mockTables: 'array', queueRules: 'v9' },
 };
 
 /** The rules of a dialect. */
