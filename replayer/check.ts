@@ -274,7 +274,7 @@ export class Checker {
 
   #asked(f: FrameCursor, seq: number, back: FrameCursor = f): Asked | undefined {
     const target = targetOfFileKind(f.fileKind);
-    if (target !== 'iommufd' && target !== 'vfio-container') return undefined;
+    if (target !== 'iommufd' && target !== 'vfio-container' && target !== 'vfio-device') return undefined;
     const file = this.model.kernel.files.get(f.file);
     return file === undefined ? undefined : new Asked(this, target, file, this.#table.command(target, f.request), f, seq, back);
   }

@@ -136,7 +136,7 @@ export class Call implements Answer {
   readonly command: Command;
   readonly request: Request;
   /** context of the file; rules of iommufd commands may rely on it */
-  readonly context: Context;
+  context: Context;
   readonly observed: Observed | undefined;
   readonly #in: DataView;
   /** the kernel's copy as it is written back; made with the first output */
@@ -187,6 +187,11 @@ export class Call implements Answer {
   get #out(): Uint8Array {
     this.#changed ??= this.#before.slice();
     return this.#changed;
+  }
+
+  /** The call is about another context from here on: a device's, that it is bound to. */
+  enter(context: Context): void {
+    this.context = context;
   }
 
   /** Offset of a field. Throws for a name that the command does not have: a mistake in a rule. */

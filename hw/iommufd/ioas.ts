@@ -21,7 +21,7 @@ import {
 import type { Call, Rule } from './call.ts';
 import { forgetDirty } from './mock.ts';
 import { insert, object } from './objects.ts';
-import { MEMORY, PRESSURE, RIGHTS, UNSEEN } from './reasons.ts';
+import { DRIVER, MEMORY, PRESSURE, RIGHTS, UNSEEN } from './reasons.ts';
 import type { Area, Ioas, Pages, Range } from './state.ts';
 import { hex, nameOf } from './words.ts';
 
@@ -74,6 +74,12 @@ const ranges: Rule = (c) => {
   if (reserved(c, '__reserved')) return;
   const ioas = object(c, 'ioas_id', 'IOAS');
   if (ioas === undefined) return;
+  if (ioas.hwpts.some((h) => h.driver.name === 'unknown')) {
+    for (const field of ['num_iovas', 'out_iova_alignment']) c.undetermined(field, DRIVER);
+    c.writeNested('allowed_iovas', undefined);
+    c.mayRefuse('EMSGSIZE', DRIVER, 'ioas-ranges.driver');
+    return;
+  }
   const there = iovaRanges(ioas);
   const room = c.u32('num_iovas');
   const bytes = new Uint8Array(16 * Math.min(room, there.length));

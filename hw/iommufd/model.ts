@@ -14,10 +14,11 @@ import { UNFORESEEN } from './reasons.ts';
 import type { Context, FileKind, Kernel, OpenFile, Viommu } from './state.ts';
 import { rules as test } from './test-ops.ts';
 import { type Traits, traitsOf } from './traits.ts';
+import { rules as vfio } from './vfio.ts';
 import { rules as viommu } from './viommu.ts';
 import { hex } from './words.ts';
 
-const RULES: ReadonlyMap<string, Rule> = new Map(Object.entries({ ...objects, ...ioas, ...hwpt, ...viommu, ...test, ...compat }));
+const RULES: ReadonlyMap<string, Rule> = new Map(Object.entries({ ...objects, ...ioas, ...hwpt, ...viommu, ...test, ...compat, ...vfio }));
 
 /** Numbers of iommufd's own commands begin here; those below are VFIO's. */
 const FIRST = 0x80;
@@ -97,7 +98,7 @@ export class Model {
   }
 
   /**
-   * What the kernel answers to an ioctl of type ';' on an iommufd. Changes nothing. `observed`: run along a known answer
+   * What the kernel answers to an ioctl of type ';' on an iommufd or a VFIO device. Changes nothing. `observed`: run along a known answer
    * (Call.refuse); the answer then has its ids and addresses, and commit brings the state to where the recorded kernel is.
    * undefined: there is no rule for it.
    */
