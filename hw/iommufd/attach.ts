@@ -1,6 +1,6 @@
 /** Devices and what they are attached to. drivers/iommu/iommufd/device.c. */
 import { overlaps, PAGE, TOP } from './areas.ts';
-import type { Call } from './call.ts';
+import type { Call, Refusal } from './call.ts';
 import { type Driver, unknownDriver } from './driver.ts';
 import { misaligned } from './ioas.ts';
 import { mockDriver } from './mock.ts';
@@ -63,41 +63,51 @@ export function enter(hwpt: HwptPaging): void {
   for (const r of outside(hwpt.driver.aperture)) ioas.reserved.push({ ...r, owner: hwpt });
 }
 
-/** May this HWPT be attached beside what is? → true where the call ends */
-function compatible(c: Call, device: Device, hwpt: Hwpt, pasid: number, field: string): boolean {
+type Obstacle = Omit<Refusal, 'field'>;
+
+/** What of PASIDs speaks against attaching this HWPT beside what is attached. */
+function* incompatible(device: Device, hwpt: Hwpt, pasid: number): Generator<Obstacle> {
   const flagged = (h: Hwpt): boolean => (h.flags & PASID_FLAG) !== 0;
-  const without = device.group.attached.get(0)?.hwpt;
-  if (pasid !== 0) {
-    if (
-      !flagged(hwpt) &&
-      c.refuse('EINVAL', 'attach.pasid-flag', {
-        field,
-        text: `${nameOf(hwpt)} was made without PASID`,
-        wanted: 'a HWPT made with IOMMU_HWPT_ALLOC_PASID',
-        because: [hwpt],
-      })
-    )
-      return true;
-    return (
-      without !== undefined &&
-      !flagged(without) &&
-      c.refuse('EINVAL', 'attach.pasid-beside', {
-        field,
-        text: `${nameOf(without)}, attached without a PASID, was made without PASID`,
-        because: [without],
-      })
-    );
+  const wanted = 'a HWPT made with IOMMU_HWPT_ALLOC_PASID';
+  const errno = 'EINVAL';
+  if (pasid === 0) {
+    if (flagged(hwpt) || ![...device.group.attached.keys()].some((p) => p !== 0)) return;
+    const text = `PASIDs are attached, and ${nameOf(hwpt)} was made without PASID`;
+    yield { errno, rule: 'attach.pasids-beside', text, wanted, because: [hwpt] };
+    return;
   }
-  const beside = [...device.group.attached].some(([p]) => p !== 0);
-  return (
-    beside &&
-    !flagged(hwpt) &&
-    c.refuse('EINVAL', 'attach.pasids-beside', {
-      field,
-      text: `PASIDs are attached, and ${nameOf(hwpt)} was made without PASID`,
-      because: [hwpt],
-    })
-  );
+  if (!flagged(hwpt)) {
+    if (hwpt.type === 'HWPT_PAGING' && hwpt.automatic) {
+      const text = `a HWPT that is made for ${nameOf(hwpt.ioas)} as needed never is made with PASID`;
+      yield { errno, rule: 'attach.pasid-ioas', text, wanted, because: [hwpt.ioas] };
+    } else yield { errno, rule: 'attach.pasid-flag', text: `${nameOf(hwpt)} was made without PASID`, wanted, because: [hwpt] };
+  }
+  const without = device.group.attached.get(0)?.hwpt;
+  if (without === undefined || flagged(without)) return;
+  const text = `${nameOf(without)}, attached without a PASID, was made without PASID`;
+  yield { errno, rule: 'attach.pasid-beside', text, wanted, because: [without] };
+}
+
+/** What of the attachments that there are speaks against this one, in the kernel's order. */
+function* obstacles(device: Device, hwpt: Hwpt, pasid: number, replace: boolean): Generator<Obstacle> {
+  const old = attachedTo(device, pasid);
+  const how = pasid === 0 ? '' : ` with PASID ${pasid}`;
+  if (replace) {
+    if (old === undefined)
+      yield { errno: 'EINVAL', rule: 'replace.not-attached', text: `${nameOf(device)} is not attached${how}`, because: [device] };
+    if (old === hwpt) return;
+  } else {
+    if (old !== undefined) {
+      const text = `${nameOf(device)} is attached to ${nameOf(old)} already${how}`;
+      yield { errno: 'EBUSY', rule: 'attach.attached', text, because: [device, old] };
+    }
+    const other = device.group.attached.get(pasid)?.hwpt;
+    if (other !== undefined && other !== hwpt) {
+      const text = `the group of ${nameOf(device)} is attached to ${nameOf(other)}${how}`;
+      yield { errno: 'EINVAL', rule: 'attach.group', text, because: [device, other] };
+    }
+  }
+  yield* incompatible(device, hwpt, pasid);
 }
 
 /** Attaches or replaces. Gives the HWPT that is attached then; undefined where the call was refused. */
@@ -117,54 +127,29 @@ export function attach(c: Call, device: Device, target: KObject, pasid: number, 
 
 /** → false where the call was refused */
 function attachHwpt(c: Call, device: Device, hwpt: Hwpt, pasid: number, replace: boolean, field: string): boolean {
-  const old = attachedTo(device, pasid);
-  if (replace) {
-    if (
-      old === undefined &&
-      c.refuse('EINVAL', 'replace.not-attached', {
-        field,
-        text: `${nameOf(device)} is not attached${pasid === 0 ? '' : ` with PASID ${pasid}`}`,
-        because: [device],
-      })
-    )
-      return false;
-    if (old === hwpt) return true;
-  } else {
-    if (
-      old !== undefined &&
-      c.refuse('EBUSY', 'attach.attached', {
-        field,
-        text: `${nameOf(device)} is attached to ${nameOf(old)} already`,
-        because: [device, old],
-      })
-    )
-      return false;
-    const other = device.group.attached.get(pasid)?.hwpt;
-    if (
-      other !== undefined &&
-      other !== hwpt &&
-      c.refuse('EINVAL', 'attach.group', {
-        field,
-        text: `the group of ${nameOf(device)} is attached to ${nameOf(other)}`,
-        because: [device, other],
-      })
-    )
-      return false;
-  }
-  if (compatible(c, device, hwpt, pasid, field)) return false;
+  for (const { errno, rule, ...detail } of obstacles(device, hwpt, pasid, replace))
+    if (c.refuse(errno, rule, { field, ...detail })) return false;
+  if (replace && attachedTo(device, pasid) === hwpt) return true;
   if (driverOf(device).attach(c, device, hwpt, pasid)) return false;
   c.then(() => set(device, pasid, hwpt));
   return true;
 }
 
 function set(device: Device, pasid: number, hwpt: Hwpt): void {
-  const old = attachedTo(device, pasid);
-  hwpt.users++;
-  const there = device.group.attached.get(pasid);
-  if (there?.hwpt === hwpt) there.devices.push(device);
-  else device.group.attached.set(pasid, { hwpt, devices: [device] });
-  if (old !== undefined) {
-    forgetFaults(old, device, pasid);
+  const { attached } = device.group;
+  const there = attached.get(pasid);
+  if (there === undefined || there.hwpt === hwpt) {
+    hwpt.users++;
+    if (there === undefined) attached.set(pasid, { hwpt, devices: [device] });
+    else there.devices.push(device);
+    return;
+  }
+  // a replacement moves every device of the group
+  const { hwpt: old, devices } = there;
+  hwpt.users += devices.length;
+  attached.set(pasid, { hwpt, devices });
+  for (const d of devices) {
+    forgetFaults(old, d, pasid);
     letGo(old);
   }
 }
@@ -198,37 +183,22 @@ export function detachAll(device: Device): void {
   for (const pasid of [...device.group.attached.keys()]) detach(device, pasid);
 }
 
+/**
+ * An IOAS stands for the HWPTs that are made for it as needed: the first that does takes the device. Where one is refused
+ * with EINVAL the next is tried, and at last a new one is made.
+ */
 function attachIoas(c: Call, device: Device, ioas: Ioas, pasid: number, replace: boolean, field: string): Hwpt | undefined {
-  const old = attachedTo(device, pasid);
-  if (
-    replace &&
-    old === undefined &&
-    c.refuse('EINVAL', 'replace.not-attached', { field, text: `${nameOf(device)} is not attached`, because: [device] })
-  )
-    return undefined;
-  if (pasid !== 0) {
-    if (
-      old !== undefined &&
-      !replace &&
-      c.refuse('EBUSY', 'attach.attached', { field, text: `PASID ${pasid} is attached to ${nameOf(old)} already`, because: [device, old] })
-    )
-      return undefined;
-    c.refuse('EINVAL', 'attach.pasid-ioas', {
-      field,
-      text: `the HWPT that is made for ${nameOf(ioas)} never is made with PASID`,
-      wanted: 'a HWPT made with IOMMU_HWPT_ALLOC_PASID',
-      because: [ioas],
-    });
-    return undefined;
+  for (const h of ioas.hwpts) {
+    if (!h.automatic || h.device.driver.name !== device.driver.name) continue;
+    const [first] = obstacles(device, h, pasid, replace);
+    if (first?.errno === 'EINVAL') continue;
+    return attachHwpt(c, device, h, pasid, replace, field) ? h : undefined;
   }
-  const usable = ioas.hwpts.find((h) => h.automatic && h.device.driver.name === device.driver.name);
-  if (usable !== undefined) return attachHwpt(c, device, usable, pasid, replace, field) ? usable : undefined;
   const driver = driverOf(device).paging(c, device, 0, { type: 0, length: 0, field: '' });
   if (driver === undefined) return undefined;
-  const id = c.newId(c.autoField);
   const hwpt: HwptPaging = {
     type: 'HWPT_PAGING',
-    id,
+    id: c.newId(c.autoField),
     context: c.context,
     birth: c.request.seq,
     users: 0,
@@ -241,7 +211,9 @@ function attachIoas(c: Call, device: Device, ioas: Ioas, pasid: number, replace:
     driver,
     dirty: new Set(),
   };
-  if (join(c, ioas, driver)) return undefined;
+  // a new HWPT is attached before it joins the IOAS, but replaces another only afterwards
+  if (replace && join(c, ioas, driver)) return undefined;
   c.then(() => enter(hwpt));
-  return attachHwpt(c, device, hwpt, pasid, replace, field) ? hwpt : undefined;
+  if (!attachHwpt(c, device, hwpt, pasid, replace, field)) return undefined;
+  return !replace && join(c, ioas, driver) ? undefined : hwpt;
 }

@@ -43,7 +43,8 @@ const mockDomain =
     };
     device.group.devices.push(device);
     const selftest: Selftest = { type: 'SELFTEST', id: stdev, context: c.context, birth: c.request.seq, users: 0, device };
-    const target = target0(c, 'id');
+    // the new DEVICE can be found already, the SELFTEST not yet
+    const target = c.u32('id') === device.id ? device : target0(c, 'id');
     if (target === undefined) return;
     c.autoField = `${arm}.out_hwpt_id`;
     c.then(() => {
