@@ -37,6 +37,12 @@ export function contiguous(ioas: Ioas, range: Range): { readonly pieces: readonl
   return { pieces, hole: next };
 }
 
+/** The address of a syzkaller call: low half an index of an area, high half an offset in it. */
+export function indexedIova(access: Pick<Access, 'ioas'>, iova: bigint): bigint {
+  const area = access.ioas?.areas[Number(iova & 0xffff_ffffn)];
+  return area === undefined ? 0n : area.start + (iova >> 32n);
+}
+
 /** What pinning, reading and writing through an access have to know. */
 export interface Reach {
   readonly access: Access;

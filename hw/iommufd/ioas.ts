@@ -2,7 +2,7 @@
  * Address spaces: IOMMU_IOAS_*, IOMMU_OPTION. drivers/iommu/iommufd/ioas.c and io_pagetable.c.
  */
 
-import { letGo } from './access.ts';
+import { indexedIova, letGo } from './access.ts';
 import {
   addArea,
   alignmentOf,
@@ -20,7 +20,7 @@ import {
 } from './areas.ts';
 import type { Call, Rule } from './call.ts';
 import { forgetDirty } from './mock.ts';
-import { insert, object } from './objects.ts';
+import { find, insert, object } from './objects.ts';
 import { DRIVER, MEMORY, PRESSURE, RIGHTS, UNSEEN } from './reasons.ts';
 import type { Area, Ioas, Pages, Range } from './state.ts';
 import { hex, nameOf } from './words.ts';
@@ -419,8 +419,14 @@ const copy: Rule = (c) => {
   if ((flags & ~known) !== 0 && c.refuse('EOPNOTSUPP', 'copy.flags', unknownFlags(c, 7))) return;
   const [length, to] = [c.u64('length'), c.u64('dst_iova')];
   let from = c.u64('src_iova');
+  const indexed = (flags & COPY_SYZ) !== 0 ? find(c.context, c.u32('src_ioas_id'), ['IOAS']) : undefined;
+  if (indexed !== undefined) from = indexedIova({ ioas: indexed }, from);
   for (const field of ['length', 'src_iova', 'dst_iova'])
-    if (c.u64(field) === ALL_ONES && c.refuse('EOVERFLOW', 'copy.all-ones', { field, text: 'all bits are set' })) return;
+    if (
+      (field === 'src_iova' ? from : c.u64(field)) === ALL_ONES &&
+      c.refuse('EOVERFLOW', 'copy.all-ones', { field, text: 'all bits are set' })
+    )
+      return;
   if (
     (flags & (READ | WRITE)) === 0 &&
     c.refuse('EINVAL', 'copy.no-access', { field: 'flags', text: 'neither READABLE nor WRITEABLE', wanted: 'one of the two at least' })
@@ -428,9 +434,10 @@ const copy: Rule = (c) => {
     return;
   const source = object(c, 'src_ioas_id', 'IOAS');
   if (source === undefined) return;
-  if (flags & COPY_SYZ) {
-    const area = source.areas[Number(from & 0xffffffffn)];
-    from = (area?.start ?? 0n) + (from >> 32n);
+  if (indexed !== undefined) {
+    // the kernel writes back what it made of them
+    c.set('flags', flags & ~COPY_SYZ);
+    c.set('src_iova', from);
   }
   if (length === 0n && c.refuse('EINVAL', 'copy.length', { field: 'length', text: 'length is 0', wanted: 'more than 0' })) return;
   if (

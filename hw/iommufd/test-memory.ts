@@ -8,6 +8,7 @@ import {
   addressOf,
   contiguous,
   copyable,
+  indexedIova,
   itemsOf,
   joinRefused,
   moveAccess,
@@ -108,12 +109,6 @@ function accessOf(c: Call): Access | undefined {
 const tooLong = (c: Call, field: string): boolean =>
   c.u64(field) > MOST &&
   c.refuse('ENOMEM', 'test.access-limit', { field, text: `length ${hex(c.u64(field))} is more than 16 MiB`, wanted: '16 MiB at most' });
-
-/** The address of a syzkaller call: low half an index of an area, high half an offset in it. */
-export function indexedIova(access: Pick<Access, 'ioas'>, iova: bigint): bigint {
-  const area = access.ioas?.areas[Number(iova & 0xffff_ffffn)];
-  return area === undefined ? 0n : area.start + (iova >> 32n);
-}
 
 const accessPages: Op = (c) => {
   if (tooLong(c, 'access_pages.length') || unknownBits(c, 'access_pages.flags', ACCESS_WRITE | ACCESS_SYZ)) return;

@@ -89,8 +89,9 @@ const pasidAttach =
     const target = target0(c, `${arm}.pt_id`);
     if (target === undefined) return;
     const pasid = c.u32(`${arm}.pasid`);
-    c.autoField = '';
-    attach(c, selftest.device, target, pasid, again, `${arm}.pt_id`);
+    c.autoField = `${arm}.pt_id`;
+    const hwpt = attach(c, selftest.device, target, pasid, again, c.autoField);
+    if (hwpt !== undefined && !c.refused) c.set(c.autoField, hwpt.id);
   };
 
 const pasidDetach: Op = (c) => {
