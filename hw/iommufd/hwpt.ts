@@ -3,9 +3,9 @@ import { alignmentOf, TOP } from './areas.ts';
 import { driverOf, enter, join } from './attach.ts';
 import type { Call, Rule } from './call.ts';
 import { reserved, unknownFlags } from './ioas.ts';
-import { NO_DIRTY, PASID_DEVICE, SELFTEST_HW_INFO, SELFTEST_INVALIDATION } from './mock.ts';
+import { bitsOf, NO_DIRTY, PASID_DEVICE, SELFTEST_HW_INFO, SELFTEST_INVALIDATION } from './mock.ts';
 import { insert, missing, object } from './objects.ts';
-import { DRIVER, MEMORY } from './reasons.ts';
+import { DRIVER, MEMORY, RELEASE } from './reasons.ts';
 import type { Device, Fault, Hwpt, HwptNested, HwptPaging, Ioas, KObject, Viommu } from './state.ts';
 import { hex, nameOf } from './words.ts';
 
@@ -13,7 +13,6 @@ export const NEST_PARENT = 1;
 export const DIRTY_TRACKING = 2;
 export const FAULT_ID_VALID = 4;
 export const PASID = 8;
-const KNOWN = NEST_PARENT | DIRTY_TRACKING | FAULT_ID_VALID | PASID;
 
 const alloc: Rule = (c) => {
   if (reserved(c, '__reserved')) return;
@@ -77,7 +76,8 @@ function faultOf(c: Call, flags: number): Fault | undefined | null {
 }
 
 function paging(c: Call, device: Device, ioas: Ioas, flags: number, data: Data): Made | undefined {
-  if ((flags & ~KNOWN) !== 0 && c.refuse('EOPNOTSUPP', 'hwpt-alloc.flags', unknownFlags(c, KNOWN))) return undefined;
+  const known = bitsOf(c, 'iommufd_hwpt_alloc_flags');
+  if ((flags & ~known) !== 0 && c.refuse('EOPNOTSUPP', 'hwpt-alloc.flags', unknownFlags(c, known))) return undefined;
   if (
     (flags & FAULT_ID_VALID) !== 0 &&
     !c.traits.faultOnPaging &&
@@ -132,7 +132,7 @@ function nested(
 ): Made | undefined {
   const on = (parent ?? viommu)!;
   if (
-    ((flags & ~(FAULT_ID_VALID | PASID)) !== 0 || data.length === 0) &&
+    ((flags & ~(bitsOf(c, 'iommufd_hwpt_alloc_flags') & (FAULT_ID_VALID | PASID))) !== 0 || data.length === 0) &&
     c.refuse('EOPNOTSUPP', 'hwpt-alloc.nested', {
       field: data.length === 0 ? 'data_len' : 'flags',
       text: data.length === 0 ? 'a nested HWPT wants data' : `flags ${hex(flags)} on a nested HWPT`,
@@ -212,12 +212,12 @@ const getDirty: Rule = (c) => {
   const hwpt = object(c, 'hwpt_id', 'HWPT_PAGING');
   if (hwpt === undefined) return;
   const [iova, length, page] = [c.u64('iova'), c.u64('length'), c.u64('page_size')];
-  if (
-    length === 0n &&
-    c.traits.dirtyLengthZero === 'EINVAL' &&
-    c.refuse('EINVAL', 'get-dirty.length', { field: 'length', text: 'length is 0' })
-  )
-    return;
+  if (length === 0n && c.traits.dirtyLengthZero === 'EINVAL') {
+    // 6.12.95 did not look yet, 6.12.117 does
+    if (iova === 0n) c.mayPass(RELEASE);
+    else if (c.mayRefuse('EOVERFLOW', RELEASE, 'get-dirty.overflow')) return;
+    if (c.refuse('EINVAL', 'get-dirty.length', { field: 'length', text: 'length is 0', wanted: '1 at least' })) return;
+  }
   const last = iova + length - 1n;
   if (
     (last > TOP || (length === 0n && iova > 0n)) &&
@@ -426,10 +426,8 @@ const hwInfo: Rule = (c) => {
   c.set(c.table.has('IOMMU_GET_HW_INFO', 'out_data_type') ? 'out_data_type' : 'data_type', SELFTEST_HW_INFO);
   const pasid = (device.flags & PASID_DEVICE) !== 0;
   let capabilities = (device.flags & NO_DIRTY) === 0 ? 1 : 0;
-  if (c.table.has('IOMMU_GET_HW_INFO', 'out_max_pasid_log2')) {
-    capabilities |= 8;
-    c.set('out_max_pasid_log2', pasid ? 20 : 0);
-  }
+  capabilities |= c.table.enum('iommufd_hw_capabilities')?.members.get('IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED') ?? 0;
+  if (c.table.has('IOMMU_GET_HW_INFO', 'out_max_pasid_log2')) c.set('out_max_pasid_log2', pasid ? 20 : 0);
   c.set('out_capabilities', capabilities);
 };
 

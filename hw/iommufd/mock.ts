@@ -9,6 +9,8 @@ import type { Device, DomainTraits, Hwpt, HwptPaging, Ioas, Range, Viommu } from
 import { hex, nameOf } from './words.ts';
 
 export const NO_DIRTY = 1;
+/** before page table types there was this device flag */
+const HUGE_IOVA = 2;
 export const PASID_DEVICE = 4;
 /** IOMMU_HWPT_DATA_SELFTEST, and the types of its invalidations */
 export const SELFTEST_DATA = 0xdead;
@@ -237,7 +239,9 @@ function readDirty(c: Call, hwpt: HwptPaging, range: Range, unit: bigint, clear:
   const bits = (range.last - range.start) / shift + 1n;
   const bytes = Number((bits + 63n) / 64n) * 8;
   // an entry of a big page is dirty as a whole; whether there is one depends on where its memory lies
-  const big = size > 2048n && pieces.some((p) => ((p.start + HUGE_PAGE - 1n) / HUGE_PAGE + 1n) * HUGE_PAGE <= p.last + 1n);
+  const big =
+    (size > 2048n || (hwpt.device.flags & HUGE_IOVA) !== 0) &&
+    pieces.some((p) => ((p.start + HUGE_PAGE - 1n) / HUGE_PAGE + 1n) * HUGE_PAGE <= p.last + 1n);
   if (before === undefined || before.bytes.length < bytes || big) {
     c.unknownNested('data', big ? PHYSICAL : UNSEEN);
     return;

@@ -7,5 +7,7 @@ export const RIGHTS = 'capabilities of the program';
 export const UNSEEN = 'not in the log';
 /** of a recorded answer that the rules do not give */
 export const UNFORESEEN = 'not foreseen';
+/** releases of one stable kernel differ */
+export const RELEASE = 'stable release';
 /** what else the machine has, such as a real IOMMU beside the mock driver's */
 export const MACHINE = 'machine';
