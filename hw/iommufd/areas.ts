@@ -63,7 +63,7 @@ export function alignmentOf(ioas: Ioas): bigint {
 
 export const reservedAt = (ioas: Ioas, range: Range): Range | undefined => ioas.reserved.find((r) => overlaps(r, range));
 
-/** Reserved ranges in order, put together where they touch. */
+/** Ranges in order, put together where they overlap or adjoin. */
 function merged(ranges: readonly Range[]): Range[] {
   const out: { start: bigint; last: bigint }[] = [];
   for (const r of [...ranges].sort((a, b) => (a.start < b.start ? -1 : a.start > b.start ? 1 : 0))) {
@@ -110,7 +110,7 @@ export function allocate(ioas: Ioas, length: bigint, source: bigint): bigint | '
   if (alignment > HUGE) alignment = HUGE;
   if (alignment < alignmentOf(ioas)) return 'EINVAL';
   const window: Range = { start: PAGE, last: TOP - PAGE };
-  const windows = ioas.allowed.length === 0 ? [window] : [...ioas.allowed].sort((a, b) => (a.start < b.start ? -1 : 1));
+  const windows = ioas.allowed.length === 0 ? [window] : merged(ioas.allowed);
   const offset = source % PAGE;
   for (const w of windows) {
     const within: Range = { start: higher(w.start, window.start), last: lower(w.last, window.last) };

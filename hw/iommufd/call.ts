@@ -156,6 +156,8 @@ export class Call implements Answer {
   #moves: Move[] | undefined;
   #effects: (() => void)[] | undefined;
   #always: (() => void)[] | undefined;
+  /** bytes that are written back at most */
+  #extent: number;
   #writesBack = true;
   #writesOnFailure = false;
 
@@ -169,6 +171,7 @@ export class Call implements Answer {
     this.context = options.request.file.context as Context;
     // the kernel's own copy: its size, what the program left out being zero
     const size = options.command.struct?.size ?? 0;
+    this.#extent = size;
     const { bytes } = options.request.struct;
     if (size >= 8 && bytes.length >= size) this.#in = new DataView(bytes.buffer, bytes.byteOffset, size);
     else {
@@ -360,6 +363,13 @@ export class Call implements Answer {
   returns(value: bigint): void {
     this.#ret = value;
   }
+  /** The kernel writes more than the struct that the table knows: up to this many bytes of what the program's size has room for. */
+  extend(bytes: number): void {
+    const whole = new Uint8Array(Math.max(bytes, this.#in.byteLength));
+    whole.set(this.request.struct.bytes.subarray(0, bytes));
+    this.#changed = whole;
+    this.#extent = bytes;
+  }
   /** The struct is not written back, even on success. */
   keepStruct(): void {
     this.#writesBack = false;
@@ -393,7 +403,7 @@ export class Call implements Answer {
     return this.#refusal === undefined ? this.#ret : -1n;
   }
   get #length(): number {
-    return Math.min(Number(this.request.struct.wanted), this.command.struct?.size ?? 0);
+    return Math.min(Number(this.request.struct.wanted), this.#extent);
   }
   get out(): Uint8Array | undefined {
     const writes = this.#writesBack && (this.#refusal === undefined || this.#writesOnFailure);

@@ -29,7 +29,7 @@ const PASID = 8;
 const PAGE_BYTES = 4096n;
 const HUGE_PAGE = 1n << 20n;
 
-const plain: DomainTraits = { name: 'mock', pageSize: 2048n, aperture: { start: 0x1000000n, last: 0x7fffffffn } };
+const plain: DomainTraits = { name: 'mock', pageSize: 2048n, pageSizes: 0x1ffffff800n, aperture: { start: 0x1000000n, last: 0x7fffffffn } };
 const huge: DomainTraits = { name: 'mock, huge pages', pageSize: 4096n, aperture: { start: 0n, last: TOP } };
 
 /** Bits that an enum of flags of this dialect has. */

@@ -9,8 +9,10 @@ import { type Answer, Call, type Observed, type Request, type Rule } from './cal
 import { rules as compat } from './compat.ts';
 import { rules as hwpt } from './hwpt.ts';
 import { rules as ioas } from './ioas.ts';
+import { rules as map } from './map.ts';
 import { closeFile, holdsContext, rules as objects, release } from './objects.ts';
-import { UNFORESEEN } from './reasons.ts';
+import { rules as option } from './option.ts';
+import { MEMORY, UNFORESEEN, UNSEEN } from './reasons.ts';
 import type { Context, FileKind, Kernel, OpenFile, Viommu } from './state.ts';
 import { rules as test } from './test-ops.ts';
 import { type Traits, traitsOf } from './traits.ts';
@@ -18,7 +20,9 @@ import { rules as vfio } from './vfio.ts';
 import { rules as viommu } from './viommu.ts';
 import { hex } from './words.ts';
 
-const RULES: ReadonlyMap<string, Rule> = new Map(Object.entries({ ...objects, ...ioas, ...hwpt, ...viommu, ...test, ...compat, ...vfio }));
+const RULES: ReadonlyMap<string, Rule> = new Map(
+  Object.entries({ ...objects, ...ioas, ...map, ...option, ...hwpt, ...viommu, ...test, ...compat, ...vfio }),
+);
 
 /** Numbers of iommufd's own commands begin here; those below are VFIO's. */
 const FIRST = 0x80;
@@ -121,17 +125,13 @@ export class Model {
     const rule = RULES.get(command.name);
     if (rule === undefined) return undefined;
     if (own && this.#enter(call, command, request)) return call;
-    if (
-      !own &&
-      command.struct !== undefined &&
-      struct.fault &&
-      struct.bytes.length < 8 &&
-      call.refuse('EFAULT', 'call.unreadable', { text: 'the struct cannot be read' })
-    )
-      return call;
+    if (!own && unreadable(call, command, request)) return call;
     rule(call);
-    // an error that no rule gives: the program's memory, which the rules cannot know, or something that is missing in them
-    if (!call.refused && observed !== undefined && observed.errno !== '') call.unforeseen(observed.errno, UNFORESEEN);
+    if (!call.refused && observed !== undefined && observed.errno !== '') {
+      // the answer cannot be written: that is the only error left where the rules are right
+      if (observed.errno === 'EFAULT') call.refuse('EFAULT', 'call.response', { text: 'the struct cannot be written' });
+      else call.unforeseen(observed.errno, UNFORESEEN);
+    }
     return call;
   }
 
@@ -153,12 +153,19 @@ export class Model {
       })
     )
       return true;
-    return (
-      struct.bytes.length < size &&
-      struct.fault &&
-      call.refuse('EFAULT', 'call.unreadable', { text: `only ${struct.bytes.length} of ${size} bytes of the struct can be read` })
-    );
+    if (struct.bytes.length >= size) return false;
+    if (!struct.fault) return call.mayRefuse('E2BIG', UNSEEN, 'call.tail');
+    return call.refuse('EFAULT', 'call.unreadable', { text: `only ${struct.bytes.length} of ${size} bytes of the struct can be read` });
   }
+}
+
+/** VFIO's calls read a struct of one size, whatever `argsz` says. → true where the call ends */
+function unreadable(call: Call, command: Command, request: Request): boolean {
+  const { bytes, fault } = request.struct;
+  const least = command.struct?.min ?? 0;
+  if (bytes.length >= least) return false;
+  if (!fault) return call.mayRefuse('EFAULT', MEMORY, 'call.unreadable');
+  return call.refuse('EFAULT', 'call.unreadable', { text: `only ${bytes.length} of ${least} bytes of the struct can be read` });
 }
 
 /** Stands in for a command that does not exist. */

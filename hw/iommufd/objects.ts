@@ -172,7 +172,7 @@ export function closeFile(kernel: Kernel, file: OpenFile): void {
   const { context, object: o } = file;
   if (o !== undefined) {
     if (file.kind === 'fault' || file.kind === 'veventq') o.users--;
-    else if (file.kind === 'access') destroy(o);
+    else if (file.kind === 'access' || o.type === 'ACCESS') destroy(o);
     else if (file.kind === 'vfio-device' && o.type === 'DEVICE') {
       detachAll(o);
       unbind(o);

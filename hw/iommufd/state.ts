@@ -154,6 +154,8 @@ export interface DomainTraits {
   readonly name: string;
   /** smallest page, bytes */
   readonly pageSize: bigint;
+  /** all its page sizes, a bit for each; undefined: not known */
+  readonly pageSizes?: bigint;
   readonly aperture: Range;
 }
 
