@@ -121,6 +121,26 @@ describe('calls that take long', () => {
     expect(events[2]!.tExit).toBe(201n);
   });
 
+  test('have returned before their thread makes another call', async () => {
+    const { spool, writer, drain } = open();
+    const at = maker.enter(ioctl(1, { tid: 7 }), 64);
+    drain.step(false);
+    await sleep(40);
+    drain.step(false);
+    expect(writer.last).toBe(1);
+    maker.leave(at, ioctl(1, { tid: 7 }), 0);
+    maker.call(ioctl(2, { tid: 7 }));
+    drain.step(false);
+    drain.step(true);
+    writer.finish();
+    spool.close();
+    expect(eventsOf(trace()).map((e) => [e.kind, e.tEnter])).toEqual([
+      [Kind.IOCTL, 101n],
+      [Kind.RETURN, 101n],
+      [Kind.IOCTL, 102n],
+    ]);
+  });
+
   test('never returned: entered is all there is', () => {
     maker.enter(ioctl(1));
     maker.call(ioctl(2));

@@ -66,6 +66,8 @@ export class Drain {
   readonly #clock: () => bigint;
   readonly #cursor = new FrameCursor();
   readonly #pending: Map<number, number>;
+  /** the last of these calls by the thread that made it, as far as this recorder saw it */
+  readonly #latest = new Map<number, number>();
   /** places that were passed over because nobody filled them: from, to. Somebody that was stopped may do so yet. */
   readonly #holes: (readonly [number, number])[];
   #position: number;
@@ -156,6 +158,7 @@ export class Drain {
       if (!found.returned && !last && !this.#patient(PATIENCE_MS)) return;
       if (!last && ++this.#taken % ROOM_EVENTS === 0) this.#makeRoom();
       const at = this.#position;
+      if (this.#pending.size > 0) this.#returnsOf(found.frame.readUInt32LE(FRAME_AT.tid));
       const frame = compactFrame(found.frame, (bytes) => this.#spool.pieces(at, bytes, tail));
       this.#position = found.next;
       this.#put(at, frame, found.returned);
@@ -164,7 +167,10 @@ export class Drain {
 
   /** What is committed with a frame is to know that it is open, so that is noted first. */
   #put(position: number, frame: Buffer, returned: boolean): void {
-    if (!returned) this.#pending.set(position, this.#writer.last + 1);
+    if (!returned) {
+      this.#pending.set(position, this.#writer.last + 1);
+      this.#latest.set(frame.readUInt32LE(FRAME_AT.tid), position);
+    }
     this.append(frame);
   }
 
@@ -233,15 +239,27 @@ export class Drain {
   }
 
   #returns(): void {
-    for (const [position, seq] of this.#pending) {
-      const found = this.#spool.frame(position);
-      if (!found?.returned) continue;
-      const whole = compactFrame(found.frame, (bytes) => this.#spool.pieces(position, bytes, this.#spool.tail));
-      const call = new FrameCursor().at(whole, 0).frame();
-      const after = decodeParts(whole, 0).filter((p) => p.kind === PartKind.OUT || p.kind === PartKind.NESTED_OUT);
-      this.#pending.delete(position);
-      this.append(encodeFrame({ ...call, kind: Kind.RETURN, state: State.RETURNED, parts: [makeArgs(seq), ...after] }));
-    }
+    for (const position of this.#pending.keys()) this.#return(position);
+  }
+
+  /** A thread that makes another call has come back from the one before: that is told first. */
+  #returnsOf(thread: number): void {
+    const position = this.#latest.get(thread);
+    if (position === undefined) return;
+    this.#return(position);
+    if (!this.#pending.has(position)) this.#latest.delete(thread);
+  }
+
+  /** Tells that a call has returned, if it has. */
+  #return(position: number): void {
+    const seq = this.#pending.get(position);
+    const found = this.#spool.frame(position);
+    if (seq === undefined || !found?.returned) return;
+    const whole = compactFrame(found.frame, (bytes) => this.#spool.pieces(position, bytes, this.#spool.tail));
+    const call = new FrameCursor().at(whole, 0).frame();
+    const after = decodeParts(whole, 0).filter((p) => p.kind === PartKind.OUT || p.kind === PartKind.NESTED_OUT);
+    this.#pending.delete(position);
+    this.append(encodeFrame({ ...call, kind: Kind.RETURN, state: State.RETURNED, parts: [makeArgs(seq), ...after] }));
   }
 
   #losses(): void {
