@@ -45,7 +45,9 @@ export function indexedIova(access: Pick<Access, 'ioas'>, iova: bigint): bigint 
 
 /** What pinning, reading and writing through an access have to know. */
 export interface Reach {
-  readonly access: Access;
+  /** the access; where it is not there yet, the IOAS alone */
+  readonly access?: Access;
+  readonly ioas: Ioas | undefined;
   readonly iova: bigint;
   readonly length: bigint;
   readonly write: boolean;
@@ -66,9 +68,10 @@ function reached(c: Call, r: Reach): { ioas: Ioas; range: Range } | undefined {
     c.refuse('EOVERFLOW', 'access.overflow', { field: r.iovaField, text });
     return undefined;
   }
-  const { ioas } = r.access;
+  const { access, ioas } = r;
   if (ioas === undefined) {
-    c.refuse('ENOENT', 'access.detached', { text: `${nameOf(r.access)} is attached to no IOAS`, because: [r.access] });
+    const text = `${access ? nameOf(access) : 'the access'} is attached to no IOAS`;
+    c.refuse('ENOENT', 'access.detached', { text, because: access ? [access] : [] });
     return undefined;
   }
   return { ioas, range: { start: r.iova, last } };
@@ -84,6 +87,7 @@ export function pinnable(c: Call, r: Reach): readonly Piece[] | undefined {
   const { pieces, hole } = contiguous(to.ioas, to.range);
   for (const piece of pieces) {
     if (skewed(c, r, to.ioas, piece, to.range.last) || forbidden(c, r, to.ioas, piece.area)) return undefined;
+    if (noPages(c, r, to.ioas, piece.area)) return undefined;
     if (held(to.ioas, piece)) continue;
     if (c.mayRefuse('EFAULT', MEMORY, 'access.memory') || c.mayRefuse('ENOMEM', RIGHTS, 'access.locked-memory')) return undefined;
   }
@@ -103,7 +107,13 @@ function skewed(c: Call, r: Reach, ioas: Ioas, piece: Piece, last: bigint): bool
     const text = `${spanOf(area)} does not end where a page of memory does, and the range goes on`;
     if (c.refuse('EINVAL', 'access.page-offset', detail(text))) return true;
   }
-  return area.pages.kind === 'dmabuf' && c.refuse('EINVAL', 'access.dmabuf', detail(`${spanOf(area)} is a dma-buf, which has no pages`));
+  return false;
+}
+
+function noPages(c: Call, r: Reach, ioas: Ioas, area: Area): boolean {
+  if (area.pages.kind !== 'dmabuf') return false;
+  const text = `${spanOf(area)} is a dma-buf, which has no pages of memory`;
+  return c.refuse('EINVAL', 'access.dmabuf', { field: r.iovaField, text, because: [ioas] });
 }
 
 /** The checks of a read or write by the CPU: what is copied, or undefined where the call was refused. `copied` is told each piece. */
@@ -113,11 +123,7 @@ export function copyable(c: Call, r: Reach, copied: (piece: Piece) => void): rea
   const { pieces, hole } = contiguous(to.ioas, to.range);
   for (const piece of pieces) {
     const { area } = piece;
-    if (forbidden(c, r, to.ioas, area)) return undefined;
-    if (area.pages.kind === 'dmabuf') {
-      const text = `${spanOf(area)} is a dma-buf, which is not copied`;
-      if (c.refuse('EINVAL', 'access.dmabuf', { field: r.iovaField, text, because: [to.ioas] })) return undefined;
-    }
+    if (forbidden(c, r, to.ioas, area) || noPages(c, r, to.ioas, area)) return undefined;
     if (c.mayRefuse('EFAULT', MEMORY, 'access.memory')) return undefined;
     copied(piece);
   }

@@ -326,6 +326,12 @@ export class Call implements Answer {
     this.#nested.set(this.at(field), bytes);
   }
 
+  /** What is probably written to the buffer of a pointer field; `reason` keeps it from being known. */
+  guessNested(field: string, bytes: Uint8Array, reason: string): void {
+    this.unknownNested(field, reason);
+    this.writeNested(field, bytes);
+  }
+
   /** The buffer of a pointer field is written, with what `reason` keeps from being known. */
   unknownNested(field: string, reason: string): void {
     this.writeNested(field, undefined);

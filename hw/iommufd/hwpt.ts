@@ -344,34 +344,30 @@ function ofHwpt(c: Call, hwpt: HwptNested, count: number, size: number): number 
   return count;
 }
 
+/** All entries are copied before the first is looked at; short ones count as zeros. */
 function ofViommu(c: Call, viommu: Viommu, count: number, size: number): number {
-  const pending: (() => void)[] = [];
+  const entries: DataView[] = [];
   for (let i = 0; i < count; i++) {
-    const view = entry(c, i, size, 12, 12);
-    if (view === undefined) return i;
+    const view = entry(c, i, size, 0, 12);
+    if (view === undefined) return 0;
+    entries.push(view);
+  }
+  const wrong = (errno: string, rule: string, text: string, wanted: string): boolean =>
+    c.refuse(errno, rule, { field: 'data_uptr', text, wanted, because: [viommu] });
+  for (const [i, view] of entries.entries()) {
     const [flags, vdev, cache] = [view.getUint32(0, true), view.getUint32(4, true), view.getUint32(8, true)];
-    if (
-      (flags & ~1) !== 0 &&
-      c.refuse('EOPNOTSUPP', 'mock.invalidate-flags', { field: 'data_uptr', text: `entry ${i} has flags ${hex(flags)}` })
-    )
-      return i;
-    if (cache > 3 && c.refuse('EINVAL', 'mock.invalidate-cache', { field: 'data_uptr', text: `entry ${i} names cache ${cache} of 4` }))
-      return i;
-    const vdevice = viommu.vdevices.get(BigInt(vdev));
-    if (vdevice === undefined) {
-      c.refuse('EINVAL', 'mock.invalidate-vdevice', {
-        field: 'data_uptr',
-        text: `entry ${i}: ${nameOf(viommu)} has no vDEVICE with virtual id ${hex(vdev)}`,
-        because: [viommu],
-      });
-      return i;
+    if ((flags & ~1) !== 0 && wrong('EOPNOTSUPP', 'mock.invalidate-flags', `entry ${i} has flags ${hex(flags)}`, 'bits of 0x1')) return i;
+    if (cache > 3 && wrong('EINVAL', 'mock.invalidate-cache', `entry ${i} names cache ${cache} of 4`, '0 to 3')) return i;
+    const device = viommu.vdevices.get(BigInt(vdev))?.device;
+    if (device === undefined) {
+      const text = `entry ${i}: ${nameOf(viommu)} has no vDEVICE with virtual id ${hex(vdev)}`;
+      if (wrong('EINVAL', 'mock.invalidate-vdevice', text, 'the virt_id of a vDEVICE')) return i;
+      continue;
     }
-    const { device } = vdevice;
-    pending.push(() => {
+    c.already(() => {
       if (flags & 1) device.cache.fill(0);
       else device.cache[cache] = 0;
     });
-    c.already(pending.at(-1)!);
   }
   return count;
 }

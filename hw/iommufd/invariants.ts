@@ -41,8 +41,7 @@ function stands(o: KObject): KObject[] {
     case 'VEVENTQ':
       return [o.viommu];
     case 'HW_QUEUE': {
-      const before = o.viommu.queues.get(o.index - 1);
-      return before ? [o.viommu, before] : [o.viommu];
+      return o.before ? [o.viommu, o.before] : [o.viommu];
     }
     default:
       return [];

@@ -1,6 +1,6 @@
 /** The mock driver: drivers/iommu/iommufd/selftest.c. */
-import { contiguous } from './access.ts';
-import { firstAt, TOP } from './areas.ts';
+import { addressOf, contiguous } from './access.ts';
+import { firstAt, higher, lower, TOP } from './areas.ts';
 import type { Call } from './call.ts';
 import { type Driver, type UserData, userData } from './driver.ts';
 import { PHYSICAL, UNSEEN } from './reasons.ts';
@@ -27,7 +27,6 @@ const DIRTY = 2;
 const NEST_PARENT = 1;
 const PASID = 8;
 const PAGE_BYTES = 4096n;
-const HUGE_PAGE = 1n << 20n;
 
 const plain: DomainTraits = { name: 'mock', pageSize: 2048n, pageSizes: 0x1ffffff800n, aperture: { start: 0x1000000n, last: 0x7fffffffn } };
 const huge: DomainTraits = { name: 'mock, huge pages', pageSize: 4096n, aperture: { start: 0n, last: TOP } };
@@ -153,16 +152,12 @@ function attachPlain(c: Call, device: Device, hwpt: Hwpt): boolean {
 
 /** With a PASID: neither dirty tracking nor a vDEVICE is looked at. */
 function attachPasid(c: Call, device: Device, pasid: number): boolean {
-  if (
-    (device.flags & PASID_DEVICE) !== 0 &&
-    pasid >= MAX_PASID &&
-    c.refuse('EINVAL', 'mock.pasid', {
-      text: `PASID ${pasid} is beyond the limit of ${nameOf(device)}`,
-      wanted: `below ${MAX_PASID}`,
-      because: [device],
-    })
-  )
-    return true;
+  const limit = (device.flags & PASID_DEVICE) !== 0 ? MAX_PASID : 0;
+  if (pasid >= limit) {
+    const text = limit === 0 ? `${nameOf(device)} has no PASIDs` : `PASID ${pasid} is beyond the limit of ${nameOf(device)}`;
+    if (c.refuse('EINVAL', 'mock.pasid', { text, wanted: limit === 0 ? 'a device with PASIDs' : `below ${limit}`, because: [device] }))
+      return true;
+  }
   if (pasid !== RIGGED_PASID) return false;
   const fails = device.mockFails === true;
   c.already(() => {
@@ -191,6 +186,10 @@ function mockViommu(c: Call, viommu: Viommu): boolean {
 }
 
 // ---- dirty pages: HwptPaging.dirty has the index of each, in pages of the domain ----
+//
+// The array keeps them page by page. Real tables (6.19) keep a bit for each entry, and an entry is as big as memory that
+// lies together allows, which nobody sees: there only a bitmap without dirty pages near is determined, and others are
+// what comes of entries of one page of memory.
 
 /** The driver is told that pages are dirty; gives how many it says there were. `unit`: bytes that an address stands for. */
 export function markDirty(c: Call, hwpt: HwptPaging, addresses: readonly bigint[], unit: bigint): number {
@@ -224,34 +223,53 @@ export function forgetDirty(ioas: Ioas, range: Range): void {
  */
 function readDirty(c: Call, hwpt: HwptPaging, range: Range, unit: bigint, clear: boolean): void {
   const size = hwpt.driver.pageSize;
-  const silent = c.traits.mockTables === 'array' && !hwpt.dirtyTracking;
+  const array = c.traits.mockTables === 'array';
   const { pieces } = contiguous(hwpt.ioas, range);
   const found: bigint[] = [];
-  for (const page of silent ? [] : hwpt.dirty) {
+  let near = array && (hwpt.device.flags & HUGE_IOVA) !== 0 && hwpt.dirty.size > 0;
+  for (const page of array && !hwpt.dirtyTracking ? [] : hwpt.dirty) {
     const at = page * size;
-    if (pieces.some((p) => at <= p.last && at + size > p.start)) found.push(page);
+    const piece = pieces.find((p) => at <= p.area.last && at + size > p.area.start);
+    if (piece === undefined) continue;
+    near ||= !array;
+    if (at <= piece.last && at + size > piece.start) found.push(page);
   }
   c.then(() => {
-    if (clear) for (const page of found) hwpt.dirty.delete(page);
+    if (!clear) return;
+    for (const page of found) {
+      hwpt.dirty.delete(page);
+      // the other half of the entry
+      if (!array && size < PAGE_BYTES) hwpt.dirty.delete(page ^ 1n);
+    }
   });
   const before = c.nested('data');
   const shift = unit & -unit;
-  const bits = (range.last - range.start) / shift + 1n;
-  const bytes = Number((bits + 63n) / 64n) * 8;
-  // an entry of a big page is dirty as a whole; whether there is one depends on where its memory lies
-  const big =
-    (size > 2048n || (hwpt.device.flags & HUGE_IOVA) !== 0) &&
-    pieces.some((p) => ((p.start + HUGE_PAGE - 1n) / HUGE_PAGE + 1n) * HUGE_PAGE <= p.last + 1n);
-  if (before === undefined || before.bytes.length < bytes || big) {
-    c.unknownNested('data', big ? PHYSICAL : UNSEEN);
+  const bytes = Number(((range.last - range.start) / shift + 64n) / 64n) * 8;
+  if (before === undefined || before.bytes.length < bytes) {
+    if (found.length > 0) c.unknownNested('data', UNSEEN);
     return;
   }
   const bitmap = before.bytes.slice();
+  const set = (from: bigint, to: bigint): void => {
+    const last = Number((lower(to, range.last) - range.start) / shift);
+    for (let bit = Number((higher(from, range.start) - range.start) / shift); bit <= last; bit++) bitmap[bit >> 3]! |= 1 << (bit & 7);
+  };
   for (const page of found) {
-    const at = page * size;
-    const first = at > range.start ? (at - range.start) / shift : 0n;
-    const last = (at + size - 1n < range.last ? at + size - 1n - range.start : range.last - range.start) / shift;
-    for (let bit = Number(first); bit <= Number(last); bit++) bitmap[bit >> 3]! |= 1 << (bit & 7);
+    const told = array ? { start: page * size, last: (page + 1n) * size - 1n } : entryOf(hwpt, page);
+    if (told.start <= told.last) set(told.start, told.last);
   }
-  c.writeNested('data', bitmap);
+  if (near) c.guessNested('data', bitmap, PHYSICAL);
+  else c.writeNested('data', bitmap);
+}
+
+/** What a table tells of a dirty page whose memory lies apart: of an entry of several items (2 KiB) all but the last one. */
+function entryOf(hwpt: HwptPaging, page: bigint): Range {
+  const { pageSize } = hwpt.driver;
+  const at = page * pageSize;
+  const whole = at - (at % PAGE_BYTES);
+  const area = hwpt.ioas.areas[firstAt(hwpt.ioas, at)];
+  const together =
+    area !== undefined && area.start <= whole && area.last >= whole + PAGE_BYTES - 1n && addressOf(area, whole) % PAGE_BYTES === 0n;
+  if (!together) return { start: at, last: at + pageSize - 1n };
+  return { start: whole, last: whole + PAGE_BYTES - 2049n };
 }

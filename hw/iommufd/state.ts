@@ -235,6 +235,8 @@ export interface Viommu extends Base {
   readonly vdevices: Map<bigint, Vdevice>;
   readonly veventqs: Map<number, Veventq>;
   readonly queues: Map<number, HwQueue>;
+  /** mock: bit i is set where the driver holds index i for taken */
+  mockSlots?: number;
   region: Region | undefined;
 }
 
@@ -260,6 +262,8 @@ export interface Veventq extends Base {
 export interface HwQueue extends Base {
   readonly type: 'HW_QUEUE';
   readonly viommu: Viommu;
+  /** the queue of the index before, which this one holds */
+  readonly before: HwQueue | undefined;
   readonly kind: number;
   readonly index: number;
   readonly base: bigint;

@@ -127,6 +127,7 @@ const accessPages: Op = (c) => {
   const given = c.u64('access_pages.iova');
   const r: Reach = {
     access,
+    ioas: access.ioas,
     iova: (flags & ACCESS_SYZ) !== 0 ? indexedIova(access, given) : given,
     length: c.u64('access_pages.length'),
     write: (flags & ACCESS_WRITE) !== 0,
@@ -195,7 +196,7 @@ const accessRw: Op = (c) => {
   const iova = (flags & ACCESS_SYZ) !== 0 ? indexedIova(access, given) : given;
   const address = c.u64('access_rw.uptr');
   const length = c.u64('access_rw.length');
-  const r: Reach = { access, iova, length, write, iovaField: 'access_rw.iova', lengthField: 'access_rw.length' };
+  const r: Reach = { access, ioas: access.ioas, iova, length, write, iovaField: 'access_rw.iova', lengthField: 'access_rw.length' };
   const pieces = copyable(c, r, (piece) => {
     // what is written stays written, whatever becomes of the rest
     if (write) c.move(programPlace(c, address + (piece.start - iova)), placeOf(piece), piece.last - piece.start + 1n);

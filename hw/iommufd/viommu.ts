@@ -1,13 +1,15 @@
 /** vIOMMUs and what stands on them. drivers/iommu/iommufd/viommu.c and eventq.c. */
-import { alignmentOf, covering, PAGE, TOP, touching } from './areas.ts';
+
+import { type Piece, pin, pinnable as pinnablePages } from './access.ts';
+import { alignmentOf, PAGE, TOP, touching } from './areas.ts';
 import { driverOf } from './attach.ts';
 import type { Call, Rule } from './call.ts';
 import { NEST_PARENT } from './hwpt.ts';
 import { misaligned, reserved, unknownFlags } from './ioas.ts';
 import { SELFTEST_VIOMMU } from './mock.ts';
 import { insert, object } from './objects.ts';
-import { DRIVER, MEMORY, PHYSICAL } from './reasons.ts';
-import type { Access, Area, Fault, HwQueue, Range, Vdevice, Veventq, Viommu } from './state.ts';
+import { DRIVER, PHYSICAL } from './reasons.ts';
+import type { Access, Fault, HwQueue, Range, Vdevice, Veventq, Viommu } from './state.ts';
 import { type QueueTraits, queueTraits } from './traits.ts';
 import { hex, nameOf } from './words.ts';
 
@@ -214,8 +216,8 @@ const allocQueue: Rule = (c) => {
   )
     return;
   const range = { start: (base / PAGE) * PAGE, last: ((base + length + PAGE - 1n) / PAGE) * PAGE - 1n };
-  const areas = pinnable(c, q, viommu, field, range);
-  if (areas === undefined) return;
+  const pieces = pinnable(c, q, viommu, field, range);
+  if (pieces === undefined) return;
   if (!q.typeFirst && wrongType(c, viommu)) return;
   const index = c.u32('index');
   if (wrongIndex(c, q, viommu, index)) return;
@@ -245,6 +247,7 @@ const allocQueue: Rule = (c) => {
     base: range.start,
     length: range.last - range.start + 1n,
     access,
+    before: viommu.queues.get(index - 1),
   };
   c.then(() => {
     insert(queue);
@@ -252,12 +255,13 @@ const allocQueue: Rule = (c) => {
       insert(access);
       ioas.users++;
       ioas.accesses.push(access);
+      pin(pieces, access, -1);
     }
-    if (q.pins === 'locked') for (const a of areas) a.locked++;
+    if (q.pins === 'locked') for (const { area } of pieces) area.locked++;
     viommu.users++;
     viommu.queues.set(index, queue);
-    const before = viommu.queues.get(index - 1);
-    if (before) before.users++;
+    if (queue.before) queue.before.users++;
+    if (viommu.device.driver.name === 'mock' && !q.forgetsIndex) viommu.mockSlots = (viommu.mockSlots ?? 0) | (1 << index);
   });
 };
 
@@ -287,24 +291,18 @@ function takeIds(c: Call, q: QueueTraits): { readonly queue: number; readonly ac
   return { queue: c.newId(out), access };
 }
 
-/** The areas under the queue; undefined where the call was refused. */
-function pinnable(c: Call, q: QueueTraits, viommu: Viommu, field: string, range: Range): Area[] | undefined {
+/** What is pinned under the queue; undefined where the call was refused. */
+function pinnable(c: Call, q: QueueTraits, viommu: Viommu, field: string, range: Range): readonly Piece[] | undefined {
   const { ioas } = viommu.parent;
-  const areas = covering(ioas, range);
-  if (areas === undefined) {
-    const text = `${hex(range.start)} to ${hex(range.last)} is not mapped throughout in ${nameOf(ioas)}`;
-    // the series that looked the base up first said so otherwise where the base itself is not mapped
-    const base = touching(ioas, { start: range.start, last: range.start }).length > 0;
-    const errno = base ? 'ENOENT' : q.unmapped;
-    c.refuse(errno, 'hw-queue-alloc.hole', { field, text, wanted: 'memory that is mapped', because: [ioas] });
-    return undefined;
+  // the series that looked the base up first said so otherwise where the base itself is not mapped
+  if (q.unmapped !== 'ENOENT' && touching(ioas, { start: range.start, last: range.start }).length === 0) {
+    const text = `${hex(range.start)} is not mapped in ${nameOf(ioas)}`;
+    if (c.refuse(q.unmapped, 'hw-queue-alloc.hole', { field, text, wanted: 'memory that is mapped', because: [ioas] })) return undefined;
   }
-  if (
-    areas.some((a) => !a.read) &&
-    c.refuse('EPERM', 'hw-queue-alloc.no-read', { field, text: 'the queue is mapped without READABLE', because: [ioas] })
-  )
-    return undefined;
-  return c.mayRefuse('EFAULT', range.last - range.start + 1n > PAGE ? PHYSICAL : MEMORY, 'hw-queue-alloc.pages') ? undefined : areas;
+  const length = range.last - range.start + 1n;
+  const pieces = pinnablePages(c, { ioas, iova: range.start, length, write: false, iovaField: field, lengthField: 'length' });
+  if (pieces === undefined) return undefined;
+  return length > PAGE && c.mayRefuse('EFAULT', PHYSICAL, 'hw-queue-alloc.pages') ? undefined : pieces;
 }
 
 /** Indexes of the mock driver's queues; other drivers are not known so well. → true where the call ends */
@@ -320,18 +318,16 @@ function wrongIndex(c: Call, q: QueueTraits, viommu: Viommu, index: number): boo
     })
   )
     return true;
-  const there = q.forgetsIndex ? undefined : viommu.queues.get(index);
-  if (
-    there !== undefined &&
-    c.refuse('EEXIST', 'mock.queue-exists', {
-      field: 'index',
-      text: `index ${index} is ${nameOf(there)}`,
-      wanted: 'an index that is free',
-      because: [viommu, there],
-    })
-  )
-    return true;
-  const before = !q.forgetsIndex && viommu.queues.has(index - 1);
+  const slots = q.forgetsIndex ? 0 : (viommu.mockSlots ?? 0);
+  if ((slots & (1 << index)) !== 0) {
+    const there = viommu.queues.get(index);
+    const text = there
+      ? `index ${index} is ${nameOf(there)}`
+      : `index ${index} was a queue that was destroyed: the mock driver then frees index 0 instead`;
+    const because = there ? [viommu, there] : [viommu];
+    if (c.refuse('EEXIST', 'mock.queue-exists', { field: 'index', text, wanted: 'an index that is free', because })) return true;
+  }
+  const before = index > 0 && (slots & (1 << (index - 1))) !== 0;
   return (
     index > 0 &&
     !before &&
@@ -377,6 +373,7 @@ const allocVcmdq: Rule = (c) => {
     base: 0n,
     length: 0n,
     access: undefined,
+    before: undefined,
   };
   c.then(() => {
     insert(queue);

@@ -29,7 +29,7 @@ export function holdersOf(object: KObject): KObject[] {
       case 'VEVENTQ':
         return o.viommu === object;
       case 'HW_QUEUE':
-        return o.viommu === object || (object.type === 'HW_QUEUE' && object.viommu === o.viommu && o.index === object.index + 1);
+        return o.viommu === object || o.before === object;
       case 'SELFTEST':
         return o.device === object;
       case 'DEVICE':
