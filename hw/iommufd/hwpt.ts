@@ -254,10 +254,10 @@ const getDirty: Rule = (c) => {
 };
 
 const invalidate: Rule = (c) => {
-  if (reserved(c, '__reserved')) return;
   const [count, size] = [c.u32('entry_num'), c.u32('entry_len')];
   c.set('entry_num', 0);
   c.writeAnyway();
+  if (reserved(c, '__reserved')) return;
   const none = (field: string, text: string): boolean => c.refuse('EINVAL', 'invalidate.array', { field, text });
   if (count > 0 && c.u64('data_uptr') === 0n && none('data_uptr', 'data_uptr is NULL')) return;
   if (count > 0 && size === 0 && none('entry_len', 'entry_len is 0')) return;

@@ -70,13 +70,13 @@ export function place(c: Call, m: Mapping): void {
   });
 }
 
+const noLength = (c: Call, length: bigint): boolean =>
+  (length === 0n || length > TOP - PAGE) &&
+  c.refuse('EINVAL', 'map.length', { field: 'length', text: `length ${hex(length)} is no length of a mapping`, wanted: 'more than 0' });
+
 function badLength(c: Call, m: Mapping): boolean {
   const { ioas, length } = m;
-  if (
-    (length === 0n || length > TOP - PAGE) &&
-    c.refuse('EINVAL', 'map.length', { field: 'length', text: `length ${hex(length)} is no length of a mapping`, wanted: 'more than 0' })
-  )
-    return true;
+  if (noLength(c, length)) return true;
   const alignment = alignmentOf(ioas);
   return (
     length % alignment !== 0n &&
@@ -201,6 +201,7 @@ function mapping(c: Call, ioas: Ioas, field: 'iova' | 'dst_iova', length: bigint
 
 /** Memory of the program, not yet mapped. → undefined where the call was refused. iopt_alloc_pages() */
 export function userPages(c: Call, field: string, va: bigint, length: bigint, writable: boolean): Pages | undefined {
+  if (c.traits.lengthBeforeSum && noLength(c, length)) return undefined;
   if (va + length > TOP && c.refuse('EOVERFLOW', 'map.memory-overflow', { field, text: overflow(va, length) })) return undefined;
   return { kind: 'user', process: c.request.process, start: va, length, writable, file: undefined, revoked: false };
 }

@@ -28,8 +28,13 @@ const NEST_PARENT = 1;
 const PASID = 8;
 const PAGE_BYTES = 4096n;
 
-const plain: DomainTraits = { name: 'mock', pageSize: 2048n, pageSizes: 0x1ffffff800n, aperture: { start: 0x1000000n, last: 0x7fffffffn } };
-const huge: DomainTraits = { name: 'mock, huge pages', pageSize: 4096n, aperture: { start: 0n, last: TOP } };
+const plain: DomainTraits = { name: 'mock', pageSize: 2048n, aperture: { start: 0x1000000n, last: 0x7fffffffn } };
+const huge: DomainTraits = {
+  name: 'mock, huge pages',
+  pageSize: 4096n,
+  pageSizes: 0x1000n | HUGE_PAGE,
+  aperture: { start: 0n, last: 0x3f_ffff_ffffn },
+};
 
 /** Bits that an enum of flags of this dialect has. */
 export function bitsOf(c: Call, name: string): number {
@@ -71,7 +76,8 @@ export const mockDriver: Driver = {
       c.refuse('EOPNOTSUPP', 'mock.no-dirty', { field: 'flags', text: `${nameOf(device)} cannot track dirty pages`, because: [device] })
     )
       return undefined;
-    if (data.length === 0 || !generic) return plain;
+    const sizes = generic ? 0x1f_ffff_f800n : (device.flags & HUGE_IOVA) === 0 ? 0x800n : 0x800n | HUGE_PAGE;
+    if (data.length === 0 || !generic) return { ...plain, pageSizes: sizes };
     if (wrongType(c, data)) return undefined;
     const view = configOf(c, data);
     if (view === undefined) return undefined;
@@ -81,7 +87,7 @@ export const mockDriver: Driver = {
       c.refuse('EOPNOTSUPP', 'mock.page-table', { field: data.field, text: `there is no page table type ${table}`, wanted: '0 or 1' })
     )
       return undefined;
-    return table === 1 ? huge : plain;
+    return table === 1 ? huge : { ...plain, pageSizes: sizes };
   },
 
   nested(c, _device, flags, data) {

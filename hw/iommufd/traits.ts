@@ -75,7 +75,9 @@ export interface Traits {
   readonly oneVdevice: boolean;
   /** GET_DIRTY_BITMAP with length 0 */
   readonly dirtyLengthZero: 'EINVAL' | 'overflow';
-  /** UNMAP_DMA of an empty range */
+  /** MAP: is the length looked at before the sum of address and length */
+  readonly lengthBeforeSum: boolean;
+  /** UNMAP_DMA of an empty range. Success since 6.18, and in later releases of 6.12 */
   readonly compatUnmapEmpty: 'ENOENT' | 'success';
   /** the mock driver takes devices on a machine that has a real IOMMU */
   readonly mockBesideIommu: boolean;
@@ -99,6 +101,7 @@ const upstream: Traits = {
   invalidateBounds: true,
   oneVdevice: true,
   dirtyLengthZero: 'overflow',
+  lengthBeforeSum: false,
   compatUnmapEmpty: 'success',
   mockBesideIommu: true,
   mockTables: 'generic',
@@ -118,20 +121,20 @@ const differences: Readonly<Record<DialectName, Partial<Traits>>> = {
     invalidateWrongType: 'ENOENT',
     oneVdevice: false,
     dirtyLengthZero: 'EINVAL',
-    compatUnmapEmpty: 'ENOENT',
+    lengthBeforeSum: true,
     mockBesideIommu: false,
     mockTables: 'array',
     veventqBounds: false,
   },
-  'vcmdq-v1': { mockTables: 'array', mockRegionPages: 1, queueRules: 'v1', mmap: 'v1', hwInfoInputType: false },
-  'vcmdq-v2': { mockTables: 'array', mockRegionPages: 1, queueRules: 'v2', mmap: 'v2', hwInfoInputType: false },
-  'vcmdq-v3': { mockTables: 'array', mockRegionPages: 1, queueRules: 'v3', mmap: 'v3', hwInfoInputType: false },
-  'hw-queue-v4': { mockTables: 'array', mockRegionPages: 1, queueRules: 'v4', hwInfoInputType: false },
-  'hw-queue-v5': { mockTables: 'array', queueRules: 'v5' },
-  'hw-queue-v6': { mockTables: 'array', queueRules: 'v6' },
-  'hw-queue-v7': { mockTables: 'array', queueRules: 'v7' },
-  'hw-queue-v8': { mockTables: 'array', queueRules: 'v8' },
-  'hw-queue-v9': { mockTables: 'array', queueRules: 'v9' },
+  'vcmdq-v1': { compatUnmapEmpty: 'ENOENT', mockTables: 'array', mockRegionPages: 1, queueRules: 'v1', mmap: 'v1', hwInfoInputType: false },
+  'vcmdq-v2': { compatUnmapEmpty: 'ENOENT', mockTables: 'array', mockRegionPages: 1, queueRules: 'v2', mmap: 'v2', hwInfoInputType: false },
+  'vcmdq-v3': { compatUnmapEmpty: 'ENOENT', mockTables: 'array', mockRegionPages: 1, queueRules: 'v3', mmap: 'v3', hwInfoInputType: false },
+  'hw-queue-v4': { compatUnmapEmpty: 'ENOENT', mockTables: 'array', mockRegionPages: 1, queueRules: 'v4', hwInfoInputType: false },
+  'hw-queue-v5': { compatUnmapEmpty: 'ENOENT', mockTables: 'array', queueRules: 'v5' },
+  'hw-queue-v6': { compatUnmapEmpty: 'ENOENT', mockTables: 'array', queueRules: 'v6' },
+  'hw-queue-v7': { compatUnmapEmpty: 'ENOENT', mockTables: 'array', queueRules: 'v7' },
+  'hw-queue-v8': { compatUnmapEmpty: 'ENOENT', mockTables: 'array', queueRules: 'v8' },
+  'hw-queue-v9': { compatUnmapEmpty: 'ENOENT', mockTables: 'array', queueRules: 'v9' },
 };
 
 /** The rules of a dialect. */
