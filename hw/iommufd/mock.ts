@@ -1,6 +1,6 @@
 /** The mock driver: drivers/iommu/iommufd/selftest.c. */
 import { addressOf, contiguous } from './access.ts';
-import { firstAt, higher, lower, TOP } from './areas.ts';
+import { firstAt, higher, lower } from './areas.ts';
 import type { Call } from './call.ts';
 import { type Driver, type UserData, userData } from './driver.ts';
 import { PHYSICAL, UNSEEN } from './reasons.ts';
@@ -27,6 +27,7 @@ const DIRTY = 2;
 const NEST_PARENT = 1;
 const PASID = 8;
 const PAGE_BYTES = 4096n;
+const HUGE_PAGE = 1n << 20n;
 
 const plain: DomainTraits = { name: 'mock', pageSize: 2048n, aperture: { start: 0x1000000n, last: 0x7fffffffn } };
 const huge: DomainTraits = {
