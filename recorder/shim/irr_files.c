@@ -16,6 +16,7 @@
 #include <sys/sysmacros.h>
 
 #include "irr.h"
+#include "irr_model.h"
 
 #define PAGES 4096u /* 16 Mi descriptors */
 
@@ -277,6 +278,8 @@ enum irr_file irr_classify(int fd)
 		return IRR_FILE_UNKNOWN;
 	if (S_ISCHR(st.st_mode))
 		return by_device(fd, st.st_rdev);
+	if (S_ISFIFO(st.st_mode))
+		return (enum irr_file)irr_kind_of(irr_model_known(st.st_dev, st.st_ino));
 	if ((st.st_mode & S_IFMT) == 0) {
 		char link[256];
 		link_of(fd, link, sizeof link);
@@ -313,6 +316,8 @@ uint64_t irr_found(int fd, enum irr_found how, enum irr_file hint, int via)
 		known = holder_get(pid, fd);
 	if (known && irr_kind_of(known) != kind)
 		known = 0;
+	if (!known)
+		known = irr_model_known(st.st_dev, st.st_ino);
 	if (!known && how != IRR_FOUND_CREATED && !confined)
 		known = same_file(pid, fd, kind, peer);
 	if (!known)

@@ -18,6 +18,7 @@
 #include "irr.h"
 #include "irr_hooks.h"
 #include "irr_ioctl.h"
+#include "irr_model.h"
 
 struct irr_next irr_next;
 
@@ -58,7 +59,7 @@ IRR_HOOK int ioctl(int fd, unsigned long request, ...)
 	int (*real)(int, unsigned long, ...) = irr_next.ioctl ? irr_next.ioctl : raw_ioctl;
 	if (irr_likely(((request >> 8) & 0xff) != ';') || !irr_ready())
 		return real(fd, request, arg);
-	return irr_ioctl(fd, request, arg, real);
+	return irr_ioctl(fd, request, arg, irr_unlikely(irr_model != NULL) ? irr_model_ioctl : real);
 }
 
 /* ---- open ---- */
@@ -134,7 +135,10 @@ static mode_t mode_of(int flags, va_list ap)
 		if (!irr_ready())                                                                                      \
 			return (int)(irr_next.name ? irr_next.name call : raw);                                        \
 		uint64_t t = irr_now();                                                                                \
-		return opened(how, dir, path, (unsigned)flags, mode, irr_next.name call, t);                           \
+		int fd;                                                                                                \
+		if (!irr_model_opens(path, (unsigned)flags, &fd))                                                      \
+			fd = irr_next.name call;                                                                       \
+		return opened(how, dir, path, (unsigned)flags, mode, fd, t);                                           \
 	}
 
 OPEN_HOOK(open, IRR_OPEN_OPEN, (const char *path, int flags, ...), AT_FDCWD, flags, (path, flags, mode), RAW(openat, AT_FDCWD, path, flags, mode, 0, 0))
@@ -148,7 +152,10 @@ OPEN_HOOK(openat64, IRR_OPEN_OPENAT, (int dir, const char *path, int flags, ...)
 		if (!irr_ready())                                                                                      \
 			return (int)(irr_next.name ? irr_next.name call : raw);                                        \
 		uint64_t t = irr_now();                                                                                \
-		return opened(how, dir, path, (unsigned)(flags), mode, irr_next.name call, t);                         \
+		int fd;                                                                                                \
+		if (!irr_model_opens(path, (unsigned)(flags), &fd))                                                    \
+			fd = irr_next.name call;                                                                       \
+		return opened(how, dir, path, (unsigned)(flags), mode, fd, t);                                         \
 	}
 
 #define CREAT_FLAGS (O_CREAT | O_WRONLY | O_TRUNC)
@@ -190,10 +197,12 @@ IRR_HOOK int close(int fd)
 		return (int)NEXT(close, RAW(close, fd, 0, 0, 0, 0, 0), fd);
 	struct irr_call c;
 	int before = errno;
+	uint64_t known = irr_fd(fd);
 	bool recorded = closing(&c, IRR_CLOSE_CLOSE, fd, NULL, 0);
 	irr_fd_clear(fd);
 	errno = before;
 	int ret = irr_next.close(fd), saved = errno;
+	irr_model_closed(known);
 	if (recorded)
 		done(&c, ret, ret < 0 ? saved : 0);
 	errno = saved;
@@ -209,8 +218,10 @@ static int range_closed(enum irr_close how, unsigned first, unsigned last, int f
 	bool recorded = ours && closing(&c, how, -1, args, 3);
 	errno = before;
 	int ret = real(first, last, flags), saved = errno;
-	if (ours && ret == 0)
+	if (ours && ret == 0) {
 		irr_fd_clear_range(first, last);
+		irr_model_closed(IRR_MODEL_ANY);
+	}
 	if (recorded)
 		done(&c, ret, ret < 0 ? saved : 0);
 	errno = saved;
@@ -256,8 +267,10 @@ static int duplicated(enum irr_dup how, int fd, int ret, uint64_t arg, uint64_t 
 	if (known || replaced) {
 		uint64_t args[2] = { arg, flags };
 		simple(IRR_KIND_DUP, how, fd, known, ret, ret < 0 ? saved : 0, t, args, 2);
-		if (replaced)
+		if (replaced) {
 			irr_fd_clear(ret);
+			irr_model_closed(replaced);
+		}
 		if (known && ret >= 0 && ret != fd)
 			irr_fd_set(ret, known);
 	}
@@ -338,11 +351,14 @@ static void *mapped(void *addr, size_t length, int prot, int flags, int fd, off_
 		irr_enter(&c);
 	}
 	errno = before;
-	void *ret = real(addr, length, prot, flags, fd, offset);
+	void *ret = known && irr_modelled(fd) ? irr_model_mmap(addr, length, prot, flags, fd, offset) : real(addr, length, prot, flags, fd, offset);
 	int saved = errno;
 	if (ret != MAP_FAILED) {
-		if (flags & MAP_FIXED)
+		if (flags & MAP_FIXED) {
 			irr_map_remove(from, from + length);
+			if (over)
+				irr_model_unmapped(from, length);
+		}
 		if (known)
 			irr_map_add((uintptr_t)ret, (uintptr_t)ret + length);
 	}
@@ -380,8 +396,10 @@ IRR_HOOK int munmap(void *addr, size_t length)
 	}
 	errno = before;
 	int ret = irr_next.munmap(addr, length), saved = errno;
-	if (ret == 0)
+	if (ret == 0) {
 		irr_map_remove(from, from + length);
+		irr_model_unmapped(from, length);
+	}
 	if (recorded)
 		done(&c, ret, ret < 0 ? saved : 0);
 	errno = saved;
@@ -419,6 +437,7 @@ IRR_HOOK void *mremap(void *addr, size_t old_length, size_t length, int flags, .
 			irr_map_remove(from, from + old_length);
 		if (moved)
 			irr_map_add((uintptr_t)ret, (uintptr_t)ret + length);
+		irr_model_mremapped(from, old_length, (uintptr_t)ret, length, flags & MREMAP_DONTUNMAP);
 	}
 	if (recorded)
 		done(&c, (int64_t)(intptr_t)ret, ret == MAP_FAILED ? saved : 0);
@@ -484,8 +503,8 @@ static uint64_t iov_bytes(const struct iovec *iov, int n, ssize_t ret)
 		if (irr_likely(!OURS(fd)))                                                                             \
 			return irr_likely(irr_next.name != NULL) ? irr_next.name call : raw;                           \
 		uint64_t t = irr_now();                                                                                \
-		ssize_t ret = irr_next.name call;                                                                      \
 		struct iovec one = { (void *)(uintptr_t)buffer, count };                                               \
+		ssize_t ret = irr_modelled(fd) ? irr_model_transfer(kind == IRR_KIND_WRITE, fd, &one, 1, offset) : irr_next.name call; \
 		transferred(kind, how, fd, &one, 1, count, offset, ret, t);                                            \
 		return ret;                                                                                            \
 	}
@@ -506,7 +525,7 @@ PLAIN_HOOK(pwrite64, IRR_KIND_WRITE, IRR_RW_POSITION, (int fd, const void *from,
 		if (irr_likely(!OURS(fd)))                                                                             \
 			return irr_likely(irr_next.name != NULL) ? irr_next.name call : raw;                           \
 		uint64_t t = irr_now();                                                                                \
-		ssize_t ret = irr_next.name call;                                                                      \
+		ssize_t ret = irr_modelled(fd) ? irr_model_transfer(kind == IRR_KIND_WRITE, fd, iov, n, offset) : irr_next.name call; \
 		transferred(kind, how, fd, iov, ret > 0 ? n : 0, iov_bytes(iov, n, ret), offset, ret, t);              \
 		return ret;                                                                                            \
 	}
@@ -649,9 +668,10 @@ IRR_HOOK long syscall(long nr, ...)
 		return openat((int)a, (const char *)b, (int)c, (mode_t)d);
 	case SYS_openat2: {
 		uint64_t t = irr_now();
-		long fd = irr_sys_errno(nr, a, b, c, d, e, f);
 		struct open_how how = { 0 };
 		irr_copy(&how, (void *)c, sizeof how);
+		int made;
+		long fd = irr_model_opens((const char *)b, how.flags, &made) ? made : irr_sys_errno(nr, a, b, c, d, e, f);
 		return opened(IRR_OPEN_OPENAT2, (int)a, (const char *)b, how.flags, how.mode, (int)fd, t);
 	}
 	case SYS_mmap:

@@ -11,7 +11,6 @@
 #include "irr_uapi.gen.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-#define NESTED_MAX 4
 #define UNKNOWN_LIMIT 4096u
 
 /* Where the rows of a request lie in the generated tables, which are sorted by (target, request). */
@@ -77,15 +76,6 @@ static uint64_t field(const uint8_t *in, uint32_t bytes, unsigned at, unsigned s
 	return v;
 }
 
-/* A buffer that the struct points to. */
-struct nested {
-	const void *from;
-	uint64_t wanted; /* bytes that the kernel may touch */
-	uint64_t take;   /* of those, how many are captured */
-	uint16_t slot;
-	uint8_t dir;     /* 1 in, 2 out, 3 both */
-};
-
 static uint64_t divide_up(uint64_t a, uint64_t b)
 {
 	return b ? a / b + (a % b != 0) : 0;
@@ -108,10 +98,10 @@ static uint64_t length_of(const struct irr_nested *n, const uint8_t *in, uint32_
 	}
 }
 
-static unsigned find_nested(const struct rows *r, const uint8_t *in, uint32_t bytes, struct nested *out)
+static unsigned find_nested(const struct rows *r, const uint8_t *in, uint32_t bytes, struct irr_buffer *out)
 {
 	unsigned count = 0;
-	for (unsigned i = r->nested; i < r->nested_end && count < NESTED_MAX; i++) {
+	for (unsigned i = r->nested; i < r->nested_end && count < IRR_NESTED_MAX; i++) {
 		const struct irr_nested *n = &irr_nested_table[i];
 		if (bytes < n->need || (n->sel_size && (field(in, bytes, n->sel, n->sel_size) & n->sel_mask) != n->sel_value))
 			continue;
@@ -119,13 +109,13 @@ static unsigned find_nested(const struct rows *r, const uint8_t *in, uint32_t by
 		uint64_t wanted = length_of(n, in, bytes);
 		if (!at || !wanted)
 			continue;
-		out[count++] = (struct nested){ (const void *)(uintptr_t)at, wanted, wanted > IRR_CAPTURE_LIMIT ? IRR_CAPTURE_LIMIT : wanted, n->ptr, n->dir };
+		out[count++] = (struct irr_buffer){ (const void *)(uintptr_t)at, wanted, wanted > IRR_CAPTURE_LIMIT ? IRR_CAPTURE_LIMIT : wanted, n->ptr, n->dir };
 	}
 	return count;
 }
 
 /* Room of a nested buffer in its frame. */
-static uint32_t nested_room(const struct nested *n)
+static uint32_t nested_room(const struct irr_buffer *n)
 {
 	return irr_room(n->take > IRR_INLINE_LIMIT ? 8 : n->take);
 }
@@ -203,6 +193,25 @@ static uint32_t argument(const struct rows *r, unsigned long request, const void
 	return *wanted > limit ? limit : *wanted;
 }
 
+/* What the model is told of a call. */
+void irr_ioctl_shape(uint32_t kind, unsigned long request, const void *arg, struct irr_shape *shape)
+{
+	const struct rows *r = rows_of(target_of(kind, request), request);
+	uint8_t in[256];
+	bool word;
+	*shape = (struct irr_shape){ 0 };
+	shape->bytes = argument(r, request, arg, &word, &shape->wanted);
+	if (!r || !shape->bytes)
+		return;
+	uint32_t head = (uint32_t)irr_copy(in, arg, shape->bytes < sizeof in ? shape->bytes : sizeof in);
+	shape->count = find_nested(r, in, head, shape->nested);
+	for (unsigned i = r->fd_out; i < r->fd_out_end; i++) {
+		const struct irr_fd_out *o = &irr_fd_out_table[i];
+		if (!o->sel_size || (field(in, head, o->sel, o->sel_size) & o->sel_mask) == o->sel_value)
+			shape->brings = (enum irr_file)o->file;
+	}
+}
+
 /* Records the call and makes it. Returns and sets errno as the kernel did. */
 int irr_ioctl(int fd, unsigned long request, void *arg, int (*real)(int, unsigned long, ...))
 {
@@ -215,7 +224,7 @@ int irr_ioctl(int fd, unsigned long request, void *arg, int (*real)(int, unsigne
 	bool word;
 	uint32_t wanted, bytes = argument(r, request, arg, &word, &wanted);
 	/* The struct is needed before there is a place for it, to know how much room its buffers take. */
-	struct nested nested[NESTED_MAX];
+	struct irr_buffer nested[IRR_NESTED_MAX];
 	unsigned count = 0;
 	if (r && r->nested_end && bytes) {
 		uint8_t in[256];

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "irr.h"
+#include "irr_model.h"
 
 _Atomic int irr_phase;
 struct irr_self *irr_self;
@@ -104,6 +105,7 @@ void irr_start(void)
 	irr_self = (struct irr_self *)page;
 	atomic_store(&irr_self->pid, (uint32_t)irr_sys(SYS_getpid, 0, 0, 0, 0, 0, 0));
 	irr_copy_init();
+	irr_model_start(path);
 	atomic_store_explicit(&irr_phase, IRR_READY, memory_order_release);
 	start_frame(IRR_START_EXEC, irr_files_look());
 	irr_files_start();
@@ -122,6 +124,7 @@ void irr_forked(void)
 	irr_thread.forking = NULL;
 	start_frame(IRR_START_FORK, -1);
 	irr_files_forked();
+	irr_model_forked((uint32_t)irr_sys(SYS_getppid, 0, 0, 0, 0, 0, 0));
 	errno = saved;
 }
 
@@ -131,6 +134,7 @@ void irr_exit_frame(enum irr_exit how, int status)
 	if (!irr_thread.vfork)
 		irr_files_exit();
 	irr_event(IRR_KIND_EXIT, how, -1, 0, status, 0, irr_now(), NULL, 0, NULL, NULL, 0);
+	irr_model_exit();
 }
 
 __attribute__((constructor(101))) static void image_starts(void)
