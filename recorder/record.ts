@@ -24,13 +24,14 @@ import { cpus, machine, constants as os, release, setPriority, tmpdir } from 'no
 import { basename, delimiter, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { errnoName } from '../hw/errno.ts';
-import { dialectForKernel, uapiTable } from '../hw/uapi/table.ts';
+import { type DialectName, dialectForKernel, uapiTable } from '../hw/uapi/table.ts';
 import { TraceWriter } from '../store/append.ts';
 import { IrrError } from '../store/errors.ts';
 import { Exit, type FrameCursor, FrameFlag, Kind } from '../store/frame.ts';
 import type { TraceMeta } from '../store/meta.ts';
 import { Drain, observedExit } from './drain.ts';
 import { RowIndex } from './index-row.ts';
+import { type ModelHost, startModel } from './model/host.ts';
 import { createSpool, Spool } from './spool.ts';
 
 export interface RecordOptions {
@@ -40,6 +41,8 @@ export interface RecordOptions {
   readonly output: string;
   /** replace an existing file */
   readonly force?: boolean;
+  /** the kernel's rules answer the program, in this dialect, instead of the kernel */
+  readonly model?: DialectName | undefined;
   /** folder of the spool; default: memory, or beside the trace where there is too little of it */
   readonly spool?: string;
   /** version of the program, for the trace's meta */
@@ -301,16 +304,17 @@ export async function record(options: RecordOptions): Promise<number> {
   const clock = { realtimeNs: BigInt(Date.now()) * 1_000_000n, monotonicNs: process.hrtime.bigint() };
   const spoolPath = join(folder, `iommufd-rr-${process.pid}-${recording.slice(0, 8)}.spool`);
   const cpu = cpus()[0]?.model ?? '';
+  const dialect = options.model ?? dialectForKernel(release());
   const meta: TraceMeta = {
     v: 1,
     tool: options.tool,
-    source: 'preload',
-    kernel: release(),
+    source: options.model === undefined ? 'preload' : 'model',
+    kernel: options.model === undefined ? release() : '',
     machine: machine(),
     cpu,
     command: options.command,
     cwd: process.cwd(),
-    dialect: dialectForKernel(release()),
+    dialect,
     clock,
     complete: false,
     dropped: 0,
@@ -319,6 +323,7 @@ export async function record(options: RecordOptions): Promise<number> {
   };
   let writer: TraceWriter | undefined;
   let spool: Spool;
+  let model: ModelHost | undefined;
   try {
     writer = TraceWriter.create(to.working, meta, { force: options.force === true, errorName: errnoName });
     createSpool(spoolPath, {
@@ -332,6 +337,7 @@ export async function record(options: RecordOptions): Promise<number> {
       bootId: bootId(),
     });
     spool = new Spool(spoolPath);
+    if (options.model !== undefined) model = await startModel(spoolPath, options.model, options.note);
   } catch (error) {
     writer?.close();
     if (writer) rmSync(writer.livePath, { force: true });
@@ -342,7 +348,11 @@ export async function record(options: RecordOptions): Promise<number> {
       hint: 'name another folder with --spool DIR',
     });
   }
-  return new Recording({ options, program, given, shim, spool, writer, to, output }).run();
+  try {
+    return await new Recording({ options, program, given, shim, spool, writer, to, output, dialect }).run();
+  } finally {
+    await model?.stop();
+  }
 }
 
 class Recording {
@@ -360,7 +370,11 @@ class Recording {
   readonly to: Destination;
   readonly output: string;
 
-  constructor(parts: Pick<Recording, 'options' | 'program' | 'given' | 'shim' | 'spool' | 'writer' | 'to' | 'output'>) {
+  constructor(
+    parts: Pick<Recording, 'options' | 'program' | 'given' | 'shim' | 'spool' | 'writer' | 'to' | 'output'> & {
+      readonly dialect: DialectName;
+    },
+  ) {
     this.options = parts.options;
     this.program = parts.program;
     this.given = parts.given;
@@ -369,7 +383,7 @@ class Recording {
     this.writer = parts.writer;
     this.to = parts.to;
     this.output = parts.output;
-    this.#drain = new Drain(this.spool, this.writer, new RowIndex(uapiTable(dialectForKernel(release()))));
+    this.#drain = new Drain(this.spool, this.writer, new RowIndex(uapiTable(parts.dialect)));
     this.#drain.onFrame = (f) => this.#processes.see(f);
   }
 

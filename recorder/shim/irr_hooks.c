@@ -111,7 +111,9 @@ static int opened(enum irr_open how, int dir, const char *path, uint64_t flags, 
 			size_t n = irr_copy_string(name, sizeof name, path);
 			const char *text = name;
 			uint64_t args[3] = { (uint64_t)(int64_t)dir, flags, mode };
-			uint64_t known = irr_new_file(kind);
+			uint64_t known = irr_model_file(fd);
+			if (!known)
+				known = irr_new_file(kind);
 			irr_event(IRR_KIND_OPEN, how, fd, known, fd, 0, t, args, 3, &text, &n, 1);
 			irr_fd_set(fd, known);
 		}

@@ -254,20 +254,14 @@ static bool make(struct talk *t)
 			return false;
 		}
 		struct irr_model_answer *a = answer_of(t);
-		uint32_t more = a->more, failed = act(t);
-		if (more) {
-			m.word = IRR_MODEL_DONE;
-			m.a = failed;
-			m.b = EFAULT;
-			ok = tell(t->ask, &m);
+		if (!a->more) {
+			if (a->error)
+				errno = a->error;
+			return !a->error;
 		}
-		if (more == 1)
-			continue;
-		if (failed)
-			errno = EFAULT;
-		else if (a->error)
-			errno = a->error;
-		return !failed && !a->error;
+		m.word = IRR_MODEL_DONE;
+		m.a = act(t);
+		ok = tell(t->ask, &m);
 	}
 }
 
@@ -286,6 +280,13 @@ uint64_t irr_model_known(uint64_t dev, uint64_t inode)
 			return atomic_load_explicit(&f->known, memory_order_acquire);
 	}
 	return 0;
+}
+
+/* The same of a descriptor. */
+uint64_t irr_model_file(int fd)
+{
+	struct stat st;
+	return irr_model && fstat(fd, &st) == 0 ? irr_model_known(st.st_dev, st.st_ino) : 0;
 }
 
 static void remember(uint64_t inode, uint64_t known)
@@ -571,8 +572,13 @@ void irr_model_forked(uint32_t parent)
 
 void irr_model_exit(void)
 {
-	if (irr_model)
-		tell_once(IRR_MODEL_EXIT, 0, 0, 0);
+	struct talk t;
+	int saved = errno;
+	if (irr_model && begin(&t, IRR_MODEL_EXIT, -1, 0)) {
+		make(&t);
+		end(&t);
+	}
+	errno = saved;
 }
 
 /* Is there a model beside the spool? */

@@ -34,15 +34,14 @@
 #define IRR_MODEL_PIECES 6u
 #define IRR_MODEL_SIZE (IRR_MODEL_PLACE + IRR_MODEL_PLACES * IRR_MODEL_PLACE_BYTES)
 
-/* What goes into `ask`, 32 bytes each. Those above REPORT are answered by nobody. */
+/* What goes into `ask`, 32 bytes each. All but a call are answered by nobody. */
 enum irr_model_word {
 	IRR_MODEL_CALL = 1,    /* a call lies in the place */
-	IRR_MODEL_DONE = 2,    /* the steps of the place's answer are done, or one of them failed; `a` the failed one + 1, `b` errno */
+	IRR_MODEL_DONE = 2,    /* the steps of the place's answer are done, or one of them failed; `a` the failed one + 1 */
 	IRR_MODEL_CLOSED = 3,  /* `file` may have lost its last descriptor */
 	IRR_MODEL_MUNMAP = 4,  /* from `a` to `b` nothing is mapped any more */
 	IRR_MODEL_START = 5,   /* a new image: nothing is mapped */
 	IRR_MODEL_FORK = 6,    /* `pid` is a child of `a` */
-	IRR_MODEL_EXIT = 7,    /* `pid` is about to end */
 	IRR_MODEL_TICK = 8,    /* of the recorder's own: look who has gone */
 	IRR_MODEL_STOP = 9,
 };
@@ -63,6 +62,7 @@ enum irr_model_op {
 	IRR_MODEL_MMAP = 5,   /* args: addr, length, prot, flags, offset; the answer's ret names the region's file */
 	IRR_MODEL_MAPPED = 6, /* args: addr, length, region: it is mapped there */
 	IRR_MODEL_MREMAP = 7, /* args: old addr, old length, addr, length, keeps the old one */
+	IRR_MODEL_EXIT = 8,   /* the process is about to end */
 };
 
 /* Memory of the program. */
@@ -109,7 +109,7 @@ struct irr_model_answer {
 	int64_t ret;
 	int32_t error;
 	uint32_t steps;
-	uint32_t more;       /* 1: the answer comes when the steps are done; 2: tell how they went and go on */
+	uint32_t more;       /* the answer comes when the steps are done */
 	uint32_t takes_spare;
 	uint8_t unused[40];
 };
@@ -136,6 +136,7 @@ void irr_model_start(const char *folder);
 void irr_model_forked(uint32_t parent);
 void irr_model_exit(void);
 uint64_t irr_model_known(uint64_t device, uint64_t inode);
+uint64_t irr_model_file(int fd);
 bool irr_model_opens(const char *path, uint64_t flags, int *fd);
 int irr_model_ioctl(int fd, unsigned long request, ...);
 bool irr_modelled(int fd);

@@ -2,6 +2,7 @@
  * The command line as a table: verbs, arguments, options, examples, exit statuses. Parsing, help, completion and the tests
  * derive from it; a new command is one row here and one file that `load` names.
  */
+import { DIALECTS } from '../../hw/uapi/table.ts';
 import type { Out } from './output.ts';
 
 export interface OptionRow {
@@ -84,10 +85,22 @@ export const COMMANDS: readonly CommandRow[] = [
       { flags: '-o, --output <file>', text: 'the trace (default: the name of the program and a number, here)', completes: 'file' },
       { flags: '--force', text: 'replace the file if it exists' },
       { flags: '--spool <dir>', text: 'folder of the spool; must be on a file system with shared mappings', completes: 'file' },
+      {
+        flags: '--on <what>',
+        text: 'what answers the calls: the kernel, or the model of its rules (then no /dev/iommu is needed)',
+        choices: ['kernel', 'model'],
+        default: 'kernel',
+      },
+      {
+        flags: '--dialect <name>',
+        text: 'with --on model: the kernel or patch series whose rules answer (default: the newest kernel)',
+        choices: DIALECTS,
+      },
     ],
     examples: [
       ['record -o bug.irr -- ./vmm --iommufd', 'record into bug.irr'],
       ['record -o boot.irr -- qemu-system-x86_64 -object iommufd,id=i0 …', 'a guest boot'],
+      ['record --on model --dialect hw-queue-v9 -- ./vmm', 'what a patch series would answer, on any machine'],
     ],
     exits: [
       ['n', "the program's own status; 128 + n if signal n ended it"],

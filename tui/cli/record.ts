@@ -1,8 +1,9 @@
 /** `record`: the front end of the recorder. */
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
+import { DIALECTS, type DialectName } from '../../hw/uapi/table.ts';
 import { record } from '../../recorder/record.ts';
-import type { Run } from './commands.ts';
+import type { Options, Run } from './commands.ts';
 import { PROGRAM } from './commands.ts';
 import { UsageError } from './errors.ts';
 import { version } from './version.ts';
@@ -15,6 +16,13 @@ function freeName(command: string): string {
   return name;
 }
 
+/** The rules that answer; default: the newest kernel's. */
+function dialectOf(name: Options[string]): DialectName {
+  const found = typeof name === 'string' ? DIALECTS.find((d) => d === name) : DIALECTS[0];
+  if (found === undefined) throw new UsageError(`record: there is no dialect ${String(name)}`, `one of ${DIALECTS.join(', ')}`);
+  return found;
+}
+
 export const run: Run = async (command, options, io) => {
   if (command.length === 0) throw new UsageError('record: no program to run', `${PROGRAM} record -o FILE.irr -- PROGRAM [ARGUMENT…]`);
   const output = typeof options.output === 'string' ? options.output : freeName(command[0] ?? '');
@@ -22,6 +30,7 @@ export const run: Run = async (command, options, io) => {
     command,
     output,
     force: options.force === true,
+    ...(options.on === 'model' ? { model: dialectOf(options.dialect) } : {}),
     ...(typeof options.spool === 'string' ? { spool: options.spool } : {}),
     tool: `${PROGRAM} ${version()}`,
     note: io.note,

@@ -1,0 +1,86 @@
+/** Mappings of regions: every piece of one, in every process, holds the file and the vIOMMU whose it is. */
+import type { Model } from '../../hw/iommufd/model.ts';
+import type { Context, Viommu } from '../../hw/iommufd/state.ts';
+
+export interface Piece {
+  readonly start: bigint;
+  /** exclusive */
+  readonly end: bigint;
+  readonly context: Context;
+  readonly owner: Viommu | undefined;
+}
+
+const PAGE = 4096n;
+const up = (n: bigint): bigint => ((n + PAGE - 1n) / PAGE) * PAGE;
+
+export class Mappings {
+  readonly #model: Model;
+  /** does a mapping keep the vIOMMU from being destroyed? */
+  readonly #pins: boolean;
+  readonly #pieces = new Map<number, Piece[]>();
+
+  constructor(model: Model) {
+    this.#model = model;
+    this.#pins = model.traits.mmap !== 'v1' && model.traits.mmap !== 'v2';
+  }
+
+  map(pid: number, piece: Piece): void {
+    this.unmap(pid, piece.start, piece.end);
+    this.#add(pid, { ...piece, end: up(piece.end) });
+  }
+
+  #add(pid: number, piece: Piece): void {
+    const there = this.#pieces.get(pid);
+    if (there === undefined) this.#pieces.set(pid, [piece]);
+    else there.push(piece);
+    this.#model.mapped(piece.context, piece.owner, this.#pins);
+  }
+
+  /** A mapping that is cut becomes two, or a shorter one. */
+  unmap(pid: number, from: bigint, to: bigint): void {
+    const end = up(to);
+    const there = this.#pieces.get(pid);
+    if (there === undefined) return;
+    for (const piece of [...there]) {
+      if (piece.end <= from || piece.start >= end) continue;
+      there.splice(there.indexOf(piece), 1);
+      // what stays holds before what goes lets go
+      if (piece.start < from) this.#add(pid, { ...piece, end: from });
+      if (piece.end > end) this.#add(pid, { ...piece, start: end });
+      this.#model.unmapped(piece.context, piece.owner, this.#pins);
+    }
+    if (there.length === 0) this.#pieces.delete(pid);
+  }
+
+  move(
+    pid: number,
+    m: { readonly from: bigint; readonly old: bigint; readonly to: bigint; readonly length: bigint; readonly keeps: boolean },
+  ): void {
+    const piece = this.#pieces.get(pid)?.find((p) => m.from >= p.start && m.from < p.end);
+    if (piece === undefined) {
+      this.unmap(pid, m.to, m.to + m.length);
+      return;
+    }
+    const moved: Piece = { ...piece, start: m.to, end: m.to + up(m.length) };
+    if (m.to !== m.from) this.unmap(pid, m.to, m.to + m.length);
+    this.#add(pid, moved);
+    if (m.keeps || m.old === 0n) return;
+    const all = this.#pieces.get(pid)!;
+    all.splice(all.indexOf(moved), 1);
+    this.unmap(pid, m.from, m.from + m.old);
+    const rest = this.#pieces.get(pid);
+    if (rest === undefined) this.#pieces.set(pid, [moved]);
+    else rest.push(moved);
+  }
+
+  /** A child has what its parent has. */
+  fork(parent: number, child: number): void {
+    if (this.#pieces.has(child)) return;
+    for (const piece of this.#pieces.get(parent) ?? []) this.#add(child, piece);
+  }
+
+  gone(pid: number): void {
+    for (const piece of this.#pieces.get(pid) ?? []) this.#model.unmapped(piece.context, piece.owner, this.#pins);
+    this.#pieces.delete(pid);
+  }
+}

@@ -1,0 +1,366 @@
+/**
+ * Answers traced programs from the model, one call after the other: what `record --on model` runs beside the recording. It
+ * waits in blocking reads, so it has a thread of its own (worker.ts).
+ */
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { errnoNumber } from '../../hw/errno.ts';
+import type { Answer, Memory, Request } from '../../hw/iommufd/call.ts';
+import { Model } from '../../hw/iommufd/model.ts';
+import { mmap, type Reply as QueueReply, readFault, readVeventq, writeFault } from '../../hw/iommufd/queues.ts';
+import type { Context, FileKind, OpenFile, Region, Viommu } from '../../hw/iommufd/state.ts';
+import { type DialectName, targetOfFileKind } from '../../hw/uapi/table.ts';
+import { Effect, perform } from './effects.ts';
+import { Files } from './files.ts';
+import { makeRegion, ProgramMemory } from './memory.ts';
+import { exists, fileBehind, lives } from './processes.ts';
+import { batches, Inbox, type Message, type ModelCall, Op, Places, type Reply, type Step, WHOLE, Word } from './protocol.ts';
+import { Mappings } from './regions.ts';
+
+/** What of /dev the model has, by FileKind (store/frame.ts). */
+const OPENS: Readonly<Record<number, FileKind>> = { 1: 'iommufd', 4: 'container' };
+
+const UNREADABLE: Memory = { bytes: new Uint8Array(0), wanted: 4n, fault: true };
+const FAILED = (name: string): Reply => ({ ret: -1n, error: errnoNumber(name) ?? 5 });
+const PASSED = (ret = 0n): Reply => ({ ret, error: 0 });
+
+export interface ServerOptions {
+  /** where programs find it */
+  readonly folder: string;
+  readonly dialect: DialectName;
+  /** a fault of ours, which a program got EIO for */
+  readonly report: (error: unknown) => void;
+}
+
+export class ModelServer {
+  readonly #model: Model;
+  readonly #places: Places;
+  readonly #inbox: Inbox;
+  readonly #files: Files;
+  readonly #memory = new ProgramMemory();
+  readonly #mappings: Mappings;
+  readonly #folder: string;
+  readonly #report: (error: unknown) => void;
+  /** processes that have been heard of */
+  readonly #processes = new Set<number>();
+  /** files of regions: by their region, and back */
+  readonly #regions = new Map<Region, number>();
+  #nextRegion = 1;
+  #stop = false;
+  #calls = 0;
+
+  constructor(options: ServerOptions) {
+    this.#folder = options.folder;
+    this.#report = options.report;
+    this.#model = new Model(options.dialect);
+    this.#places = new Places(options.folder);
+    this.#inbox = new Inbox(options.folder);
+    this.#files = new Files(options.folder);
+    this.#mappings = new Mappings(this.#model);
+  }
+
+  /** Answers until it is told to stop. */
+  run(): void {
+    while (!this.#stop) this.#hear(this.#inbox.next());
+    this.#places.close();
+    this.#inbox.close();
+    this.#files.close();
+    this.#memory.close();
+  }
+
+  #hear(m: Message): void {
+    if (m.word === Word.STOP) this.#stop = true;
+    else if (m.word === Word.CALL) this.#answer(m);
+    else if (m.word === Word.CLOSED) this.#closed(m.file);
+    else if (m.word === Word.MUNMAP) this.#mappings.unmap(m.pid, m.a, m.b);
+    else if (m.word === Word.START) this.#starts(m.pid);
+    else if (m.word === Word.FORK) {
+      this.#processes.add(m.pid);
+      this.#mappings.fork(Number(m.a), m.pid);
+    } else if (m.word === Word.TICK) this.#lookWhoHasGone(true);
+  }
+
+  // ---- who is there
+
+  #starts(pid: number): void {
+    if (this.#processes.has(pid)) {
+      // another program in the same process: its memory is new, and descriptors may be closed
+      this.#memory.forget(this.#model.kernel, pid);
+      this.#mappings.gone(pid);
+    }
+    this.#processes.add(pid);
+    this.#sweep();
+  }
+
+  /** `tick`: there is time; else those alone are noticed that somebody has waited for, so that its next call finds them gone. */
+  #lookWhoHasGone(tick: boolean): void {
+    let someone = false;
+    for (const pid of this.#processes) {
+      if (tick ? lives(pid) : exists(pid)) continue;
+      this.#processes.delete(pid);
+      this.#memory.forget(this.#model.kernel, pid);
+      this.#mappings.gone(pid);
+      someone = true;
+    }
+    // a descriptor may have been closed in a way that nobody told of
+    if (someone || tick) this.#sweep();
+  }
+
+  #sweep(): void {
+    for (const file of this.#files.numbers) this.#closed(file);
+  }
+
+  /** A file may have ended; 0: any of them. */
+  #closed(file: number): void {
+    if (file === 0) {
+      this.#sweep();
+      return;
+    }
+    const inode = this.#files.ended(file);
+    if (inode === undefined) return;
+    this.#places.forget(inode);
+    this.#model.close(file);
+    this.#dropRegions();
+  }
+
+  // ---- calls
+
+  #answer(m: Message): void {
+    const call = this.#places.read(m.place);
+    this.#memory.refresh();
+    this.#processes.add(call.pid);
+    // what another process closed by its end is closed before this call
+    if (this.#processes.size > 1) this.#lookWhoHasGone(false);
+    this.#calls++;
+    try {
+      this.#places.answer(call, this.#dispatch(call));
+    } catch (error) {
+      this.#report(error);
+      this.#places.answer(call, FAILED('EIO'));
+    }
+  }
+
+  #dispatch(call: ModelCall): Reply {
+    switch (call.op) {
+      case Op.OPEN:
+        return this.#open(call);
+      case Op.IOCTL:
+        return this.#ioctl(call);
+      case Op.READ:
+      case Op.WRITE:
+        return this.#transfer(call);
+      case Op.MMAP:
+        return this.#mmap(call);
+      case Op.MAPPED:
+        return this.#mapped(call);
+      case Op.MREMAP: {
+        const [from = 0n, old = 0n, to = 0n, length = 0n, keeps = 0n] = call.args;
+        this.#mappings.move(call.pid, { from, old, to, length, keeps: keeps !== 0n });
+        return PASSED();
+      }
+      case Op.EXIT:
+        this.#memory.remember(this.#model.kernel, call.pid);
+        return PASSED();
+      default:
+        return FAILED('ENOSYS');
+    }
+  }
+
+  /** Lets the program do steps, and waits until it has. false where one of them failed, or the program is no more. */
+  #ask(call: ModelCall, steps: readonly Step[]): boolean {
+    if (steps.length === 0) return true;
+    for (const batch of batches(steps)) {
+      this.#places.answer(call, PASSED(), batch);
+      for (;;) {
+        const m = this.#inbox.await(
+          (x) => (x.word === Word.DONE && x.place === call.place) || x.word === Word.TICK || x.word === Word.STOP,
+        );
+        if (m.word === Word.DONE) {
+          if (m.a === 0n) break;
+          return false;
+        }
+        this.#stop ||= m.word === Word.STOP;
+        if (this.#stop || !lives(call.pid)) return false;
+      }
+    }
+    return true;
+  }
+
+  #open(call: ModelCall): Reply {
+    const kind = OPENS[Number(call.args[0])];
+    if (kind === undefined) return FAILED('ENOENT');
+    this.#files.take(call.file);
+    this.#model.open(call.file, kind);
+    return PASSED(BigInt(call.fd));
+  }
+
+  #fileOf(pid: number, fd: number): OpenFile | undefined | 'unknown' {
+    if (fd < 0) return undefined;
+    const st = fileBehind(pid, fd);
+    if (st === undefined || st === 'unknown') return st;
+    const file = this.#files.byInode(st.ino);
+    return (file === undefined ? undefined : this.#model.kernel.files.get(file)) ?? this.#memory.foreign(pid, fd);
+  }
+
+  #request(call: ModelCall, file: OpenFile): Request {
+    const struct = call.pieces.find((p) => p.field === WHOLE);
+    return {
+      target: targetOfFileKind(call.kind) ?? 'iommufd',
+      file,
+      request: call.request,
+      arg: call.args[0] ?? 0n,
+      struct: struct ?? UNREADABLE,
+      seq: this.#calls,
+      process: call.pid,
+      nested: (offset) => call.pieces.find((p) => p.field === offset),
+      fileOf: (fd) => this.#fileOf(call.pid, fd),
+    };
+  }
+
+  #ioctl(call: ModelCall): Reply {
+    const file = this.#model.kernel.files.get(call.file);
+    if (file === undefined) return FAILED('EBADF');
+    if (file.kind !== 'iommufd' && file.kind !== 'container') return FAILED('ENOTTY');
+    const request = this.#request(call, file);
+    const answer = this.#model.decide(request);
+    // VFIO's calls that the emulation does not have
+    if (answer === undefined) return FAILED('ENOTTY');
+    if (answer.errno !== '') return this.#refused(call, request, answer);
+    const command = this.#model.table.command(request.target, request.request)!;
+    const effect = new Effect({
+      model: this.#model,
+      memory: this.#memory,
+      call,
+      request,
+      command,
+      answer,
+      ask: (steps) => this.#ask(call, steps),
+    });
+    const errno = perform(effect);
+    return errno === '' ? this.#passed(call, request, answer, effect) : this.#fails(request, errno);
+  }
+
+  /** An error; some calls write their struct all the same. */
+  #refused(call: ModelCall, request: Request, answer: Answer): Reply {
+    const written = this.#ask(call, writes(call, request, answer, answer.out));
+    answer.commit();
+    return FAILED(written ? answer.errno : 'EFAULT');
+  }
+
+  /** The rules let it pass, and something else does not. */
+  #fails(request: Request, errno: string): Reply {
+    this.#model.decide(request, { errno, ret: -1n, out: undefined })?.commit();
+    return FAILED(errno);
+  }
+
+  /** Everything has changed when the program goes on: what it finds by other ways must agree. */
+  #passed(call: ModelCall, request: Request, answer: Answer, effect: Effect): Reply {
+    const made = [...answer.files][0];
+    let { ret } = answer;
+    if (made !== undefined) {
+      if (call.spareFd < 0) return this.#fails(request, 'EMFILE');
+      if (made[0] === '') ret = BigInt(call.spareFd);
+      else effect.set(made[0], BigInt(call.spareFd));
+    }
+    if (!this.#ask(call, [...effect.steps, ...writes(call, request, answer, effect.out)])) return this.#fails(request, 'EFAULT');
+    answer.commit();
+    if (made !== undefined) {
+      this.#files.take(call.spareFile);
+      this.#model.adopt(call.spareFile, made[1]);
+    }
+    if (request.file.context !== undefined) this.#makeRegions(request.file.context, answer);
+    this.#readiness();
+    return { ret, error: 0, takesSpare: made !== undefined };
+  }
+
+  // ---- queues
+
+  #transfer(call: ModelCall): Reply {
+    const file = this.#model.kernel.files.get(call.file);
+    const [wanted = 0n, offset = -1n] = call.args;
+    const count = Number(wanted < 2n ** 31n ? wanted : 2n ** 31n - 4096n);
+    const read = call.op === Op.READ;
+    const object = file?.object;
+    const { traits } = this.#model;
+    let answer: QueueReply | undefined;
+    if (BigInt.asIntN(64, offset) > 0n && (object?.type === 'FAULT' || object?.type === 'VEVENTQ')) return FAILED('ESPIPE');
+    if (object?.type === 'VEVENTQ' && read) answer = readVeventq(object, traits, count);
+    else if (object?.type === 'FAULT' && read) answer = readFault(object, count);
+    else if (object?.type === 'FAULT') {
+      const bytes = call.pieces[0]?.bytes ?? new Uint8Array(0);
+      answer = writeFault(object, bytes, count);
+      if (answer.errno === '' && answer.ret === 0n && count > 0 && bytes.length < 8) return FAILED('EFAULT');
+    }
+    // a file without such a call
+    if (answer === undefined) return FAILED('EINVAL');
+    if (answer.errno !== '') return FAILED(answer.errno);
+    answer.commit();
+    this.#readiness();
+    return { ret: answer.ret ?? 0n, error: 0, ...(answer.bytes ? { body: answer.bytes } : {}) };
+  }
+
+  /** What poll(2) says of the queues. */
+  #readiness(): void {
+    for (const file of this.#files.numbers) {
+      const o = this.#model.kernel.files.get(file)?.object;
+      if (o?.type === 'FAULT' || o?.type === 'VEVENTQ') this.#files.setReadable(file, o.waiting.length > 0);
+    }
+  }
+
+  // ---- regions
+
+  /** Files for regions that a call brought. What the mock driver shows begins with the word that it was given. */
+  #makeRegions(context: Context, answer: Answer): void {
+    this.#dropRegions();
+    for (const region of context.regions) {
+      if (this.#regions.has(region)) continue;
+      const number = this.#nextRegion++;
+      const data = [...answer.nestedOut.values()][0];
+      const word = data !== undefined && data.length >= 4 ? new DataView(data.buffer, data.byteOffset).getUint32(0, true) : 0;
+      makeRegion(join(this.#folder, `region-${number}`), Number(region.length), word);
+      this.#regions.set(region, number);
+    }
+  }
+  #dropRegions(): void {
+    for (const [region, number] of this.#regions) {
+      if (region.owner.region === region && region.owner.context.regions.includes(region)) continue;
+      rmSync(join(this.#folder, `region-${number}`), { force: true });
+      this.#regions.delete(region);
+    }
+  }
+
+  #mmap(call: ModelCall): Reply {
+    const file = this.#model.kernel.files.get(call.file);
+    if (file?.context === undefined || (file.kind !== 'iommufd' && file.kind !== 'container')) return FAILED('ENODEV');
+    const [, length = 0n, prot = 0n, flags = 0n, offset = 0n] = call.args;
+    if (length === 0n || offset % 4096n !== 0n) return FAILED('EINVAL');
+    const answer = mmap(file.context, this.#model.traits, { length, prot: Number(prot), flags: Number(flags), offset });
+    if (answer.errno !== '') return FAILED(answer.errno);
+    const region = file.context.regions.find((r) => offset >= r.offset && offset < r.offset + r.length);
+    const number = region === undefined ? undefined : this.#regions.get(region);
+    return number === undefined ? FAILED('ENXIO') : PASSED(BigInt(number));
+  }
+
+  #mapped(call: ModelCall): Reply {
+    const [start = 0n, length = 0n, number = 0n] = call.args;
+    const context = this.#model.kernel.files.get(call.file)?.context;
+    const owner: Viommu | undefined = [...this.#regions].find(([, n]) => BigInt(n) === number)?.[0].owner;
+    if (context !== undefined) this.#mappings.map(call.pid, { start, end: start + length, context, owner });
+    return PASSED();
+  }
+}
+
+/** What an answer writes to the program's memory: its buffers, then its struct where something of it is new. */
+function writes(call: ModelCall, request: Request, answer: Answer, out: Uint8Array | undefined): Step[] {
+  const steps: Step[] = [];
+  const { bytes } = request.struct;
+  for (const [field, data] of answer.nestedOut) {
+    if (data === undefined || data.length === 0 || bytes.length < field + 8) continue;
+    const address = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(field, true);
+    steps.push({ what: 'put', address, bytes: data });
+  }
+  const struct = call.pieces.find((p) => p.field === WHOLE);
+  if (out !== undefined && struct !== undefined && out.some((byte, i) => byte !== bytes[i]))
+    steps.push({ what: 'put', address: struct.address, bytes: out });
+  return steps;
+}
