@@ -37,6 +37,9 @@ export function contiguous(ioas: Ioas, range: Range): { readonly pieces: readonl
   return { pieces, hole: next };
 }
 
+/** MOCK_FLAGS_ACCESS_SYZ and the like: the flag of a call whose address is an index (drivers/iommu/iommufd/iommufd_test.h). */
+export const BY_INDEX = 1 << 16;
+
 /** The address of a syzkaller call: low half an index of an area, high half an offset in it. */
 export function indexedIova(access: Pick<Access, 'ioas'>, iova: bigint): bigint {
   const area = access.ioas?.areas[Number(iova & 0xffff_ffffn)];
@@ -174,7 +177,7 @@ export function itemsOf(access: Access, range?: Range): ReadonlySet<number> {
 
 /**
  * An area is about to be unmapped: the owners of accesses are asked to let it go. The mock driver's accesses do, item by item;
- * a HW queue never does. → false where pins are left: the kernel asks a hundred times, then gives up with EDEADLOCK.
+ * a HW queue never does. → false where pins are left: the kernel asks a hundred times, then gives up with EDEADLK.
  */
 export function letGo(ioas: Ioas, area: Area): boolean {
   for (const access of ioas.accesses) if (access.owner === 'mock') unpin(access, itemsOf(access, area));

@@ -15,7 +15,7 @@
 import type { UapiTable } from '../uapi/table.ts';
 import type { Command, Field, Target } from '../uapi/types.ts';
 import { MEMORY } from './reasons.ts';
-import type { Context, Kernel, KObject, OpenFile } from './state.ts';
+import type { Context, Kernel, KObject, OpenFile, Pages } from './state.ts';
 import type { Traits } from './traits.ts';
 
 /** Memory of the program at the time of the call. */
@@ -45,6 +45,11 @@ export interface Request {
   nested(offset: number): Memory | undefined;
   /** an open file by a descriptor of the process; undefined: no such descriptor, 'unknown': not known */
   fileOf(fd: number): OpenFile | undefined | 'unknown';
+  /**
+   * Do these bytes (offset and length in the pages) lie together in physical memory, the first at a multiple of the length?
+   * Without it nobody knows.
+   */
+  together?(pages: Pages, offset: bigint, length: bigint): boolean;
 }
 
 /** An answer that is known. */

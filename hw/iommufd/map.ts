@@ -2,7 +2,7 @@
  * What is mapped in an address space: IOMMU_IOAS_MAP, MAP_FILE, COPY, UNMAP, CHANGE_PROCESS.
  * drivers/iommu/iommufd/ioas.c, io_pagetable.c and pages.c.
  */
-import { indexedIova, letGo, spanOf } from './access.ts';
+import { BY_INDEX, indexedIova, letGo, spanOf } from './access.ts';
 import { addArea, alignmentOf, allocate, covering, dropArea, higher, lower, PAGE, reservedAt, TOP, touching } from './areas.ts';
 import type { Call, RefusalDetail, Rule } from './call.ts';
 import { reserved, unknownFlags } from './ioas.ts';
@@ -18,7 +18,6 @@ const WRITE = 2;
 const READ = 4;
 const KNOWN = FIXED | WRITE | READ;
 /** of the selftest's COPY: src_iova is {area, offset} */
-const COPY_SYZ = 1 << 16;
 
 /** What MAP, MAP_FILE, COPY and the VFIO MAP_DMA have in common: a place for `length` bytes of some memory. */
 export interface Mapping {
@@ -263,15 +262,15 @@ const copy: Rule = (c) => {
   const flags = c.u32('flags');
   const length = c.u64('length');
   // a kernel with the selftest turns an index of an area into an address before it looks at anything else
-  const indexed = (flags & COPY_SYZ) !== 0 ? find(c.context, c.u32('src_ioas_id'), ['IOAS']) : undefined;
+  const indexed = (flags & BY_INDEX) !== 0 ? find(c.context, c.u32('src_ioas_id'), ['IOAS']) : undefined;
   const from = indexed === undefined ? c.u64('src_iova') : indexedIova({ ioas: indexed }, c.u64('src_iova'));
   const numbers = [['length', length] as const, ['src_iova', from] as const, ['dst_iova', c.u64('dst_iova')] as const];
-  if (badRequest(c, KNOWN | COPY_SYZ, numbers)) return;
+  if (badRequest(c, KNOWN | BY_INDEX, numbers)) return;
   const source = object(c, 'src_ioas_id', 'IOAS');
   if (source === undefined) return;
   if (indexed !== undefined) {
     // the kernel writes back what it made of them
-    c.set('flags', flags & ~COPY_SYZ);
+    c.set('flags', flags & ~BY_INDEX);
     c.set('src_iova', from);
   }
   const pieces = sourcePieces(c, source, from, length);
@@ -343,7 +342,7 @@ function kept(c: Call, ioas: Ioas, range: Range, area: Area): boolean {
   }
   if ((area.start < range.start || area.last > range.last) && refuse('ENOENT', 'unmap.partial', partly(range), { wanted: 'whole areas' }))
     return true;
-  if (area.pins.some((p) => p.access.owner === 'vfio') && c.mayRefuse('EDEADLOCK', UNSEEN, 'unmap.pinned')) return true;
+  if (area.pins.some((p) => p.access.owner === 'vfio') && c.mayRefuse('EDEADLK', UNSEEN, 'unmap.pinned')) return true;
   const { queueRules } = c.traits;
   if (queueRules === 'upstream' || queueRules === 'none') return false;
   const { pins } = queueTraits(queueRules);
@@ -351,7 +350,7 @@ function kept(c: Call, ioas: Ioas, range: Range, area: Area): boolean {
   const queues = queuesOn(ioas, area);
   const detail = { wanted: 'the queue destroyed first', because: queues };
   // posted series pin without a lock: nobody answers the request to let go. One of them looked for pins before it asked
-  const errno = queueRules === 'v5' ? 'EBUSY' : 'EDEADLOCK';
+  const errno = queueRules === 'v5' ? 'EBUSY' : 'EDEADLK';
   return queues.length > 0 && refuse(errno, 'unmap.pinned', `is pinned by ${listed(queues.map(nameOf))}, which never lets go`, detail);
 }
 

@@ -234,12 +234,13 @@ function readDirty(c: Call, hwpt: HwptPaging, range: Range, unit: bigint, clear:
   const { pieces } = contiguous(hwpt.ioas, range);
   const found: bigint[] = [];
   let near = array && (hwpt.device.flags & HUGE_IOVA) !== 0 && hwpt.dirty.size > 0;
+  const huge = array ? undefined : hugeEntries(c, hwpt);
   for (const page of array && !hwpt.dirtyTracking ? [] : hwpt.dirty) {
-    const at = page * size;
-    const piece = pieces.find((p) => at <= p.area.last && at + size > p.area.start);
+    const entry = huge?.(page) ?? { start: page * size, last: (page + 1n) * size - 1n };
+    const piece = pieces.find((p) => entry.start <= p.area.last && entry.last >= p.area.start);
     if (piece === undefined) continue;
-    near ||= !array;
-    if (at <= piece.last && at + size > piece.start) found.push(page);
+    near ||= !array && c.request.together === undefined;
+    if (entry.start <= piece.last && entry.last >= piece.start) found.push(page);
   }
   c.then(() => {
     if (!clear) return;
@@ -262,11 +263,29 @@ function readDirty(c: Call, hwpt: HwptPaging, range: Range, unit: bigint, clear:
     for (let bit = Number((higher(from, range.start) - range.start) / shift); bit <= last; bit++) bitmap[bit >> 3]! |= 1 << (bit & 7);
   };
   for (const page of found) {
-    const told = array ? { start: page * size, last: (page + 1n) * size - 1n } : entryOf(hwpt, page);
+    const told = array ? { start: page * size, last: (page + 1n) * size - 1n } : (huge?.(page) ?? entryOf(hwpt, page));
     if (told.start <= told.last) set(told.start, told.last);
   }
   if (near) c.guessNested('data', bitmap, PHYSICAL);
   else c.writeNested('data', bitmap);
+}
+
+/** Entries of memory that lies together, where that is known: page → the entry of 1 MiB that it is part of. */
+function hugeEntries(c: Call, hwpt: HwptPaging): ((page: bigint) => Range | undefined) | undefined {
+  const { together } = c.request;
+  const { pageSize, pageSizes } = hwpt.driver;
+  if (together === undefined || pageSizes === undefined || (pageSizes & HUGE_PAGE) === 0n) return undefined;
+  const known = new Map<bigint, Range | undefined>();
+  return (page) => {
+    const start = (page * pageSize) & -HUGE_PAGE;
+    if (known.has(start)) return known.get(start);
+    const area = hwpt.ioas.areas[firstAt(hwpt.ioas, start)];
+    const last = start + HUGE_PAGE - 1n;
+    const inside = area !== undefined && area.start <= start && area.last >= last;
+    const entry = inside && together(area.pages, area.offset + (start - area.start), HUGE_PAGE) ? { start, last } : undefined;
+    known.set(start, entry);
+    return entry;
+  };
 }
 
 /** What a table tells of a dirty page whose memory lies apart: of an entry of several items (2 KiB) all but the last one. */

@@ -6,6 +6,7 @@
  */
 import {
   addressOf,
+  BY_INDEX,
   contiguous,
   copyable,
   indexedIova,
@@ -37,7 +38,6 @@ const MOST = 16n << 20n;
 const ACCESS_WRITE = 1;
 const RW_SLOW_PATH = 4;
 /** an address is {index of the area, offset in it} */
-const ACCESS_SYZ = 1 << 16;
 
 function unknownBits(c: Call, field: string, known: number): boolean {
   const flags = c.u32(field);
@@ -111,7 +111,7 @@ const tooLong = (c: Call, field: string): boolean =>
   c.refuse('ENOMEM', 'test.access-limit', { field, text: `length ${hex(c.u64(field))} is more than 16 MiB`, wanted: '16 MiB at most' });
 
 const accessPages: Op = (c) => {
-  if (tooLong(c, 'access_pages.length') || unknownBits(c, 'access_pages.flags', ACCESS_WRITE | ACCESS_SYZ)) return;
+  if (tooLong(c, 'access_pages.length') || unknownBits(c, 'access_pages.flags', ACCESS_WRITE | BY_INDEX)) return;
   const flags = c.u32('access_pages.flags');
   const access = accessOf(c);
   if (access === undefined) return;
@@ -128,7 +128,7 @@ const accessPages: Op = (c) => {
   const r: Reach = {
     access,
     ioas: access.ioas,
-    iova: (flags & ACCESS_SYZ) !== 0 ? indexedIova(access, given) : given,
+    iova: (flags & BY_INDEX) !== 0 ? indexedIova(access, given) : given,
     length: c.u64('access_pages.length'),
     write: (flags & ACCESS_WRITE) !== 0,
     iovaField: 'access_pages.iova',
@@ -186,14 +186,14 @@ const destroyPages: Op = (c) => {
 };
 
 const accessRw: Op = (c) => {
-  if (tooLong(c, 'access_rw.length') || unknownBits(c, 'access_rw.flags', ACCESS_WRITE | RW_SLOW_PATH | ACCESS_SYZ)) return;
+  if (tooLong(c, 'access_rw.length') || unknownBits(c, 'access_rw.flags', ACCESS_WRITE | RW_SLOW_PATH | BY_INDEX)) return;
   const flags = c.u32('access_rw.flags');
   const access = accessOf(c);
   if (access === undefined) return;
   const write = (flags & ACCESS_WRITE) !== 0;
   if (write && c.mayRefuse('EFAULT', MEMORY, 'test.access-rw')) return;
   const given = c.u64('access_rw.iova');
-  const iova = (flags & ACCESS_SYZ) !== 0 ? indexedIova(access, given) : given;
+  const iova = (flags & BY_INDEX) !== 0 ? indexedIova(access, given) : given;
   const address = c.u64('access_rw.uptr');
   const length = c.u64('access_rw.length');
   const r: Reach = { access, ioas: access.ioas, iova, length, write, iovaField: 'access_rw.iova', lengthField: 'access_rw.length' };

@@ -177,14 +177,17 @@ const allocFault: Rule = (c) => {
 const BASES = ['nesting_parent_iova', 'base_addr', 'addr'] as const;
 const OUTS = ['out_hw_queue_id', 'out_vqueue_id', 'out_vcmdq_id'] as const;
 
-const fieldOf = (c: Call, names: readonly string[]): string =>
+/** The field that holds a queue's address. */
+export const baseField = (c: { readonly command: Call['command'] }): string => fieldOf(c, BASES);
+
+const fieldOf = (c: { readonly command: Call['command'] }, names: readonly string[]): string =>
   names.find((name) => c.command.struct?.byName.has(name) === true) ?? names[0]!;
 
 /** IOMMU_HW_QUEUE_ALLOC, and what it was called before: the same checks in the order of each series. */
 const allocQueue: Rule = (c) => {
   if (flagsOrType(c, 'hw-queue-alloc')) return;
   const q = queueTraits(c.traits.queueRules);
-  const field = fieldOf(c, BASES);
+  const field = baseField(c);
   const [base, length] = [c.u64(field), c.u64('length')];
   if (q.baseZero && base === 0n && c.refuse('EINVAL', 'hw-queue-alloc.base', { field, text: 'the base is 0', wanted: 'another address' }))
     return;

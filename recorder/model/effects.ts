@@ -2,15 +2,17 @@
  * What a call does with memory, and what the rules leave open because of it: whether pages can be pinned, what they hold,
  * which of them are dirty. An effect gives the errno that the call ends with after all, '' for none.
  */
-import { alignmentOf, covering, iovaRanges, touching } from '../../hw/iommufd/areas.ts';
-import { attachedTo } from '../../hw/iommufd/attach.ts';
+import { BY_INDEX, indexedIova } from '../../hw/iommufd/access.ts';
+import { covering, touching } from '../../hw/iommufd/areas.ts';
 import type { Answer, Request } from '../../hw/iommufd/call.ts';
 import type { Model } from '../../hw/iommufd/model.ts';
-import type { Access, Area, Device, HwptPaging, Ioas, KObject, OpenFile, Range } from '../../hw/iommufd/state.ts';
+import { PHYSICAL } from '../../hw/iommufd/reasons.ts';
+import type { Area, Ioas, KObject, OpenFile, Range } from '../../hw/iommufd/state.ts';
+import { baseField } from '../../hw/iommufd/viommu.ts';
 import type { Command } from '../../hw/uapi/types.ts';
 import { areasOf, least, most, PAGE, type ProgramMemory, type Stretch } from './memory.ts';
 import { CAP_SYS_RESOURCE, frames, hasCapability } from './processes.ts';
-import { type ModelCall, type Step, WHOLE } from './protocol.ts';
+import type { ModelCall, Step } from './protocol.ts';
 
 export interface EffectOptions {
   readonly model: Model;
@@ -30,6 +32,7 @@ export class Effect {
   readonly call: ModelCall;
   readonly request: Request;
   readonly command: Command;
+  readonly answer: Answer;
   readonly ask: (steps: readonly Step[]) => boolean;
   /** the struct as it will be written back */
   readonly out: Uint8Array | undefined;
@@ -38,7 +41,15 @@ export class Effect {
   readonly #view: DataView;
 
   constructor(options: EffectOptions) {
-    ({ model: this.model, memory: this.memory, call: this.call, request: this.request, command: this.command, ask: this.ask } = options);
+    ({
+      model: this.model,
+      memory: this.memory,
+      call: this.call,
+      request: this.request,
+      command: this.command,
+      answer: this.answer,
+      ask: this.ask,
+    } = options);
     this.out = options.answer.out?.slice();
     const whole = new Uint8Array(Math.max(options.command.struct?.size ?? 0, 8));
     whole.set(options.request.struct.bytes.subarray(0, whole.length));
@@ -116,7 +127,8 @@ const mapFile: Rule = (e) => {
 const copy: Rule = (e) => {
   const [from, to] = [e.object('src_ioas_id'), e.object('dst_ioas_id')];
   if (from?.type !== 'IOAS' || to?.type !== 'IOAS' || to.hwpts.length === 0 || from.hwpts.length > 0) return '';
-  const start = e.u64('src_iova');
+  const given = e.u64('src_iova');
+  const start = e.u32('flags') & BY_INDEX ? indexedIova({ ioas: from }, given) : given;
   return pin(e, covering(from, { start, last: start + e.u64('length') - 1n }) ?? []);
 };
 
@@ -130,9 +142,10 @@ const join =
 
 /** Pages of a queue must lie together in physical memory; who may not see frames is believed. */
 const queue: Rule = (e) => {
+  if (e.answer.mayBe('EFAULT') !== PHYSICAL) return '';
   const viommu = e.object('viommu_id');
   if (viommu?.type !== 'VIOMMU') return '';
-  const base = e.u64('nesting_parent_iova');
+  const base = e.u64(baseField(e));
   const range = { start: (base / PAGE) * PAGE, last: ((base + e.u64('length') + PAGE - 1n) / PAGE) * PAGE - 1n };
   let before = 0n;
   for (const area of touching(viommu.parent.ioas, range)) {
@@ -201,15 +214,12 @@ const checkRefs: Rule = (e) => {
   return '';
 };
 
-const SYZ = 1 << 16;
-
 /** The access that a call names, and where it goes. */
-function accessOf(e: Effect, arm: string): { access: Access; iova: bigint; ioas: Ioas } | undefined {
+function accessOf(e: Effect, arm: string): { iova: bigint; ioas: Ioas } | undefined {
   const file: OpenFile | undefined | 'unknown' = e.request.fileOf(e.u32('id') | 0);
   if (file === undefined || file === 'unknown' || file.object?.type !== 'ACCESS' || file.object.ioas === undefined) return undefined;
-  let iova = e.u64(`${arm}.iova`);
-  if (e.u32(`${arm}.flags`) & SYZ) iova = (file.object.ioas.areas[Number(iova & 0xffffffffn)]?.start ?? 0n) + (iova >> 32n);
-  return { access: file.object, iova, ioas: file.object.ioas };
+  const given = e.u64(`${arm}.iova`);
+  return { iova: e.u32(`${arm}.flags`) & BY_INDEX ? indexedIova(file.object, given) : given, ioas: file.object.ioas };
 }
 
 /** Parts of areas under a range, in order. */
@@ -229,13 +239,6 @@ const accessPages: Rule = (e) => {
   const [start, length] = [(iova / PAGE) * PAGE, e.u64('access_pages.length')];
   const last = ((iova + length + PAGE - 1n) / PAGE) * PAGE - 1n;
   const range = { start: iova, last: iova + length - 1n };
-  for (const { area, start: from, last: to } of parts(ioas, range)) {
-    if (area.pages.kind === 'dmabuf') return 'EINVAL';
-    const begin = area.pages.start + area.offset;
-    const first = from === iova ? start : from;
-    if ((begin + first - area.start) % PAGE !== 0n || (to < range.last && (begin + area.last - area.start) % PAGE !== PAGE - 1n))
-      return 'EINVAL';
-  }
   const rule = pin(
     e,
     [...parts(ioas, range)].map(({ area, start: from, last: to }) => ({
@@ -263,7 +266,6 @@ const accessRw: Rule = (e) => {
   const range = { start: found.iova, last: found.iova + length - 1n };
   for (const { area, start, last } of parts(found.ioas, range)) {
     const { pages } = area;
-    if (pages.kind === 'dmabuf') return 'EINVAL';
     // the program's own memory: it need not be looked for
     if (pages.kind === 'user' && pages.process === e.call.pid) {
       const [within, own] = [pages.start + area.offset + (start - area.start), uptr + (start - range.start)];
@@ -296,90 +298,7 @@ function moved(e: Effect, s: Stretch, own: bigint, write: boolean, given: Uint8A
   return true;
 }
 
-// ---- dirty pages
-
-/** Big pages of the mock driver's other page table, bytes. */
-const BIG = 2n ** 20n;
-
-/** Addresses of the pages that one entry of the page table maps: all of a big one are dirty together. */
-function entryAt(e: Effect, hwpt: HwptPaging, at: bigint): bigint[] {
-  const start = at - (at % BIG);
-  const [area] = touching(hwpt.ioas, { start: at, last: at });
-  if (hwpt.driver.pageSize !== PAGE || area === undefined || start < area.start || start + BIG - 1n > area.last) return [at];
-  const own = area.pages.start + area.offset + (start - area.start);
-  if (!e.memory.together(area.pages, own, BIG)) return [at];
-  return Array.from({ length: Number(BIG / PAGE) }, (_, i) => start + BigInt(i) * PAGE);
-}
-
-const bitOf = (bytes: Uint8Array, i: number): boolean => (bytes[i >> 3]! & (1 << (i & 7))) !== 0;
-
-const dirty: Rule = (e) => {
-  const hwpt = e.object('id');
-  if (hwpt?.type !== 'HWPT_PAGING') return '';
-  const [iova, page] = [e.u64('dirty.iova'), e.u64('dirty.page_size')];
-  const count = Number(e.u64('dirty.length') / page);
-  if (count > 2 ** 27) return 'EOVERFLOW';
-  const bitmap = e.request.nested(e.at('dirty.uptr'));
-  if (bitmap === undefined || bitmap.bytes.length < Math.ceil(count / 8)) return 'EFAULT';
-  let set = 0;
-  for (let i = 0; i < count; i++) {
-    if (!bitOf(bitmap.bytes, i)) continue;
-    const at = iova + BigInt(i) * page;
-    if (touching(hwpt.ioas, { start: at, last: at }).length === 0) continue;
-    for (const address of entryAt(e, hwpt, at)) hwpt.dirty.add(address / hwpt.driver.pageSize);
-    set++;
-  }
-  e.set('dirty.out_nr_dirty', BigInt(set));
-  return '';
-};
-
-const NO_CLEAR = 1;
-
-const getDirty: Rule = (e) => {
-  const hwpt = e.object('hwpt_id');
-  if (hwpt?.type !== 'HWPT_PAGING' || hwpt.dirty.size === 0) return '';
-  const [iova, length, page] = [e.u64('iova'), e.u64('length'), e.u64('page_size')];
-  const there = e.request.nested(e.at('data'))?.bytes ?? new Uint8Array(0);
-  const bits = new Uint8Array(Math.ceil(Number(length / page) / 64) * 8);
-  bits.set(there.subarray(0, bits.length));
-  for (const at of [...hwpt.dirty]) {
-    const address = at * hwpt.driver.pageSize;
-    if (address < iova || address >= iova + length || touching(hwpt.ioas, { start: address, last: address }).length === 0) continue;
-    for (let a = address; a < address + hwpt.driver.pageSize && a < iova + length; a += page) {
-      const bit = Number((a - iova) / page);
-      bits[bit >> 3]! |= 1 << (bit & 7);
-    }
-    if ((e.u32('flags') & NO_CLEAR) === 0) hwpt.dirty.delete(at);
-  }
-  if (there.length >= bits.length) e.put(e.u64('data'), bits);
-  return '';
-};
-
 // ---- the rest
-
-const RIGGED = 1024;
-/** devices whose next attachment with that PASID fails */
-const rigged = new WeakSet<Device>();
-
-/** The mock driver refuses every second attachment with one PASID, so that ways back are tested. */
-const pasid =
-  (arm: string): Rule =>
-  (e) => {
-    const selftest = e.object('id');
-    if (selftest?.type !== 'SELFTEST' || e.u32(`${arm}.pasid`) !== RIGGED) return '';
-    const { device } = selftest;
-    const target = e.object(`${arm}.pt_id`);
-    if (target !== undefined && attachedTo(device, RIGGED) === target) return '';
-    if (rigged.delete(device)) return 'ENOMEM';
-    rigged.add(device);
-    return '';
-  };
-
-const pasidDetach: Rule = (e) => {
-  const selftest = e.object('id');
-  if (selftest?.type === 'SELFTEST' && e.u32('pasid_detach.pasid') === RIGGED) rigged.delete(selftest.device);
-  return '';
-};
 
 const RLIMIT_MODE = 0;
 const SET = 0;
@@ -389,63 +308,16 @@ const option: Rule = (e) => {
   return e.u32('option_id') === RLIMIT_MODE && op === SET && !hasCapability(e.call.pid, CAP_SYS_RESOURCE) ? 'EPERM' : '';
 };
 
-const INFO_BYTES = 24;
-
-/** A capability of VFIO's chain, at an offset of the buffer. */
-function capability(id: number, next: number, body: readonly bigint[], width: 4 | 8): Uint8Array {
-  const bytes = new Uint8Array(8 + Math.ceil((body.length * width) / 8) * 8);
-  const view = new DataView(bytes.buffer);
-  view.setUint16(0, id, true);
-  view.setUint16(2, 1, true);
-  view.setUint32(4, next, true);
-  body.forEach((value, i) => {
-    if (width === 8) view.setBigUint64(8 + 8 * i, value, true);
-    else view.setUint32(8 + 4 * i, Number(value), true);
-  });
-  return bytes;
-}
-
-function pageSizes(ioas: Ioas): bigint {
-  const sizes = ioas.hwpts.length === 0 ? 2n ** 64n - PAGE : ioas.hwpts.map(sizesOf).reduce((a, b) => a & b);
-  const alignment = alignmentOf(ioas);
-  return sizes > alignment ? sizes : alignment;
-}
-/** Of the mock driver's AMD page tables: up to 128 GiB. What VFIO tells begins at a page. */
-const sizesOf = (_: HwptPaging): bigint => 2n ** 37n - PAGE;
-
-const getInfo: Rule = (e) => {
-  const ioas = e.request.file.context?.compat;
-  const argument = e.call.pieces.find((p) => p.field === WHOLE);
-  if (ioas === undefined || argument === undefined) return '';
-  const ranges = iovaRanges(ioas).flatMap((r) => [r.start, r.last]);
-  const argsz = e.u32('argsz');
-  const second = INFO_BYTES + 16;
-  const total = second + 16 + 8 * ranges.length;
-  const caps = [
-    [INFO_BYTES, capability(3, argsz >= second ? second : 0, [2n ** 32n - 1n], 4)],
-    [second, capability(1, 0, [BigInt(ranges.length / 2), ...ranges], 8)],
-  ] as const;
-  for (const [at, bytes] of caps) {
-    const fits = argsz >= at + (at === second ? bytes.length : 12);
-    if (fits) e.put(argument.address + BigInt(at), at === second ? bytes : bytes.subarray(0, 12));
-  }
-  e.set('flags', 3n);
-  e.set('iova_pgsizes', pageSizes(ioas));
-  if (e.command.struct?.byName.has('cap_offset')) e.set('cap_offset', argsz >= total ? BigInt(INFO_BYTES) : 0n);
-  e.set('argsz', BigInt(total));
-  return '';
-};
-
 const COMMANDS: Readonly<Record<string, Rule>> = {
   IOMMU_IOAS_MAP: map,
   IOMMU_IOAS_MAP_FILE: mapFile,
   IOMMU_IOAS_COPY: copy,
   IOMMU_HWPT_ALLOC: join('pt_id'),
-  IOMMU_HWPT_GET_DIRTY_BITMAP: getDirty,
   IOMMU_HW_QUEUE_ALLOC: queue,
+  IOMMU_VQUEUE_ALLOC: queue,
+  IOMMU_VCMDQ_ALLOC: queue,
   IOMMU_OPTION: option,
   VFIO_IOMMU_MAP_DMA: mapDma,
-  VFIO_IOMMU_GET_INFO: getInfo,
 };
 
 const OPS: Readonly<Record<string, Rule>> = {
@@ -456,10 +328,6 @@ const OPS: Readonly<Record<string, Rule>> = {
   IOMMU_TEST_OP_MD_CHECK_REFS: checkRefs,
   IOMMU_TEST_OP_ACCESS_PAGES: accessPages,
   IOMMU_TEST_OP_ACCESS_RW: accessRw,
-  IOMMU_TEST_OP_DIRTY: dirty,
-  IOMMU_TEST_OP_PASID_ATTACH: pasid('pasid_attach'),
-  IOMMU_TEST_OP_PASID_REPLACE: pasid('pasid_replace'),
-  IOMMU_TEST_OP_PASID_DETACH: pasidDetach,
 };
 
 /** What the memory says to a call that the rules let pass: an errno after all, or ''. */

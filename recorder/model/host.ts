@@ -40,6 +40,8 @@ function makeFolder(folder: string): void {
 export async function startModel(spool: string, dialect: DialectName, note: (text: string) => void): Promise<ModelHost> {
   const folder = `${spool}.model`;
   makeFolder(folder);
+  const remove = (): void => rmSync(folder, { recursive: true, force: true });
+  process.once('exit', remove);
   const here = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url);
   const worker = new Worker(here, { workerData: { folder, dialect } });
   const ended = new Promise<void>((done) => worker.once('exit', () => done()));
@@ -67,7 +69,8 @@ export async function startModel(spool: string, dialect: DialectName, note: (tex
       tell(Word.STOP);
       await ended;
       closeSync(ask);
-      rmSync(folder, { recursive: true, force: true });
+      process.off('exit', remove);
+      remove();
     },
   };
 }

@@ -7,6 +7,8 @@ import { join } from 'node:path';
 
 export const Word = { CALL: 1, DONE: 2, CLOSED: 3, MUNMAP: 4, START: 5, FORK: 6, TICK: 8, STOP: 9 } as const;
 export const Op = { OPEN: 1, IOCTL: 2, READ: 3, WRITE: 4, MMAP: 5, MAPPED: 6, MREMAP: 7, EXIT: 8 } as const;
+/** What follows the bytes of a piece. */
+const Behind = { FAULT: 1, NOT_ZERO: 2 } as const;
 const Do = { PUT: 1, COPY: 2, FAULT_IN: 3, GET: 4 } as const;
 
 export const LAYOUT = {
@@ -56,6 +58,8 @@ export interface Piece {
   readonly bytes: Uint8Array;
   /** what follows `bytes` cannot be read */
   readonly fault: boolean;
+  /** what follows is there, and not all of it zero */
+  readonly notZero: boolean;
 }
 
 export interface ModelCall {
@@ -153,7 +157,8 @@ export class Places {
       return {
         field: b.readUInt32LE(p),
         bytes: new Uint8Array(b.subarray(from, to)),
-        fault: b.readUInt32LE(p + 12) !== 0,
+        fault: b.readUInt32LE(p + 12) === Behind.FAULT,
+        notZero: b.readUInt32LE(p + 12) === Behind.NOT_ZERO,
         wanted: b.readBigUInt64LE(p + 16),
         address: b.readBigUInt64LE(p + 24),
       };

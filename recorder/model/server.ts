@@ -14,7 +14,7 @@ import { Effect, perform } from './effects.ts';
 import { Files } from './files.ts';
 import { makeRegion, ProgramMemory } from './memory.ts';
 import { exists, fileBehind, lives } from './processes.ts';
-import { batches, Inbox, type Message, type ModelCall, Op, Places, type Reply, type Step, WHOLE, Word } from './protocol.ts';
+import { batches, Inbox, type Message, type ModelCall, Op, type Piece, Places, type Reply, type Step, WHOLE, Word } from './protocol.ts';
 import { Mappings } from './regions.ts';
 
 /** What of /dev the model has, by FileKind (store/frame.ts). */
@@ -106,21 +106,20 @@ export class ModelServer {
     if (someone || tick) this.#sweep();
   }
 
-  #sweep(): void {
-    for (const file of this.#files.numbers) this.#closed(file);
+  /** Looks which files have ended; true: some had. */
+  #sweep(): boolean {
+    return this.#files.numbers.filter((file) => this.#closed(file)).length > 0;
   }
 
-  /** A file may have ended; 0: any of them. */
-  #closed(file: number): void {
-    if (file === 0) {
-      this.#sweep();
-      return;
-    }
+  /** A file may have ended; 0: any of them. → true: it has */
+  #closed(file: number): boolean {
+    if (file === 0) return this.#sweep();
     const inode = this.#files.ended(file);
-    if (inode === undefined) return;
+    if (inode === undefined) return false;
     this.#places.forget(inode);
     this.#model.close(file);
     this.#dropRegions();
+    return true;
   }
 
   // ---- calls
@@ -209,11 +208,12 @@ export class ModelServer {
       file,
       request: call.request,
       arg: call.args[0] ?? 0n,
-      struct: struct ?? UNREADABLE,
+      struct: struct === undefined ? UNREADABLE : withTail(struct),
       seq: this.#calls,
       process: call.pid,
       nested: (offset) => call.pieces.find((p) => p.field === offset),
       fileOf: (fd) => this.#fileOf(call.pid, fd),
+      together: (pages, offset, length) => this.#memory.together(pages, pages.start + offset, length),
     };
   }
 
@@ -222,9 +222,14 @@ export class ModelServer {
     if (file === undefined) return FAILED('EBADF');
     if (file.kind !== 'iommufd' && file.kind !== 'container') return FAILED('ENOTTY');
     const request = this.#request(call, file);
-    const answer = this.#model.decide(request);
+    let answer = this.#model.decide(request);
+    // a file that was closed in a way that nobody told of may have let go
+    if (answer?.errno === 'EBUSY' && this.#sweep()) answer = this.#model.decide(request);
     // VFIO's calls that the emulation does not have
     if (answer === undefined) return FAILED('ENOTTY');
+    // what the rules refuse as far as the state tells is looked at here
+    const mayPass = answer.errno !== '' && answer.mayBe('') !== undefined;
+    if (mayPass) answer = this.#model.decide(request, { errno: '', ret: 0n, out: undefined }) ?? answer;
     if (answer.errno !== '') return this.#refused(call, request, answer);
     const command = this.#model.table.command(request.target, request.request)!;
     const effect = new Effect({
@@ -348,6 +353,14 @@ export class ModelServer {
     if (context !== undefined) this.#mappings.map(call.pid, { start, end: start + length, context, owner });
     return PASSED();
   }
+}
+
+/** A struct with a byte behind it that no kernel knows, where there is one somewhere. */
+function withTail(struct: Piece): Memory {
+  if (!struct.notZero) return struct;
+  const bytes = new Uint8Array(struct.bytes.length + 1).fill(1);
+  bytes.set(struct.bytes);
+  return { bytes, wanted: struct.wanted, fault: false };
 }
 
 /** What an answer writes to the program's memory: its buffers, then its struct where something of it is new. */

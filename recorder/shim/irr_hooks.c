@@ -169,6 +169,22 @@ OPEN_HOOK_FIXED(__open64_2, IRR_OPEN_OPEN, (const char *path, int flags), AT_FDC
 OPEN_HOOK_FIXED(__openat_2, IRR_OPEN_OPENAT, (int dir, const char *path, int flags), dir, flags, 0, (dir, path, flags), RAW(openat, dir, path, flags, 0, 0, 0))
 OPEN_HOOK_FIXED(__openat64_2, IRR_OPEN_OPENAT, (int dir, const char *path, int flags), dir, flags, 0, (dir, path, flags), RAW(openat, dir, path, flags, 0, 0, 0))
 
+/* ---- is it there? ---- */
+
+/* Only the model's files are answered: whoever looks first finds what open would give. */
+#define ACCESS_HOOK(name, parameters, call, raw)                                                                       \
+	IRR_HOOK int name parameters                                                                                   \
+	{                                                                                                              \
+		if (irr_ready() && irr_model_has(path))                                                                \
+			return 0;                                                                                      \
+		return (int)(irr_next.name ? irr_next.name call : raw);                                                \
+	}
+
+ACCESS_HOOK(access, (const char *path, int mode), (path, mode), RAW(faccessat, AT_FDCWD, path, mode, 0, 0, 0))
+ACCESS_HOOK(eaccess, (const char *path, int mode), (path, mode), RAW(faccessat2, AT_FDCWD, path, mode, AT_EACCESS, 0, 0))
+ACCESS_HOOK(euidaccess, (const char *path, int mode), (path, mode), RAW(faccessat2, AT_FDCWD, path, mode, AT_EACCESS, 0, 0))
+ACCESS_HOOK(faccessat, (int dir, const char *path, int mode, int flags), (dir, path, mode, flags), RAW(faccessat2, dir, path, mode, flags, 0, 0))
+
 /* ---- close ---- */
 
 /* The frame is entered before the call: once the kernel has closed it, the number may be somebody else's. */
@@ -353,7 +369,7 @@ static void *mapped(void *addr, size_t length, int prot, int flags, int fd, off_
 		irr_enter(&c);
 	}
 	errno = before;
-	void *ret = known && irr_modelled(fd) ? irr_model_mmap(addr, length, prot, flags, fd, offset) : real(addr, length, prot, flags, fd, offset);
+	void *ret = known && irr_model_file(fd) ? irr_model_mmap(addr, length, prot, flags, fd, offset) : real(addr, length, prot, flags, fd, offset);
 	int saved = errno;
 	if (ret != MAP_FAILED) {
 		if (flags & MAP_FIXED) {
@@ -506,7 +522,7 @@ static uint64_t iov_bytes(const struct iovec *iov, int n, ssize_t ret)
 			return irr_likely(irr_next.name != NULL) ? irr_next.name call : raw;                           \
 		uint64_t t = irr_now();                                                                                \
 		struct iovec one = { (void *)(uintptr_t)buffer, count };                                               \
-		ssize_t ret = irr_modelled(fd) ? irr_model_transfer(kind == IRR_KIND_WRITE, fd, &one, 1, offset) : irr_next.name call; \
+		ssize_t ret = irr_model_file(fd) ? irr_model_transfer(kind == IRR_KIND_WRITE, fd, &one, 1, offset) : irr_next.name call; \
 		transferred(kind, how, fd, &one, 1, count, offset, ret, t);                                            \
 		return ret;                                                                                            \
 	}
@@ -527,7 +543,7 @@ PLAIN_HOOK(pwrite64, IRR_KIND_WRITE, IRR_RW_POSITION, (int fd, const void *from,
 		if (irr_likely(!OURS(fd)))                                                                             \
 			return irr_likely(irr_next.name != NULL) ? irr_next.name call : raw;                           \
 		uint64_t t = irr_now();                                                                                \
-		ssize_t ret = irr_modelled(fd) ? irr_model_transfer(kind == IRR_KIND_WRITE, fd, iov, n, offset) : irr_next.name call; \
+		ssize_t ret = irr_model_file(fd) ? irr_model_transfer(kind == IRR_KIND_WRITE, fd, iov, n, offset) : irr_next.name call; \
 		transferred(kind, how, fd, iov, ret > 0 ? n : 0, iov_bytes(iov, n, ret), offset, ret, t);              \
 		return ret;                                                                                            \
 	}

@@ -22,6 +22,10 @@
 	X(__open64_2, int, (const char *, int))                                                                        \
 	X(__openat_2, int, (int, const char *, int))                                                                   \
 	X(__openat64_2, int, (int, const char *, int))                                                                 \
+	X(access, int, (const char *, int))                                                                            \
+	X(eaccess, int, (const char *, int))                                                                           \
+	X(euidaccess, int, (const char *, int))                                                                        \
+	X(faccessat, int, (int, const char *, int, int))                                                               \
 	X(close, int, (int))                                                                                           \
 	X(close_range, int, (unsigned, unsigned, int))                                                                 \
 	X(closefrom, void, (int))                                                                                      \

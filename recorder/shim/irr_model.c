@@ -26,12 +26,38 @@
 
 struct irr_model *irr_model;
 static char folder[PATH_MAX];
+static size_t folder_bytes;
 static uint64_t device; /* st_dev of the folder */
 
-static int open_in(const char *name, int flags)
+/* Bytes of a path in the folder. Its users have it on the stack, of which a signal handler may have very little. */
+#define PATH_BYTES (folder_bytes + 40)
+
+/* FOLDER/name, or FOLDER/name-number. */
+static void path_of(char *to, const char *name, int64_t number)
 {
-	char path[PATH_MAX + 32];
-	snprintf(path, sizeof path, "%s/%s", folder, name);
+	char digits[20];
+	unsigned n = 0;
+	memcpy(to, folder, folder_bytes);
+	to += folder_bytes;
+	*to++ = '/';
+	size_t length = strlen(name);
+	memcpy(to, name, length);
+	to += length;
+	if (number >= 0) {
+		*to++ = '-';
+		do
+			digits[n++] = (char)('0' + number % 10);
+		while (number /= 10);
+		while (n)
+			*to++ = digits[--n];
+	}
+	*to = 0;
+}
+
+static int open_in(const char *name, int64_t number, int flags)
+{
+	char path[PATH_BYTES];
+	path_of(path, name, number);
 	return (int)irr_sys(SYS_openat, AT_FDCWD, (long)path, flags | O_CLOEXEC, 0, 0, 0);
 }
 
@@ -65,11 +91,14 @@ static bool tell(int ask, const struct irr_model_message *m)
 	}
 }
 
-static int open_ask(void) { return open_in("ask", O_RDWR | O_NONBLOCK); }
+static int open_ask(void) { return open_in("ask", -1, O_RDWR | O_NONBLOCK); }
+
+/* Under a filter of the program's own only what it wants of the model itself is asked: the rest the recorder finds out by looking. */
+static bool confined(void) { return atomic_load_explicit(&irr_confined, memory_order_relaxed); }
 
 static void tell_once(enum irr_model_word word, uint32_t file, uint64_t a, uint64_t b)
 {
-	int ask = open_ask();
+	int ask = confined() && (word != IRR_MODEL_CLOSED || !file) ? -EPERM : open_ask();
 	if (ask < 0)
 		return;
 	tell(ask, &(struct irr_model_message){ .word = word, .pid = own_pid(), .file = file, .a = a, .b = b });
@@ -118,7 +147,6 @@ static bool take_place(struct talk *t, uint32_t tid)
 /* Takes a place for a call. false, with errno: the recorder is gone, or there is no descriptor left. */
 static bool begin(struct talk *t, enum irr_model_op op, int fd, uint64_t known)
 {
-	char name[32];
 	uint32_t tid = (uint32_t)irr_sys(SYS_gettid, 0, 0, 0, 0, 0, 0);
 	t->bytes = 0;
 	t->ask = open_ask();
@@ -127,8 +155,7 @@ static bool begin(struct talk *t, enum irr_model_op op, int fd, uint64_t known)
 		shut(t->ask);
 		return false;
 	}
-	snprintf(name, sizeof name, "answer-%u", t->number);
-	t->answer = open_in(name, O_RDONLY | O_NONBLOCK);
+	t->answer = open_in("answer", t->number, O_RDONLY | O_NONBLOCK);
 	if (t->answer < 0) {
 		errno = -t->answer;
 		shut(t->ask);
@@ -180,7 +207,7 @@ static bool put(void *to, const void *from, size_t bytes)
 
 static bool copy_within(uint64_t to, uint64_t from, uint64_t bytes)
 {
-	uint8_t piece[PAGE];
+	uint8_t piece[512];
 	for (uint64_t done = 0; done < bytes;) {
 		size_t n = bytes - done > sizeof piece ? sizeof piece : (size_t)(bytes - done);
 		if (irr_copy(piece, (const void *)(uintptr_t)(from + done), n) < n || !put((void *)(uintptr_t)(to + done), piece, n))
@@ -282,11 +309,11 @@ uint64_t irr_model_known(uint64_t dev, uint64_t inode)
 	return 0;
 }
 
-/* The same of a descriptor. */
+/* The same of a descriptor; looked up each time, as descriptors are closed and made in ways that nobody sees (fclose). */
 uint64_t irr_model_file(int fd)
 {
 	struct stat st;
-	return irr_model && fstat(fd, &st) == 0 ? irr_model_known(st.st_dev, st.st_ino) : 0;
+	return irr_model && irr_sys(SYS_newfstatat, fd, (long)"", (long)&st, AT_EMPTY_PATH, 0, 0) == 0 ? irr_model_known(st.st_dev, st.st_ino) : 0;
 }
 
 static void remember(uint64_t inode, uint64_t known)
@@ -304,10 +331,9 @@ static void remember(uint64_t inode, uint64_t known)
 /* Makes an open file and a descriptor of it; negative: errno. The recorder takes its name away. */
 static int new_file(uint64_t known, int flags)
 {
-	char name[32], path[PATH_MAX + 64];
+	char path[PATH_BYTES];
 	struct stat st;
-	snprintf(name, sizeof name, "file-%u", irr_file_of(known));
-	snprintf(path, sizeof path, "%s/%s", folder, name);
+	path_of(path, "file", irr_file_of(known));
 	long e = irr_sys(SYS_mknodat, AT_FDCWD, (long)path, S_IFIFO | 0600, 0, 0, 0);
 	if (e < 0)
 		return (int)e;
@@ -322,16 +348,12 @@ static int new_file(uint64_t known, int flags)
 
 static void drop_file(int fd, uint64_t known)
 {
-	char path[PATH_MAX + 64];
-	snprintf(path, sizeof path, "%s/file-%u", folder, irr_file_of(known));
+	char path[PATH_BYTES];
+	path_of(path, "file", irr_file_of(known));
 	irr_sys(SYS_unlinkat, AT_FDCWD, (long)path, 0, 0, 0, 0);
 	shut(fd);
 }
 
-bool irr_modelled(int fd)
-{
-	return irr_model && irr_kind_of(irr_fd(fd)) != IRR_FILE_UNKNOWN;
-}
 
 static enum irr_file kind_of_path(const char *path)
 {
@@ -344,21 +366,57 @@ static enum irr_file kind_of_path(const char *path)
 	return strncmp(path, "/dev/vfio/", 10) == 0 ? IRR_FILE_VFIO_GROUP : IRR_FILE_UNKNOWN;
 }
 
+#define NAME_BYTES 64 /* longer ones are none of the model's */
+
+/* /proc/self/fd/N and the like: another open of the file that is there. */
+static bool leads_to_descriptor(const char *name)
+{
+	return memcmp(name, "/proc/", 6) == 0 || memcmp(name, "/dev/fd/", 8) == 0;
+}
+
+/* What the model has at a path; `name` gets it, `n` its length. */
+static enum irr_file behind_path(const char *path, char *name, size_t *n)
+{
+	struct stat st;
+	/* The first bytes decide, so that every other file costs next to nothing. */
+	if (irr_copy(name, path, 6) < 6 || (memcmp(name, "/dev/", 5) != 0 && memcmp(name, "/proc/", 6) != 0))
+		return IRR_FILE_UNKNOWN;
+	*n = irr_copy_string(name, NAME_BYTES - 1, path);
+	name[*n] = 0;
+	if (!leads_to_descriptor(name))
+		return kind_of_path(name);
+	if (*n == NAME_BYTES - 1 || irr_sys(SYS_newfstatat, AT_FDCWD, (long)path, (long)&st, 0, 0, 0) != 0 || !S_ISFIFO(st.st_mode))
+		return IRR_FILE_UNKNOWN;
+	return (enum irr_file)irr_kind_of(irr_model_known(st.st_dev, st.st_ino));
+}
+
+/* Would the model open it? Devices are asked for by name; there an open tells. */
+bool irr_model_has(const char *path)
+{
+	char name[NAME_BYTES];
+	size_t n;
+	if (irr_likely(!irr_model))
+		return false;
+	enum irr_file kind = behind_path(path, name, &n);
+	return kind == IRR_FILE_IOMMUFD || kind == IRR_FILE_VFIO_CONTAINER;
+}
+
 /* Is the path one that the model has? Then `fd` is what open(2) gives, errno set. */
 bool irr_model_opens(const char *path, uint64_t flags, int *fd)
 {
-	char name[PATH_MAX];
+	char name[NAME_BYTES];
 	struct talk t;
+	size_t n;
 	if (irr_likely(!irr_model) || (flags & O_PATH))
 		return false;
-	/* The first bytes decide, so that every other file costs next to nothing. */
-	if (irr_copy(name, path, 6) < 6 || memcmp(name, "/dev/", 5) != 0)
-		return false;
-	size_t n = irr_copy_string(name, sizeof name - 1, path);
-	name[n] = 0;
-	enum irr_file kind = kind_of_path(name);
+	enum irr_file kind = behind_path(path, name, &n);
 	if (kind == IRR_FILE_UNKNOWN)
 		return false;
+	if (kind != kind_of_path(name) && kind != IRR_FILE_IOMMUFD && kind != IRR_FILE_VFIO_CONTAINER) {
+		*fd = -1;
+		errno = ENXIO; /* a queue's file has no name */
+		return true;
+	}
 	uint64_t known = irr_new_file(kind);
 	int saved = errno;
 	*fd = new_file(known, (int)flags);
@@ -388,14 +446,31 @@ bool irr_model_opens(const char *path, uint64_t flags, int *fd)
 
 /* ---- ioctl ---- */
 
+/* What lies behind the part of a struct that goes along; all of it must be zero. */
+static uint32_t tail_of(const uint8_t *arg, uint32_t from, uint32_t to)
+{
+	uint8_t piece[256];
+	while (from < to) {
+		uint32_t take = to - from < sizeof piece ? to - from : (uint32_t)sizeof piece;
+		size_t got = irr_copy(piece, arg + from, take);
+		for (size_t i = 0; i < got; i++)
+			if (piece[i])
+				return IRR_MODEL_NOT_ZERO;
+		if (got < take)
+			return IRR_MODEL_FAULT;
+		from += take;
+	}
+	return 0;
+}
+
 int irr_model_ioctl(int fd, unsigned long request, ...)
 {
 	__builtin_va_list ap;
 	__builtin_va_start(ap, request);
 	void *arg = __builtin_va_arg(ap, void *);
 	__builtin_va_end(ap);
-	uint64_t known = irr_fd(fd);
-	if (!irr_modelled(fd))
+	uint64_t known = irr_model_file(fd);
+	if (!known)
 		return (int)irr_sys_errno(SYS_ioctl, fd, (long)request, (long)arg, 0, 0, 0);
 	struct talk t;
 	int saved = errno, ret = -1;
@@ -409,7 +484,9 @@ int irr_model_ioctl(int fd, unsigned long request, ...)
 		uint32_t got = bring(&t, 0xffff, arg, shape.bytes);
 		t.place->piece[0].wanted = shape.wanted > shape.bytes ? shape.wanted : shape.bytes;
 		if (got < shape.bytes)
-			t.place->piece[0].fault = 1;
+			t.place->piece[0].fault = IRR_MODEL_FAULT;
+		else if (irr_kind_of(known) == IRR_FILE_IOMMUFD && shape.wanted > shape.bytes)
+			t.place->piece[0].fault = tail_of((const uint8_t *)arg, shape.bytes, shape.wanted);
 	}
 	for (unsigned i = 0; i < shape.count; i++)
 		bring(&t, shape.nested[i].slot, shape.nested[i].from, shape.nested[i].wanted);
@@ -440,6 +517,13 @@ int irr_model_ioctl(int fd, unsigned long request, ...)
 
 /* ---- read and write ---- */
 
+/* Does a range go over the end of what a program can have? The kernel looks at that before anything else. */
+static bool beyond(const void *from, size_t bytes)
+{
+	const uint64_t end = UINT64_C(1) << (sizeof(void *) == 8 ? 63 : 32);
+	return (uintptr_t)from > end || bytes > end - (uintptr_t)from;
+}
+
 ssize_t irr_model_transfer(bool write, int fd, const struct iovec *iov, int n, int64_t offset)
 {
 	struct talk t;
@@ -447,12 +531,12 @@ ssize_t irr_model_transfer(bool write, int fd, const struct iovec *iov, int n, i
 	uint64_t wanted = 0;
 	ssize_t ret = -1;
 	int saved = errno;
-	if (!begin(&t, write ? IRR_MODEL_WRITE : IRR_MODEL_READ, fd, irr_fd(fd)))
+	if (!begin(&t, write ? IRR_MODEL_WRITE : IRR_MODEL_READ, fd, irr_model_file(fd)))
 		return -1;
 	struct irr_model_piece *p = t.place->piece;
 	p[0].fault = 0;
 	for (int i = 0; i < n; i++) {
-		if (irr_copy(&v, &iov[i], sizeof v) < sizeof v) {
+		if (irr_copy(&v, &iov[i], sizeof v) < sizeof v || beyond(v.iov_base, v.iov_len)) {
 			end(&t);
 			errno = EFAULT;
 			return -1;
@@ -503,7 +587,7 @@ void *irr_model_mmap(void *addr, size_t length, int prot, int flags, int fd, off
 {
 	struct talk t;
 	int saved = errno;
-	if (!begin(&t, IRR_MODEL_MMAP, fd, irr_fd(fd)))
+	if (!begin(&t, IRR_MODEL_MMAP, fd, irr_model_file(fd)))
 		return MAP_FAILED;
 	uint64_t args[5] = { (uintptr_t)addr, length, (unsigned)prot, (unsigned)flags, (uint64_t)offset };
 	memcpy(t.place->args, args, sizeof args);
@@ -513,18 +597,16 @@ void *irr_model_mmap(void *addr, size_t length, int prot, int flags, int fd, off
 		errno = saved;
 		return MAP_FAILED;
 	}
-	char name[32];
 	uint64_t region = (uint64_t)answer_of(&t)->ret;
 	end(&t);
-	snprintf(name, sizeof name, "region-%llu", (unsigned long long)region);
-	int memory = open_in(name, O_RDWR);
+	int memory = open_in("region", (int64_t)region, O_RDWR);
 	long at = memory < 0 ? memory : irr_sys(SYS_mmap, (long)addr, (long)length, prot, flags, memory, 0);
 	shut(memory);
 	if ((unsigned long)at > -4096UL) {
 		errno = (int)-at;
 		return MAP_FAILED;
 	}
-	if (begin(&t, IRR_MODEL_MAPPED, fd, irr_fd(fd))) {
+	if (begin(&t, IRR_MODEL_MAPPED, fd, irr_model_file(fd))) {
 		t.place->args[0] = (uint64_t)at;
 		t.place->args[1] = length;
 		t.place->args[2] = region;
@@ -539,7 +621,7 @@ void irr_model_mremapped(uintptr_t from, size_t old, uintptr_t to, size_t length
 {
 	struct talk t;
 	int saved = errno;
-	if (irr_model && begin(&t, IRR_MODEL_MREMAP, -1, 0)) {
+	if (irr_model && !confined() && begin(&t, IRR_MODEL_MREMAP, -1, 0)) {
 		uint64_t args[5] = { from, old, to, length, keeps };
 		memcpy(t.place->args, args, sizeof args);
 		make(&t);
@@ -559,7 +641,7 @@ void irr_model_unmapped(uintptr_t from, size_t length)
 void irr_model_closed(uint64_t known)
 {
 	int saved = errno;
-	if (irr_model && known)
+	if (irr_model && (known == IRR_MODEL_ANY || irr_kind_of(known) != IRR_FILE_UNKNOWN))
 		tell_once(IRR_MODEL_CLOSED, known == IRR_MODEL_ANY ? 0 : irr_file_of(known), 0, 0);
 	errno = saved;
 }
@@ -574,7 +656,7 @@ void irr_model_exit(void)
 {
 	struct talk t;
 	int saved = errno;
-	if (irr_model && begin(&t, IRR_MODEL_EXIT, -1, 0)) {
+	if (irr_model && !confined() && begin(&t, IRR_MODEL_EXIT, -1, 0)) {
 		make(&t);
 		end(&t);
 	}
@@ -587,7 +669,8 @@ void irr_model_start(const char *spool)
 	struct stat st;
 	if ((size_t)snprintf(folder, sizeof folder, "%s.model", spool) >= sizeof folder)
 		return;
-	int fd = open_in("places", O_RDWR);
+	folder_bytes = strlen(folder);
+	int fd = open_in("places", -1, O_RDWR);
 	if (fd < 0)
 		return;
 	long at = fstat(fd, &st) == 0 && (uint64_t)st.st_size >= IRR_MODEL_SIZE ? irr_sys(SYS_mmap, 0, (long)IRR_MODEL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : -EINVAL;

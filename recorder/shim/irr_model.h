@@ -65,12 +65,17 @@ enum irr_model_op {
 	IRR_MODEL_EXIT = 8,   /* the process is about to end */
 };
 
+enum irr_model_fault {
+	IRR_MODEL_FAULT = 1,    /* cannot be read */
+	IRR_MODEL_NOT_ZERO = 2, /* is not zero all through, as the tail of a struct must be */
+};
+
 /* Memory of the program. */
 struct irr_model_piece {
 	uint32_t field;   /* offset of its pointer in the struct, 0xffff the struct itself */
 	uint32_t bytes;   /* what could be read, at `at` of the data */
 	uint32_t at;
-	uint32_t fault;   /* what follows cannot be read */
+	uint32_t fault;   /* enum irr_model_fault: what follows */
 	uint64_t wanted;
 	uint64_t address;
 };
@@ -137,9 +142,9 @@ void irr_model_forked(uint32_t parent);
 void irr_model_exit(void);
 uint64_t irr_model_known(uint64_t device, uint64_t inode);
 uint64_t irr_model_file(int fd);
+bool irr_model_has(const char *path);
 bool irr_model_opens(const char *path, uint64_t flags, int *fd);
 int irr_model_ioctl(int fd, unsigned long request, ...);
-bool irr_modelled(int fd);
 ssize_t irr_model_transfer(bool write, int fd, const struct iovec *iov, int n, int64_t offset);
 void *irr_model_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
 void irr_model_mremapped(uintptr_t from, size_t old, uintptr_t to, size_t length, bool keeps);

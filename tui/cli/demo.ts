@@ -64,32 +64,42 @@ function steps(trace: string, seq: number): readonly (readonly [string, readonly
       [[`show ${short} ${before} --changes`, 'show', [trace, before], { changes: true }]],
     ],
     ['Calls that failed:', [[`show ${short} -w '${errors}' -n 5`, 'show', [trace], { where: errors, limit: '5' }]]],
+    ["Why did it fail? The kernel's rule, and the objects that it looked at:", [[`why ${short} ${at}`, 'why', [trace, at], {}]]],
     ['The objects of the kernel at that moment:', [[`graph ${short} --at ${at}`, 'graph', [trace], { at, format: 'text' }]]],
+    ["Every call against the kernel's rules, and what else is odd in the session:", [[`check ${short}`, 'check', [trace], {}]]],
     ['The same log gives the same state, always:', [digest, digest]],
   ];
 }
 
-/** The client that is recorded where it can run: it needs the kernel's mock driver. */
+/** The client that is recorded: it needs the kernel's mock driver, or the model's. */
 const CLIENT = ['dist', 'clients', 'vmm'] as const;
 /** Its status where there is nothing to run on. */
 const NOTHING = 77;
 
 /** A trace made here and now; undefined where that cannot be. Its output would only confuse. */
-function recordedHere(): string | undefined {
-  const client = packageFolder(...CLIENT);
-  if (client === undefined || !mayOpen('/dev/iommu')) return undefined;
+function recordedHere(client: string, on: 'kernel' | 'model'): string | undefined {
   const trace = join(mkdtempSync(join(tmpdir(), 'iommufd-rr-demo-')), 'vmm.irr');
   const program = process.argv[1] ?? '';
-  const ran = spawnSync(process.execPath, [program, 'record', '-o', trace, '--', client], { stdio: 'ignore', timeout: 60_000 });
+  const ran = spawnSync(process.execPath, [program, 'record', '--on', on, '-o', trace, '--', client], { stdio: 'ignore', timeout: 60_000 });
   return ran.status !== NOTHING && existsSync(trace) ? trace : undefined;
 }
 
 const nameOf = (path: string): string => path.replace(/^.*\//, '');
 
-/** The trace to show, and where it comes from. */
+/** The trace to show, and where it comes from: the kernel, the model of it, or a session that was recorded elsewhere. */
 function chosenTrace(): { trace: string; origin: string } {
-  const here = recordedHere();
-  if (here !== undefined) return { trace: here, origin: `Recorded here and now, from a small VMM on the kernel's mock driver: ${here}.` };
+  const client = packageFolder(...CLIENT);
+  if (client !== undefined) {
+    const onKernel = mayOpen('/dev/iommu') ? recordedHere(client, 'kernel') : undefined;
+    if (onKernel !== undefined)
+      return { trace: onKernel, origin: `Recorded here and now, from a small VMM on the kernel's mock driver: ${onKernel}.` };
+    const onModel = recordedHere(client, 'model');
+    if (onModel !== undefined)
+      return {
+        trace: onModel,
+        origin: `${reason()} So a small VMM was recorded here and now on the model of the kernel's rules (record --on model): ${onModel}.`,
+      };
+  }
   const trace = recordedTrace();
   return { trace, origin: `${reason()} So this is a session that was recorded elsewhere: ${nameOf(trace)}.` };
 }

@@ -120,7 +120,8 @@ function infoText(out: Out, opened: Opened, counts: Counts): void {
   row('command', meta.command.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : quoteText(Buffer.from(word)))).join(' '));
   row('in', meta.cwd);
   row('started', startedText(meta.clock.realtimeNs), ', lasted ', secondsText(counts.duration, 3), ' s, ended: ', exitText(meta.exit));
-  row('kernel', meta.kernel === '' ? 'not known' : meta.kernel, ` ${meta.machine}${meta.cpu === '' ? '' : `, ${meta.cpu}`}`);
+  const kernel = meta.source === 'model' ? `none: the model of ${meta.dialect} answered, on` : meta.kernel;
+  row('kernel', kernel === '' ? 'not known' : kernel, ` ${meta.machine}${meta.cpu === '' ? '' : `, ${meta.cpu}`}`);
   row(
     'dialect',
     dialectOf(meta),
