@@ -63,6 +63,8 @@ const MODEL_KIND: Readonly<Record<number, ModelFileKind>> = {
 };
 
 /** IOMMU_DESTROY */
+/** What makes a HW queue, under its names in the series. */
+const QUEUES = new Set(['IOMMU_HW_QUEUE_ALLOC', 'IOMMU_VQUEUE_ALLOC', 'IOMMU_VCMDQ_ALLOC']);
 const DESTROY = 0x3b80;
 
 const bump = (counts: Map<string, number>, key: string): void => {
@@ -217,7 +219,17 @@ export class Checker {
       return;
     }
     const asked = this.#asked(f, seq);
-    if (asked !== undefined) this.#compare(asked, seq);
+    if (asked === undefined) return;
+    this.#compare(asked, seq);
+    if (asked.observed.errno === 'EFAULT' && QUEUES.has(asked.name)) this.#linter.queueRefused(seq, this.#field(asked, 'length'));
+  }
+
+  /** A 64-bit field of a struct that came in; 0 where it has none. */
+  #field(asked: Asked, name: string): bigint {
+    const row = this.#table.command(asked.target, asked.request)?.struct?.byName.get(name);
+    const { bytes } = asked.struct;
+    if (row === undefined || bytes.length < row.offset + 8) return 0n;
+    return new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(row.offset, true);
   }
 
   /** What the rules say to mmap, read and write; undefined where the file is none of theirs, or the log does not say enough. */

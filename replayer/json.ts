@@ -207,8 +207,8 @@ function ownJson(s: SessionState, c: Context, o: KernelObject): JsonObject {
     case 'VDEVICE':
       return { virtId: hex(o.virtId) };
     case 'VEVENTQ': {
-      const { file, kind, depth, reads, events, lost, sequence } = o;
-      return { file, open: s.files.has(file), kind, depth, reads, events, lost, sequence: sequence < 0 ? null : sequence };
+      const { file, kind, depth, reads, events, lost, untold, sequence } = o;
+      return { file, open: s.files.has(file), kind, depth, reads, events, lost, untold, sequence: sequence < 0 ? null : sequence };
     }
     case 'HW_QUEUE':
       return { kind: o.kind, index: o.index, iova: hex(o.iova), length: hex(o.length) };

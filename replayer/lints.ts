@@ -4,8 +4,9 @@
  */
 import type { FrameCursor } from '../store/frame.ts';
 import { Kind } from '../store/frame.ts';
+import type { Area } from './areas.ts';
 import type { Change } from './change.ts';
-import type { KernelObject } from './object-types.ts';
+import type { HwQueue, KernelObject, Veventq } from './object-types.ts';
 import type { SessionState } from './state.ts';
 import { objectName } from './words.ts';
 
@@ -22,7 +23,10 @@ export const LINTS: Readonly<Record<string, string>> = {
   'double-destroy': 'an object destroyed again after its end',
   'destroy-order': 'an object destroyed before what stands on it',
   tombstone: 'a vDEVICE whose device went first: its id is lost',
-  'events-lost': 'a vEVENTQ that was full',
+  'events-lost': 'a vEVENTQ that was full: events that the guest will never hear of',
+  'sequence-gap': 'numbers missing in the sequence of a vEVENTQ, and no LOST_EVENTS record that says so',
+  'queue-memory': 'memory for a HW queue that does not lie together: huge pages under the guest avoid it',
+  'queue-unmapped': 'memory unmapped under a HW queue, which the guest goes on driving',
   'faults-unanswered': 'a fault queue that ended with page faults that were read and not answered',
   'events-unread': 'a queue that ended with events nobody had read',
   'mapping-outlives': 'a mapping of a region that outlived the descriptors of its context',
@@ -41,6 +45,11 @@ export class Linter {
   take(f: FrameCursor, seq: number, changes: readonly Change[], state: SessionState, destroyed: number | undefined): void {
     if (f.kind === Kind.IOCTL && destroyed !== undefined && f.error !== 0) this.#destroy(f, seq, state, destroyed);
     if (changes.length > 0) this.#changes(seq, changes, state);
+  }
+
+  /** A HW queue is refused with EFAULT: `length` bytes of memory that do not lie together. */
+  queueRefused(seq: number, length: bigint): void {
+    this.add(seq, 'queue-memory', `the ${length} bytes of the queue are not one piece of physical memory`);
   }
 
   add(seq: number, rule: keyof typeof LINTS & string, text: string): void {
@@ -64,30 +73,58 @@ export class Linter {
   #changes(seq: number, changes: readonly Change[], state: SessionState): void {
     const left: string[] = [];
     for (const c of changes) {
-      if (c.op === 'object.end') {
-        if (c.how === 'tombstone')
-          this.add(seq, 'tombstone', `the device of ${objectName(c.object)} ends before it; id ${c.object.id} is never used again`);
-        if ((c.how === 'release' || c.how === 'close') && OWNED.has(c.object.type) && !automatic(c.object)) left.push(objectName(c.object));
-        const open = unanswered(c.object);
-        if (open > 0)
-          this.add(seq, 'faults-unanswered', `${objectName(c.object)} ends with ${open} page fault${open === 1 ? '' : 's'} unanswered`);
-      } else if (c.op === 'object.set' && c.to.type === 'VEVENTQ' && c.from.type === 'VEVENTQ' && c.to.lost > c.from.lost) {
-        this.add(
-          seq,
-          'events-lost',
-          `${objectName(c.to)} has lost ${c.to.lost - c.from.lost} event${c.to.lost - c.from.lost === 1 ? '' : 's'}`,
-        );
-      } else if (c.op === 'mapping.remove' && c.mapping.viommu !== 0 && !descriptor(state, c.mapping.file)) {
-        this.add(
-          seq,
-          'mapping-outlives',
-          `the mapping at 0x${c.mapping.address.toString(16)} was the last that kept context ${c.mapping.context}`,
-        );
+      if (c.op === 'object.end') this.#end(seq, c, left);
+      else if (c.op === 'object.set' && c.to.type === 'VEVENTQ' && c.from.type === 'VEVENTQ') this.#events(seq, c.from, c.to);
+      else if (c.op === 'area.remove') this.#unmapped(seq, c, state);
+      else if (c.op === 'mapping.remove' && c.mapping.viommu !== 0 && !descriptor(state, c.mapping.file)) {
+        const text = `the mapping at 0x${c.mapping.address.toString(16)} was the last that kept context ${c.mapping.context}`;
+        this.add(seq, 'mapping-outlives', text);
       }
     }
     if (left.length > 0) this.add(seq, 'leak', `the context ends with ${left.join(', ')} still there`);
   }
+
+  #end(seq: number, c: Extract<Change, { readonly op: 'object.end' }>, left: string[]): void {
+    if (c.how === 'tombstone')
+      this.add(seq, 'tombstone', `the device of ${objectName(c.object)} ends before it; id ${c.object.id} is never used again`);
+    if ((c.how === 'release' || c.how === 'close') && OWNED.has(c.object.type) && !automatic(c.object)) {
+      const mapped = c.areas?.count ?? 0;
+      left.push(`${objectName(c.object)}${mapped === 0 ? '' : ` with ${counted(mapped, 'mapping')}`}`);
+    }
+    const open = unanswered(c.object);
+    if (open > 0) this.add(seq, 'faults-unanswered', `${objectName(c.object)} ends with ${counted(open, 'page fault')} unanswered`);
+  }
+
+  #events(seq: number, from: Veventq, to: Veventq): void {
+    const [lost, untold] = [to.lost - from.lost, to.untold - from.untold];
+    if (lost > untold) this.add(seq, 'events-lost', `${objectName(to)} has lost ${counted(lost - untold, 'event')}`);
+    if (untold > 0)
+      this.add(
+        seq,
+        'sequence-gap',
+        `${objectName(to)}: ${counted(untold, 'number')} missing before ${to.sequence}, and none was told as lost`,
+      );
+  }
+
+  /** An IOVA range goes while a queue has its memory there. */
+  #unmapped(seq: number, c: Extract<Change, { readonly op: 'area.add' | 'area.remove' }>, state: SessionState): void {
+    const context = state.contexts.get(c.context);
+    if (context === undefined) return;
+    for (const queue of context.objects.values()) {
+      if (queue.type !== 'HW_QUEUE' || !under(queue, c.area)) continue;
+      const viommu = context.objects.get(queue.viommu);
+      const parent = viommu?.type === 'VIOMMU' ? context.objects.get(viommu.hwpt) : undefined;
+      if (parent?.type !== 'HWPT_PAGING' || parent.ioas !== c.ioas) continue;
+      this.add(seq, 'queue-unmapped', `IOVA 0x${c.area.start.toString(16)} is unmapped under ${objectName(queue)}`);
+    }
+  }
 }
+
+/** Does the queue lie in the area, or a part of it? */
+const under = (queue: HwQueue, area: Area): boolean =>
+  queue.length > 0 && queue.iova <= area.last && BigInt(queue.iova) + BigInt(queue.length) > BigInt(area.start);
+
+const counted = (n: number, one: string): string => `${n} ${one}${n === 1 ? '' : 's'}`;
 
 const automatic = (o: KernelObject): boolean => o.type === 'HWPT_PAGING' && o.auto;
 

@@ -136,6 +136,8 @@ export interface Veventq extends ObjectBase {
   readonly events: number;
   /** events that never reached the reader, from the gaps of the sequence; counted from the first event seen when inferred */
   readonly lost: number;
+  /** of those, how many were missing without a LOST_EVENTS record that told so */
+  readonly untold: number;
   /** of the newest record read; -1 before the first */
   readonly sequence: number;
 }

@@ -33,7 +33,7 @@ const BLANK: { readonly [T in ObjectType]: (b: Base) => Of<T> } = {
   FAULT: (b) => ({ ...b, type: 'FAULT', file: 0, reads: 0, faults: 0, responses: 0, cookies: [] }),
   VIOMMU: (b) => ({ ...b, type: 'VIOMMU', hwpt: 0, device: 0, kind: 0, region: undefined }),
   VDEVICE: (b) => ({ ...b, type: 'VDEVICE', viommu: 0, device: 0, virtId: 0 }),
-  VEVENTQ: (b) => ({ ...b, type: 'VEVENTQ', viommu: 0, file: 0, kind: 0, depth: 0, reads: 0, events: 0, lost: 0, sequence: -1 }),
+  VEVENTQ: (b) => ({ ...b, type: 'VEVENTQ', viommu: 0, file: 0, kind: 0, depth: 0, reads: 0, events: 0, lost: 0, untold: 0, sequence: -1 }),
   HW_QUEUE: (b) => ({ ...b, type: 'HW_QUEUE', viommu: 0, kind: 0, index: 0, iova: 0, length: 0, pins: false, ordered: false }),
   SELFTEST: (b) => ({ ...b, type: 'SELFTEST', device: 0 }),
 };

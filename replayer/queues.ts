@@ -50,21 +50,23 @@ function readEvents(s: Step, c: Context, queue: Veventq): void {
   const header = s.plan.records.iommufd_vevent_header;
   const bytes = s.plan.bytesOf('iommufd_vevent_header');
   const payload = s.plan.payloadOf(queue.kind);
-  let { events, lost, sequence } = queue;
+  let { events, lost, untold, sequence } = queue;
   for (let at = 0; bytes > 0 && at + bytes <= taken(s); ) {
     const isLost = (e.u32(e.out, at + header.flags) & s.plan.k.IOMMU_VEVENTQ_FLAG_LOST_EVENTS) !== 0;
     const next = e.u32(e.out, at + header.sequence);
     // a queue that was there before the log began has an unknown past
     const known = sequence >= 0 || queue.origin === 'observed';
     const missed = (((next - sequence) % SEQUENCES) + SEQUENCES) % SEQUENCES;
-    if (known) lost += isLost ? missed : Math.max(missed - 1, 0);
+    const missing = isLost ? missed : Math.max(missed - 1, 0);
+    if (known) lost += missing;
+    if (known && !isLost) untold += missing;
     if (!isLost) events++;
     sequence = next;
     if (isLost) at += bytes;
     else if (payload === undefined) break;
     else at += bytes + payload;
   }
-  setObject(s, c, queue, { reads: queue.reads + 1, events, lost, sequence });
+  setObject(s, c, queue, { reads: queue.reads + 1, events, lost, untold, sequence });
 }
 
 /** WRITE, returned: responses to faults, as many as the call says it has handled. */

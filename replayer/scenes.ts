@@ -54,6 +54,7 @@ export function viommuSession(): Script {
   const viommu = { type: SELFTEST_TYPE, dev_id: 3, hwpt_id: 5, data_len: 24, data_uptr: 0x7000 };
   const data = Buffer.concat([words(1, 1), longs(0x1000, 0x2000)]);
   s.ioctl(3, 'IOMMU_VIOMMU_ALLOC', viommu, { out_viommu_id: 6 }, { nestedIn: { data_uptr: data }, nestedOut: { data_uptr: data } });
-  s.ioctl(3, 'IOMMU_HWPT_ALLOC', { dev_id: 3, pt_id: 6, data_type: 0xdead, data_len: 4 }, { out_hwpt_id: 7 });
+  const nested = { dev_id: 3, pt_id: 6, data_type: 0xdead, data_len: 4, data_uptr: 0x7000 };
+  s.ioctl(3, 'IOMMU_HWPT_ALLOC', nested, { out_hwpt_id: 7 }, { nestedIn: { data_uptr: words(0xdeadbeef) } });
   return s;
 }

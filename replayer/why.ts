@@ -65,6 +65,7 @@ function explain(checker: Checker, f: FrameCursor, seq: number): Why | undefined
   // along the recorded answer the rules tell what would have to be so
   const refusal = said ? answer.refusal : checker.model.decide(asked, observed)?.refusal;
   const reason = said ? undefined : answer.mayBe(observed.errno);
+  const because = (refusal?.because ?? []).flatMap((o) => [becauseOf(o), ...(refusal?.rule === HELD ? mappingsOf(checker, f, o) : [])]);
   checker.take(f, seq);
   return {
     seq,
@@ -74,7 +75,7 @@ function explain(checker: Checker, f: FrameCursor, seq: number): Why | undefined
     explanation: observed.errno === '' ? '' : explanation(refusal, reason),
     field: refusal?.field,
     wanted: refusal?.wanted,
-    because: (refusal?.because ?? []).map((o) => becauseOf(o)),
+    because,
     otherwise: said || reason !== undefined ? undefined : otherwise(answer.errno, answer.refusal),
     changes: changesText(checker.changes, namesFor(checker.state, checker.changes)),
   };
@@ -109,6 +110,25 @@ function explanation(refusal: Refusal | undefined, reason: string | undefined): 
 
 function otherwise(errno: string, refusal: Refusal | undefined): string {
   return errno === '' ? 'success' : `${errno}${refusal === undefined ? '' : `: ${refusal.text}`}`;
+}
+
+/** The rule of a DESTROY that is refused because something holds the object. */
+const HELD = 'destroy.in-use';
+
+/** Mappings of a vIOMMU's region, which hold it and are no objects. */
+function mappingsOf(checker: Checker, f: FrameCursor, o: KObject): Because[] {
+  if (o.type !== 'VIOMMU') return [];
+  const context = [...checker.state.contexts.values()].find((c) => c.file === f.file);
+  const viommu = context?.ids.get(o.id);
+  return [...checker.state.mappings.values()]
+    .flatMap((all) => [...all.values()])
+    .filter((m) => m.pins && viommu !== undefined && m.viommu === viommu)
+    .map((m) => ({
+      object: o.id,
+      type: 'MAPPING',
+      seq: m.seq,
+      text: `mapping of process ${m.memory} at 0x${m.address.toString(16)}, made at event ${m.seq}`,
+    }));
 }
 
 function becauseOf(o: KObject): Because {

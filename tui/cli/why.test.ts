@@ -26,7 +26,10 @@ describe('why', () => {
       call: 'IOMMU_DESTROY',
       errno: 'EBUSY',
       rule: 'destroy.in-use',
-      because: [{ type: 'VIOMMU', object: 5 }],
+      because: [
+        { type: 'VIOMMU', object: 5 },
+        { type: 'MAPPING', object: 5, seq: 71 },
+      ],
     });
   });
 
