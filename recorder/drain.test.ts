@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Gap, Kind, makeArgs, makePart, PartFlag, PartKind, State } from '../store/frame.ts';
 import { TraceReader } from '../store/read.ts';
-import { LAYOUT } from './spool.ts';
+import { LAYOUT } from './spool-layout.ts';
 import { type Call, eventsOf, openDrain, SpoolMaker, spilledPart } from './testing.ts';
 
 let folder = '';

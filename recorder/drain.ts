@@ -20,7 +20,8 @@ import {
   State,
 } from '../store/frame.ts';
 import type { RowIndex } from './index-row.ts';
-import { compactFrame, type Spool } from './spool.ts';
+import type { Spool } from './spool.ts';
+import { compactFrame } from './spool-frame.ts';
 
 const SEGMENT = 1 << 20;
 const STRIDE = 64;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import * as frame from '../store/frame.ts';
-import { LAYOUT, SPOOL_AT, SPOOL_FIELD } from './spool.ts';
+import { LAYOUT, SPOOL_AT, SPOOL_FIELD } from './spool-layout.ts';
 
 const shim = resolve(import.meta.dirname, 'shim');
 const header = (name: string): string => readFileSync(join(shim, name), 'utf8').replace(/\/\*[\s\S]*?\*\//g, '');

@@ -1,38 +1,23 @@
 /** `record`: runs a program with the shim in it and writes what it does into a trace. */
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import {
-  accessSync,
-  closeSync,
-  constants,
-  copyFileSync,
-  existsSync,
-  fsyncSync,
-  linkSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  readSync,
-  renameSync,
-  rmSync,
-  statfsSync,
-  statSync,
-} from 'node:fs';
-import { cpus, machine, constants as os, release, setPriority, tmpdir } from 'node:os';
-import { basename, delimiter, dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { readFileSync, rmSync } from 'node:fs';
+import { cpus, machine, constants as os, release, setPriority } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
 import { errnoName } from '../hw/errno.ts';
 import { type DialectName, dialectForKernel, uapiTable } from '../hw/uapi/table.ts';
 import { TraceWriter } from '../store/append.ts';
 import { IrrError } from '../store/errors.ts';
-import { Exit, type FrameCursor, FrameFlag, Kind } from '../store/frame.ts';
+import { Exit, FrameFlag } from '../store/frame.ts';
 import type { TraceMeta } from '../store/meta.ts';
+import { type Destination, destination, spoolFolder } from './destination.ts';
 import { Drain, observedExit } from './drain.ts';
 import { RowIndex } from './index-row.ts';
 import { type ModelHost, startModel } from './model/host.ts';
-import { createSpool, Spool } from './spool.ts';
+import { Processes } from './processes.ts';
+import { checkDynamic, findProgram, givenDescriptors, shimPath } from './program.ts';
+import { Spool } from './spool.ts';
+import { createSpool } from './spool-layout.ts';
 
 export interface RecordOptions {
   /** program and its arguments */
@@ -57,116 +42,9 @@ const IDLE_MS = 50;
 /** The recorder gives way to the program. */
 const NICE = 5;
 const LIVE_CHECK_MS = 100;
-/** Room that must be free where the spool goes, bytes. */
-const SPOOL_ROOM = 256 << 20;
 
 /** Exit status where the recording itself went wrong. */
 const CANNOT_RECORD = 2;
-
-export const SHIM = 'libiommufd-rr.so';
-
-/** The shim beside the built program, or in the build folder of a checkout. Throws where it was not built. */
-export function shimPath(): string {
-  const here = dirname(fileURLToPath(import.meta.url));
-  for (const path of [join(here, 'shim', SHIM), join(here, '..', 'dist', 'recorder', 'shim', SHIM)]) if (existsSync(path)) return path;
-  throw new IrrError('no-shim', `the capture library ${SHIM} was not built`, { hint: 'run npm run build (it needs a C compiler)' });
-}
-
-/**
- * Descriptors from 3 up that the recorder was given, and that are the program's: `-object iommufd,fd=20` of a VMM. Node's own
- * are told apart by what they are: epolls, eventfds, io_urings, and pipes that have both ends here.
- */
-function givenDescriptors(): number[] {
-  const links = new Map<number, string>();
-  for (const name of readdirSync('/proc/self/fd')) {
-    try {
-      if (Number(name) > 2) links.set(Number(name), readlinkSync(`/proc/self/fd/${name}`));
-    } catch {
-      // the folder's own descriptor is closed by now
-    }
-  }
-  const targets = [...links.values()];
-  return [...links]
-    .filter(([, link]) => !/^anon_inode:\[(eventpoll|eventfd|io_uring)\]$/.test(link))
-    .filter(([, link]) => !link.startsWith('pipe:') || targets.filter((other) => other === link).length < 2)
-    .map(([fd]) => fd);
-}
-
-/** Where a program's file is, as execvp(3) finds it. Throws an IrrError where there is none. */
-export function findProgram(name: string): string {
-  const places = name.includes('/') ? [name] : (process.env.PATH ?? '/usr/bin:/bin').split(delimiter).map((d) => join(d || '.', name));
-  let denied: string | undefined;
-  for (const path of places) {
-    const st = statSync(path, { throwIfNoEntry: false });
-    if (!st) continue;
-    try {
-      if (!st.isFile()) throw new Error();
-      accessSync(path, constants.X_OK);
-      return resolve(path);
-    } catch {
-      denied ??= path;
-    }
-  }
-  if (denied !== undefined)
-    throw new IrrError('cannot-execute', `${denied}: not a program that may be executed`, { hint: 'check its permissions (chmod +x)' });
-  throw new IrrError('not-found', `${name}: no such program`, { hint: name.includes('/') ? 'check the path' : 'it is not in PATH' });
-}
-
-/** Does the dynamic loader run for this file? Scripts count by their interpreter. */
-export function checkDynamic(path: string, depth = 0): void {
-  const head = Buffer.alloc(4096);
-  const fd = openSync(path, 'r');
-  let n: number;
-  try {
-    n = readSync(fd, head, 0, head.length, 0);
-  } finally {
-    closeSync(fd);
-  }
-  if (head.toString('latin1', 0, 2) === '#!') {
-    const interpreter =
-      head
-        .toString('utf8', 2, Math.max(2, head.indexOf(10)))
-        .trim()
-        .split(/\s+/)[0] ?? '';
-    if (depth < 4 && existsSync(interpreter)) checkDynamic(interpreter, depth + 1);
-    return;
-  }
-  if (n < 64 || head.readUInt32BE(0) !== 0x7f454c46) return; // the kernel will say what it is
-  if (head[4] !== 2 || head[5] !== 1)
-    throw new IrrError('static', `${path}: not a 64-bit little-endian program`, { hint: 'only those can be recorded' });
-  const at = Number(head.readBigUInt64LE(32));
-  const size = head.readUInt16LE(54);
-  const count = head.readUInt16LE(56);
-  for (let i = 0; i < count && at + (i + 1) * size <= n; i++) if (head.readUInt32LE(at + i * size) === 3) return;
-  throw new IrrError('static', `${path}: statically linked, so the capture library cannot be loaded into it`, {
-    hint: 'link it dynamically, or record a dynamic program that starts it',
-  });
-}
-
-const MEMORY_FS = 0x01021994; // tmpfs
-/** File systems without shared writable mappings: 9p, NFS, SMB, FUSE. */
-const NO_MMAP = new Set([0x01021997, 0x6969, 0xff534d42, 0xfe534d42, 0x517b, 0x65735546]);
-
-function roomIn(folder: string): { bytes: number; type: number } {
-  try {
-    const s = statfsSync(folder);
-    accessSync(folder, constants.W_OK);
-    return { bytes: s.bavail * s.bsize, type: Number(BigInt.asUintN(32, BigInt(s.type))) };
-  } catch {
-    return { bytes: 0, type: 0 };
-  }
-}
-
-/** A folder for the spool, which wants shared mappings and is best in memory. */
-function spoolFolder(output: string): string {
-  const memory = roomIn('/dev/shm');
-  if (memory.type === MEMORY_FS && memory.bytes >= SPOOL_ROOM) return '/dev/shm';
-  for (const folder of [dirname(output), tmpdir(), '/var/tmp', '/run', '/dev/shm']) {
-    const r = roomIn(folder);
-    if (r.bytes >= 16 << 20 && !NO_MMAP.has(r.type)) return folder;
-  }
-  throw new IrrError('no-room', 'no folder for the spool: none has shared mappings and 16 MiB free', { hint: 'name one with --spool DIR' });
-}
 
 const bootId = (): string => {
   try {
@@ -175,121 +53,6 @@ const bootId = (): string => {
     return '';
   }
 };
-
-/** Processes of the recording, watched from outside: a killed one cannot report its end. */
-class Processes {
-  readonly #live = new Map<number, string>();
-  /** those that have gone, and where the spool ended then */
-  readonly #gone = new Map<number, number>();
-  /** those that reported their own end */
-  readonly #said = new Set<number>();
-
-  /** the program itself, which cannot be another process of that number: it is waited for */
-  program = 0;
-
-  see(f: FrameCursor): void {
-    if (f.kind === Kind.EXIT) this.#said.add(f.pid);
-    if (f.kind === Kind.START) {
-      this.#said.delete(f.pid);
-      const started = String(f.arg(1));
-      if (f.pid === this.program || Processes.#started(f.pid) === started) this.#live.set(f.pid, started);
-    } else if (f.kind === Kind.FORK && f.ret32 > 0 && !this.#live.has(f.ret32)) {
-      const started = Processes.#started(f.ret32);
-      if (started !== undefined) this.#live.set(f.ret32, started);
-    }
-  }
-
-  /** Start time of a process that lives, clock ticks since boot. A zombie does not live. */
-  static #started(pid: number): string | undefined {
-    try {
-      const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19];
-    } catch {
-      return undefined;
-    }
-  }
-
-  /** Looks who has gone. What they did lies before `tail` in the spool. */
-  look(tail: number): void {
-    for (const [pid, started] of this.#live)
-      if (Processes.#started(pid) !== started) {
-        this.#live.delete(pid);
-        this.#gone.set(pid, tail);
-      }
-  }
-
-  /** Those that have gone without a word, now that everything before `position` was heard. */
-  silent(position: number): number[] {
-    const silent: number[] = [];
-    for (const [pid, tail] of this.#gone)
-      if (position >= tail) {
-        this.#gone.delete(pid);
-        if (!this.#said.delete(pid)) silent.push(pid);
-      }
-    return silent;
-  }
-
-  get pids(): number[] {
-    return [...this.#live.keys()];
-  }
-}
-
-/** Where the trace is written while the recording runs, and how it gets to its place. */
-interface Destination {
-  readonly working: string;
-  place(): void;
-}
-
-/** The output itself, or a file of the spool's folder where the output's file system cannot be shared memory. */
-function destination(output: string, folder: string, force: boolean): Destination {
-  const parent = dirname(output);
-  if (!statSync(parent, { throwIfNoEntry: false })?.isDirectory())
-    throw new IrrError('no-folder', `${output}: the folder ${parent} does not exist`, { hint: 'make it, or choose another --output' });
-  const there = statSync(output, { throwIfNoEntry: false });
-  if (there?.isDirectory()) throw new IrrError('directory', `${output}: is a directory`, { hint: 'give the name of a file with --output' });
-  if (there && !force)
-    throw new IrrError('exists', `${output}: exists already`, { hint: 'choose another name, or replace it with --force' });
-  if (!NO_MMAP.has(roomIn(parent).type)) return { working: output, place: () => {} };
-  accessWritable(output, parent);
-  const working = join(mkdtempSync(join(folder, 'iommufd-rr-')), basename(output));
-  return {
-    working,
-    place: () => {
-      const partial = `${output}.partial`;
-      try {
-        copyFileSync(working, partial);
-        const fd = openSync(partial, 'r+');
-        fsyncSync(fd);
-        closeSync(fd);
-        if (force) renameSync(partial, output);
-        else {
-          try {
-            linkSync(partial, output);
-            rmSync(partial);
-          } catch (error) {
-            if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw error;
-            renameSync(partial, output);
-          }
-        }
-      } catch (error) {
-        rmSync(partial, { force: true });
-        throw new IrrError('no-space', `${output}: cannot be written (${(error as NodeJS.ErrnoException).code ?? String(error)})`, {
-          hint: `the whole trace is in ${working}`,
-        });
-      }
-      rmSync(dirname(working), { recursive: true, force: true });
-    },
-  };
-}
-
-function accessWritable(output: string, parent: string): void {
-  try {
-    accessSync(parent, constants.W_OK);
-  } catch {
-    throw new IrrError('permission', `${output}: no right to write in ${parent}`, { hint: 'choose another --output' });
-  }
-}
 
 /** Runs and records. Returns the exit status that the program had (128 + n for a signal). Throws an IrrError before anything ran. */
 export async function record(options: RecordOptions): Promise<number> {

@@ -9,7 +9,8 @@ import { encodeFrame, FileKind, type Frame, Gap, Kind, makeArgs, makePart, Open,
 import { TraceReader } from '../store/read.ts';
 import { TEST_META } from '../store/testing.ts';
 import { recover } from './recover.ts';
-import { LAYOUT, Spool } from './spool.ts';
+import { Spool } from './spool.ts';
+import { LAYOUT } from './spool-layout.ts';
 import { eventsOf, openDrain, SpoolMaker } from './testing.ts';
 
 const cli = resolve(import.meta.dirname, '../dist/tui/cli/main.js');

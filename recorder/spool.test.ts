@@ -7,7 +7,9 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { IrrError } from '../store/errors.ts';
 import { FRAME_AT, Kind, makePart, PartKind } from '../store/frame.ts';
 import { recover } from './recover.ts';
-import { compactFrame, LAYOUT, SPOOL_AT, SPOOL_FIELD, Spool } from './spool.ts';
+import { Spool } from './spool.ts';
+import { compactFrame } from './spool-frame.ts';
+import { LAYOUT, SPOOL_AT, SPOOL_FIELD } from './spool-layout.ts';
 import { eventsOf, MARK, SpoolMaker, spilledPart } from './testing.ts';
 
 let folder = '';

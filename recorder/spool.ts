@@ -5,62 +5,18 @@
  */
 import { closeSync, fstatSync, ftruncateSync, openSync, readSync, statSync, writeSync } from 'node:fs';
 import { IrrError } from '../store/errors.ts';
-import { FRAME_AT, FRAME_HEADER, Kind, PART_AT, PART_HEADER, State } from '../store/frame.ts';
+import { FRAME_AT, FRAME_HEADER, Kind, State } from '../store/frame.ts';
+import { pieceOf } from './spool-frame.ts';
+import { LAYOUT, SPOOL_AT, SPOOL_FIELD, type SpoolHeader, UNAME } from './spool-layout.ts';
 
-const SEGMENT = 1 << 20;
-const STRIDE = 64;
-const SLOTS = 65_536;
-const STATES = 0x10000;
-const DIR = 0x20000;
-const DATA = 0x100000;
-export const SPOOL_AT = { tail: 8192, files: 8256, lost: 8320, stop: 8384, recorder: 8385 } as const;
-const MARK_LOW = 0x4d525249;
-const MARK_HIGH = 0x31455246;
-const SLOT_FREE = 1;
-const SLOT_KEPT = 4;
-/** Slots that every process has mapped; every other one is made by the recorder, for those that cannot grow the file. */
-const WINDOW = 256;
-/** kind of a part: room that was reserved and not needed; the parts end there */
-const UNUSED = 0;
-/** parts whose data lie in PART frames */
-const SPILLED = 8;
-const KNOWN_FLAGS = 7;
-/** PartFlag.TRUNCATED */
-const TRUNCATED = 1;
+const { segment: SEGMENT, stride: STRIDE, slots: SLOTS, states: STATES, dir: DIR, data: DATA, window: WINDOW } = LAYOUT;
+const { slotFree: SLOT_FREE, slotKept: SLOT_KEPT } = LAYOUT;
+const [MARK_LOW, MARK_HIGH] = LAYOUT.mark;
+
 /** Positions from here on are not believed, bytes: 4 PiB. */
 const LIMIT = 2 ** 52;
 /** Most bytes of one frame that lie in PART frames; the store takes no frame that is much longer. */
 const SPILL_LIMIT = 60 << 20;
-
-/** What else a spool looks like, for recorder/frame.test.ts, which holds it and irr_spool.h together. */
-export const LAYOUT = {
-  version: 1,
-  segment: SEGMENT,
-  stride: STRIDE,
-  slots: SLOTS,
-  states: STATES,
-  dir: DIR,
-  data: DATA,
-  mark: [MARK_LOW, MARK_HIGH],
-  window: WINDOW,
-  slotFree: SLOT_FREE,
-  slotKept: SLOT_KEPT,
-  partUnused: UNUSED,
-  partSpilled: SPILLED,
-} as const;
-
-export interface SpoolHeader {
-  readonly realtimeNs: bigint;
-  readonly monotonicNs: bigint;
-  readonly creator: number;
-  readonly kernel: string;
-  readonly machine: string;
-  readonly cpu: string;
-  /** id that the trace shares, '' where no recorder made the spool */
-  readonly recording: string;
-  /** where the recorder writes, '' without one */
-  readonly trace: string;
-}
 
 /** What stands at a position. */
 export type Found =
@@ -70,57 +26,9 @@ export type Found =
   | { readonly what: 'hole' }
   | { readonly what: 'end' };
 
-/** Offsets of the header's fields that do not change, bytes. */
-export const SPOOL_FIELD = {
-  magic: 0,
-  version: 8,
-  segment: 12,
-  realtime: 16,
-  monotonic: 24,
-  creator: 32,
-  frameVersion: 36,
-  bootId: 40,
-  uname: 80,
-  cpu: 405,
-  recording: 533,
-  trace: 573,
-} as const;
-const UNAME = 65;
-
 function cString(b: Buffer, at: number, room: number): string {
   const end = b.indexOf(0, at);
   return b.toString('utf8', at, end < 0 || end > at + room ? at + room : end);
-}
-
-/** Makes an empty spool with `slots` segments ready, so that the traced program need not grow the file itself. */
-export function createSpool(path: string, header: Omit<SpoolHeader, 'creator'> & { readonly bootId: string }, slots = 4): void {
-  const fd = openSync(path, 'wx', 0o600);
-  try {
-    const b = Buffer.alloc(DATA);
-    b.writeUInt32LE(1, SPOOL_FIELD.version);
-    b.writeUInt32LE(SEGMENT, SPOOL_FIELD.segment);
-    b.writeBigUInt64LE(header.realtimeNs, SPOOL_FIELD.realtime);
-    b.writeBigUInt64LE(header.monotonicNs, SPOOL_FIELD.monotonic);
-    b.writeUInt32LE(process.pid, SPOOL_FIELD.creator);
-    b.writeUInt32LE(1, SPOOL_FIELD.frameVersion);
-    b.write(header.bootId.slice(0, 39), SPOOL_FIELD.bootId);
-    b.write(header.kernel.slice(0, UNAME - 1), SPOOL_FIELD.uname + 2 * UNAME);
-    b.write(header.machine.slice(0, UNAME - 1), SPOOL_FIELD.uname + 4 * UNAME);
-    b.write(header.cpu.slice(0, 127), SPOOL_FIELD.cpu);
-    b.write(header.recording.slice(0, 39), SPOOL_FIELD.recording);
-    b.write(header.trace.slice(0, 4095), SPOOL_FIELD.trace);
-    b[SPOOL_AT.recorder] = 1;
-    const zeros = Buffer.alloc(SEGMENT);
-    for (let slot = 0; slot < slots; slot++) {
-      writeSync(fd, zeros, 0, SEGMENT, DATA + slot * SEGMENT);
-      b[STATES + slot] = SLOT_FREE;
-    }
-    for (let slot = slots; slot < WINDOW; slot += 2) b[STATES + slot] = SLOT_KEPT;
-    b.write('IRRSPOOL', SPOOL_FIELD.magic, 'latin1');
-    writeSync(fd, b, 0, DATA, 0);
-  } finally {
-    closeSync(fd);
-  }
 }
 
 const notSpool = (path: string): IrrError =>
@@ -408,65 +316,4 @@ function isMark(b: Buffer, at: number, position: number): boolean {
   const low = (position % 0x1_0000_0000) >>> 0;
   const high = Math.floor(position / 0x1_0000_0000);
   return b.readUInt32LE(at) === (MARK_LOW ^ low) >>> 0 && b.readUInt32LE(at + 4) === (MARK_HIGH ^ high) >>> 0;
-}
-
-/** What a PART frame brings for the frame at `position`; undefined where it belongs to another one. */
-function pieceOf(frame: Buffer, position: number): { readonly part: number; readonly data: Buffer } | undefined {
-  const args = FRAME_HEADER + PART_HEADER;
-  const head = args + 24;
-  if (head + PART_HEADER > frame.length || frame.readBigUInt64LE(args) !== BigInt(position)) return undefined;
-  const start = head + PART_HEADER;
-  return {
-    part: Number(frame.readBigUInt64LE(args + 8)),
-    data: Buffer.from(frame.subarray(start, start + frame.readUInt32LE(head + PART_AT.bytes))),
-  };
-}
-
-/** Where the parts of a frame of a spool end, and how many bytes of them lie elsewhere: undefined where none was spilled. */
-function partsOf(frame: Buffer): { readonly end: number; readonly spilled: number | undefined } {
-  let spilled: number | undefined;
-  let p = FRAME_HEADER;
-  while (p + PART_HEADER <= frame.length && frame[p] !== UNUSED) {
-    const bytes = frame.readUInt32LE(p + PART_AT.bytes);
-    const next = p + PART_HEADER + Math.ceil(bytes / 8) * 8;
-    if (next > frame.length) break;
-    if ((frame[p + PART_AT.flags]! & SPILLED) !== 0 && bytes === 8)
-      spilled = (spilled ?? 0) + Number(frame.readBigUInt64LE(p + PART_HEADER));
-    p = next;
-  }
-  return { end: p, spilled };
-}
-
-/**
- * A frame of a spool as it stands in a trace: without the room that was not needed, spilled parts put together. `pieces`
- * is asked only where a part was spilled. Uses the frame's own bytes where it can. The seq is left to the store.
- */
-export function compactFrame(frame: Buffer, pieces: (bytes: number) => Map<number, Buffer[]>): Buffer {
-  const { end, spilled } = partsOf(frame);
-  if (spilled !== undefined) return withSpilled(frame, end, pieces(spilled));
-  frame.writeUInt32LE(end, FRAME_AT.bytes);
-  return frame.subarray(0, end);
-}
-
-function withSpilled(frame: Buffer, end: number, spilled: Map<number, Buffer[]>): Buffer {
-  const out: Buffer[] = [frame.subarray(0, FRAME_HEADER)];
-  for (let p = FRAME_HEADER, index = 0; p < end; index++) {
-    const next = p + PART_HEADER + Math.ceil(frame.readUInt32LE(p + PART_AT.bytes) / 8) * 8;
-    const elsewhere = (frame[p + PART_AT.flags]! & SPILLED) !== 0 && frame.readUInt32LE(p + PART_AT.bytes) === 8;
-    if (!elsewhere) out.push(frame.subarray(p, next));
-    else {
-      const data = Buffer.concat(spilled.get(index) ?? []);
-      const part = Buffer.alloc(PART_HEADER + Math.ceil(data.length / 8) * 8);
-      frame.copy(part, 0, p, p + PART_HEADER);
-      const whole = data.length === Number(frame.readBigUInt64LE(p + PART_HEADER));
-      part[PART_AT.flags] = (part[PART_AT.flags]! & KNOWN_FLAGS) | (whole ? 0 : TRUNCATED);
-      part.writeUInt32LE(data.length, PART_AT.bytes);
-      data.copy(part, PART_HEADER);
-      out.push(part);
-    }
-    p = next;
-  }
-  const whole = Buffer.concat(out);
-  whole.writeUInt32LE(whole.length, FRAME_AT.bytes);
-  return whole;
 }

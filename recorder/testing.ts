@@ -7,7 +7,8 @@ import { TraceReader } from '../store/read.ts';
 import { TEST_META } from '../store/testing.ts';
 import { Drain } from './drain.ts';
 import { RowIndex } from './index-row.ts';
-import { createSpool, LAYOUT, SPOOL_AT, Spool } from './spool.ts';
+import { Spool } from './spool.ts';
+import { createSpool, LAYOUT, SPOOL_AT } from './spool-layout.ts';
 
 const { segment: SEGMENT, stride: STRIDE, states: STATES, dir: DIR, data: DATA } = LAYOUT;
 const SLOT_USED = 2;
