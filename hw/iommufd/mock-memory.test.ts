@@ -107,6 +107,14 @@ describe('accesses', () => {
     expect(brokenRules(s.p.model.kernel)).toEqual([]);
   });
 
+  test('a descriptor that nobody knows is no access, unless one is older than the log', () => {
+    const s = new Session();
+    const request = s.p.request(s.fd, 'IOMMU_TEST_CMD', { op: OP.destroyPages, id: 50 }, {});
+    const answer = s.p.model.decide({ ...request, fileOf: () => 'unknown' });
+    expect(answer).toMatchObject({ errno: 'EBADFD', refusal: { rule: 'test.access-fd' } });
+    expect([answer?.mayBe(''), answer?.mayBe('ENOENT'), answer?.mayBe('EIO')]).toEqual(['not in the log', 'not in the log', undefined]);
+  });
+
   test('the id of an IOAS is one of the context of the access', () => {
     const s = new Session();
     const fd = s.access(false);
