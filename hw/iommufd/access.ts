@@ -6,6 +6,7 @@
 import { alignmentOf, firstAt, lower, PAGE, TOP, unpinAll } from './areas.ts';
 import type { Call } from './call.ts';
 import { misaligned } from './ioas.ts';
+import { noMemory } from './pages.ts';
 import { MEMORY, RIGHTS } from './reasons.ts';
 import type { Access, Area, Context, Ioas, Pages, Range } from './state.ts';
 import { hex, nameOf } from './words.ts';
@@ -114,6 +115,11 @@ function skewed(c: Call, r: Reach, ioas: Ioas, piece: Piece, last: bigint): bool
 }
 
 function noPages(c: Call, r: Reach, ioas: Ioas, area: Area): boolean {
+  if (noMemory(area.pages)) {
+    const text = `${spanOf(area)} is a file without pages of memory (${area.pages.fileKind})`;
+    return c.refuse('EINVAL', 'access.file', { field: r.iovaField, text, wanted: 'a memfd', because: [ioas] });
+  }
+  if (area.pages.kind === 'file') return c.mayRefuse('EINVAL', MEMORY, 'access.file');
   if (area.pages.kind !== 'dmabuf') return false;
   const text = `${spanOf(area)} is a dma-buf, which has no pages of memory`;
   return c.refuse('EINVAL', 'access.dmabuf', { field: r.iovaField, text, because: [ioas] });

@@ -5,6 +5,7 @@ import { type Driver, unknownDriver } from './driver.ts';
 import { misaligned } from './ioas.ts';
 import { mockDriver } from './mock.ts';
 import { destroy, insert } from './objects.ts';
+import { noMemory } from './pages.ts';
 import { MEMORY, PRESSURE } from './reasons.ts';
 import type { Device, DomainTraits, FaultGroup, Hwpt, HwptPaging, Ioas, KObject, Range } from './state.ts';
 import { hex, nameOf } from './words.ts';
@@ -43,8 +44,19 @@ export function join(c: Call, ioas: Ioas, driver: DomainTraits): boolean {
     )
       return true;
   }
-  if (ioas.areas.length > 0 && (c.mayRefuse('EFAULT', MEMORY, 'join.pin') || c.mayRefuse('ENODEV', MEMORY, 'join.pin'))) return true;
-  return c.mayRefuse('ENOMEM', PRESSURE, 'join.memory');
+  return unpinnable(c, ioas) || c.mayRefuse('ENOMEM', PRESSURE, 'join.memory');
+}
+
+/** Everything that is mapped is pinned for a domain. → true where the call ends */
+function unpinnable(c: Call, ioas: Ioas): boolean {
+  if (ioas.areas.length === 0) return false;
+  if (['EFAULT', 'ENODEV'].some((errno) => c.mayRefuse(errno, MEMORY, 'join.pin'))) return true;
+  const files = ioas.areas.filter((a) => a.pages.kind === 'file');
+  if (files.length === 0) return false;
+  const area = files.find((a) => noMemory(a.pages));
+  if (area === undefined) return c.mayRefuse('EINVAL', MEMORY, 'join.pin');
+  const text = `${hex(area.start)} to ${hex(area.last)} of ${nameOf(ioas)} is a file without pages of memory (${area.pages.fileKind})`;
+  return c.refuse('EINVAL', 'join.file', { text, wanted: 'areas of a memfd', because: [ioas] });
 }
 
 function outside(aperture: Range): Range[] {

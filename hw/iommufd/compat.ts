@@ -4,9 +4,10 @@
 import { addArea, alignmentOf, dropArea, higher, iovaRanges, overlaps, PAGE, TOP, touching } from './areas.ts';
 import type { Call, Rule } from './call.ts';
 import { reserved } from './ioas.ts';
-import { badUnmap, place, unmapRange, userPages } from './map.ts';
+import { badUnmap, place, unmapRange } from './map.ts';
 import { object } from './objects.ts';
 import { setLargePages } from './option.ts';
+import { userPages } from './pages.ts';
 import { DRIVER, MACHINE, RIGHTS } from './reasons.ts';
 import type { Area, Ioas } from './state.ts';
 import { hex, nameOf } from './words.ts';

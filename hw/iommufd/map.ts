@@ -7,7 +7,8 @@ import { addArea, alignmentOf, allocate, covering, dropArea, higher, lower, PAGE
 import type { Call, RefusalDetail, Rule } from './call.ts';
 import { reserved, unknownFlags } from './ioas.ts';
 import { forgetDirty } from './mock.ts';
-import { find, object } from './objects.ts';
+import { find, letFileGo, object } from './objects.ts';
+import { filePages, noLength, noMemory, overflow, userPages } from './pages.ts';
 import { MEMORY, PRESSURE, UNSEEN } from './reasons.ts';
 import type { Area, HwQueue, Ioas, Pages, Range } from './state.ts';
 import { queueTraits } from './traits.ts';
@@ -65,13 +66,13 @@ export function place(c: Call, m: Mapping): void {
   }
   // an answer that cannot be written back undoes no mapping
   c.already(() => {
-    for (const area of areas) addArea(m.ioas, area);
+    for (const area of areas) {
+      addArea(m.ioas, area);
+      const file = area.pages.file === undefined ? undefined : c.kernel.files.get(area.pages.file);
+      if (file !== undefined) file.mapped = true;
+    }
   });
 }
-
-const noLength = (c: Call, length: bigint): boolean =>
-  (length === 0n || length > TOP - PAGE) &&
-  c.refuse('EINVAL', 'map.length', { field: 'length', text: `length ${hex(length)} is no length of a mapping`, wanted: 'more than 0' });
 
 function badLength(c: Call, m: Mapping): boolean {
   const { ioas, length } = m;
@@ -126,9 +127,6 @@ function fixed(c: Call, m: Mapping, iova: bigint): boolean {
   );
 }
 
-const overflow = (start: bigint, length: bigint, of = 'address space'): string =>
-  `${hex(start)} + ${hex(length)} goes over the end of the ${of}`;
-
 /** iopt_insert_area(). → true where the call ends */
 function unfit(c: Call, m: Mapping, p: Piece): boolean {
   const { ioas } = m;
@@ -165,6 +163,15 @@ function unpinnable(c: Call, m: Mapping): boolean {
     )
       return true;
     if (c.mayRefuse('EFAULT', MEMORY, 'map.pin') || c.mayRefuse('EINVAL', MEMORY, 'map.pin')) return true;
+    const kind = m.pieces.find((p) => noMemory(p.pages))?.pages.fileKind;
+    const detail = { field: 'fd', text: `the file has no pages of memory (${kind})`, wanted: 'a memfd' };
+    if (kind !== undefined && c.refuse('EINVAL', 'map.file', detail)) return true;
+    const file = m.pieces.find((p) => noMemory(p.pages))?.pages.fileKind;
+    if (
+      file !== undefined &&
+      c.refuse('EINVAL', 'map.file', { field: 'fd', text: `the file has no pages of memory (${file})`, wanted: 'a memfd' })
+    )
+      return true;
     const highest = m.pieces.some((p) => p.pages.kind === 'user' && (p.pages.start + p.offset + p.length + PAGE - 1n) / PAGE > TOP / PAGE);
     if (highest && c.mayRefuse('EOVERFLOW', MEMORY, 'map.pin')) return true;
   }
@@ -198,13 +205,6 @@ function mapping(c: Call, ioas: Ioas, field: 'iova' | 'dst_iova', length: bigint
   };
 }
 
-/** Memory of the program, not yet mapped. → undefined where the call was refused. iopt_alloc_pages() */
-export function userPages(c: Call, field: string, va: bigint, length: bigint, writable: boolean): Pages | undefined {
-  if (c.traits.lengthBeforeSum && noLength(c, length)) return undefined;
-  if (va + length > TOP && c.refuse('EOVERFLOW', 'map.memory-overflow', { field, text: overflow(va, length) })) return undefined;
-  return { kind: 'user', process: c.request.process, start: va, length, writable, file: undefined, revoked: false };
-}
-
 const map: Rule = (c) => {
   const [va, length, iova] = [c.u64('user_va'), c.u64('length'), c.u64('iova')];
   const numbers = [['iova', iova] as const, ['length', length] as const];
@@ -221,42 +221,9 @@ const mapFile: Rule = (c) => {
   if (badRequest(c, KNOWN, numbers)) return;
   const ioas = object(c, 'ioas_id', 'IOAS');
   if (ioas === undefined) return;
-  const pages = filePages(c, c.u64('start'), length);
+  const pages = filePages(c, c.u64('start'), length, (c.u32('flags') & WRITE) !== 0);
   if (pages !== undefined) place(c, mapping(c, ioas, 'iova', length, [{ pages, offset: 0n, length }]));
 };
-
-/** Memory of a file; undefined where the call was refused. iopt_map_file_pages() */
-function filePages(c: Call, start: bigint, length: bigint): Pages | undefined {
-  const end = start + length;
-  if (length === 0n && c.refuse('EINVAL', 'map.length', { field: 'length', text: 'length is 0', wanted: 'more than 0' })) return undefined;
-  if (end - 1n > TOP && c.refuse('EOVERFLOW', 'map.memory-overflow', { field: 'start', text: overflow(start, length, 'file') }))
-    return undefined;
-  const fd = c.s32('fd');
-  const found = c.request.fileOf(fd);
-  if (
-    found === undefined &&
-    c.refuse('EBADF', 'map-file.fd', { field: 'fd', text: `there is no descriptor ${fd}`, wanted: 'an open file' })
-  )
-    return undefined;
-  if (found === 'unknown' && c.mayRefuse('EBADF', UNSEEN, 'map-file.fd')) return undefined;
-  const file = found === 'unknown' ? undefined : found;
-  const dmabuf = file?.kind === 'dmabuf';
-  if (dmabuf && file.length !== undefined && end > file.length) {
-    const text = `${hex(start)} + ${hex(length)} is beyond the size of the dma-buf, ${hex(file.length)}`;
-    if (c.refuse('EINVAL', 'map-file.size', { field: 'length', text, wanted: `${hex(file.length)} at most` })) return undefined;
-  }
-  if (dmabuf && file.revoked === true && c.refuse('ENODEV', 'map-file.revoked', { field: 'fd', text: 'the dma-buf was revoked' }))
-    return undefined;
-  return {
-    kind: dmabuf ? 'dmabuf' : 'file',
-    process: c.request.process,
-    start,
-    length,
-    writable: (c.u32('flags') & WRITE) !== 0,
-    file: file?.file,
-    revoked: false,
-  };
-}
 
 const copy: Rule = (c) => {
   const flags = c.u32('flags');
@@ -320,6 +287,7 @@ export function unmapRange(
       letGo(ioas, area);
       forgetDirty(ioas, area);
       dropArea(ioas, area);
+      letFileGo(c.kernel, area);
     });
   }
   if (removed === 0n && emptyIs === 'ENOENT')

@@ -8,7 +8,7 @@ import { unpinAll } from './areas.ts';
 import { detachAll } from './attach.ts';
 import type { Call, Rule } from './call.ts';
 import { dropRegion } from './regions.ts';
-import type { Access, Context, HwptPaging, HwQueue, Ioas, Kernel, KObject, OpenFile, Range } from './state.ts';
+import type { Access, Area, Context, HwptPaging, HwQueue, Ioas, Kernel, KObject, OpenFile, Range } from './state.ts';
 import { holdersOf, listed, nameOf, otherHolders } from './words.ts';
 
 type OfType<T extends ObjectType> = Extract<KObject, { readonly type: T }>;
@@ -68,6 +68,7 @@ export function destroy(o: KObject): void {
   switch (o.type) {
     case 'IOAS':
       if (o.context.compat === o) o.context.compat = undefined;
+      for (const area of o.areas) letFileGo(o.context.kernel, area);
       return;
     case 'HWPT_PAGING':
       leaveIoas(o);
@@ -167,8 +168,23 @@ export function release(context: Context): void {
   context.kernel.contexts.delete(context.file);
 }
 
-/** What ends with the last descriptor of a file. */
+const isMapped = (kernel: Kernel, file: number): boolean =>
+  [...kernel.contexts.values()].some((context) =>
+    [...context.objects.values()].some((o) => o.type === 'IOAS' && o.areas.some((a) => a.pages.file === file)),
+  );
+
+/** An area is gone: a file of MAP_FILE ends with the last area of it, where its descriptors are closed already. */
+export function letFileGo(kernel: Kernel, area: Area): void {
+  const file = area.pages.file === undefined ? undefined : kernel.files.get(area.pages.file);
+  if (file?.closed === true) closeFile(kernel, file);
+}
+
+/** What ends with the last descriptor of a file, and the last area that maps it. */
 export function closeFile(kernel: Kernel, file: OpenFile): void {
+  if (file.mapped === true && isMapped(kernel, file.file)) {
+    file.closed = true;
+    return;
+  }
   kernel.files.delete(file.file);
   const { context, object: o } = file;
   if (o !== undefined) {

@@ -32,6 +32,10 @@ export interface OpenFile {
   length?: bigint;
   /** of a dma-buf: its memory is gone */
   revoked?: boolean;
+  /** MAP_FILE has mapped it, whatever it is: areas hold it as descriptors do */
+  mapped?: boolean;
+  /** its last descriptor is closed, and only areas hold it */
+  closed?: boolean;
 }
 
 /** One open of /dev/iommu: the kernel's struct iommufd_ctx. */
@@ -93,6 +97,8 @@ export interface Pages {
   /** false: mapped without WRITEABLE, so nobody may add it */
   readonly writable: boolean;
   readonly file: number | undefined;
+  /** what that file is, where it is known: only a memfd or the like ('other') has pages to pin */
+  readonly fileKind?: FileKind | undefined;
   /** dma-buf: its mappings are gone for good */
   revoked: boolean;
 }

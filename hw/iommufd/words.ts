@@ -45,10 +45,10 @@ export function holdersOf(object: KObject): KObject[] {
 export function otherHolders(object: KObject): string[] {
   const context: Context = object.context;
   const maps = object.type === 'VIOMMU' ? context.kernel.vmas.filter((v) => v.owner === object).length : 0;
-  const open =
-    object.type === 'FAULT' || object.type === 'VEVENTQ' ? [...context.kernel.files.values()].some((f) => f.object === object) : false;
+  const file =
+    object.type === 'FAULT' || object.type === 'VEVENTQ' ? [...context.kernel.files.values()].find((f) => f.object === object) : undefined;
   return [
     ...(maps > 0 ? [maps === 1 ? 'a mapping of its region' : `${maps} mappings of its region`] : []),
-    ...(open ? ['its open descriptor'] : []),
+    ...(file === undefined ? [] : [file.closed === true ? 'a mapping of its file' : 'its open descriptor']),
   ];
 }
