@@ -18,7 +18,6 @@ const FIXED = 1;
 const WRITE = 2;
 const READ = 4;
 const KNOWN = FIXED | WRITE | READ;
-/** of the selftest's COPY: src_iova is {area, offset} */
 
 /** What MAP, MAP_FILE, COPY and the VFIO MAP_DMA have in common: a place for `length` bytes of some memory. */
 export interface Mapping {

@@ -180,4 +180,4 @@ const UNKNOWN: Command = {
   note: '',
   source: 'header',
   header: 'iommufd.h',
-} as unknown as Command;
+};

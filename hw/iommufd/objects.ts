@@ -8,7 +8,7 @@ import { unpinAll } from './areas.ts';
 import { detachAll } from './attach.ts';
 import type { Call, Rule } from './call.ts';
 import { dropRegion } from './regions.ts';
-import type { Access, Area, Context, HwptPaging, HwQueue, Ioas, Kernel, KObject, OpenFile, Range } from './state.ts';
+import type { Access, Area, Context, HwptPaging, HwQueue, Kernel, KObject, OpenFile } from './state.ts';
 import { holdersOf, listed, nameOf, otherHolders } from './words.ts';
 
 type OfType<T extends ObjectType> = Extract<KObject, { readonly type: T }>;
@@ -222,5 +222,3 @@ function inUse(o: KObject): { field: string; text: string; wanted: string; becau
 }
 
 export const rules: Readonly<Record<string, Rule>> = { IOMMU_DESTROY: destroyRule };
-
-export type { Ioas, Range };
