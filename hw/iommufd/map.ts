@@ -165,12 +165,6 @@ function unpinnable(c: Call, m: Mapping): boolean {
     const kind = m.pieces.find((p) => noMemory(p.pages))?.pages.fileKind;
     const detail = { field: 'fd', text: `the file has no pages of memory (${kind})`, wanted: 'a memfd' };
     if (kind !== undefined && c.refuse('EINVAL', 'map.file', detail)) return true;
-    const file = m.pieces.find((p) => noMemory(p.pages))?.pages.fileKind;
-    if (
-      file !== undefined &&
-      c.refuse('EINVAL', 'map.file', { field: 'fd', text: `the file has no pages of memory (${file})`, wanted: 'a memfd' })
-    )
-      return true;
     const highest = m.pieces.some((p) => p.pages.kind === 'user' && (p.pages.start + p.offset + p.length + PAGE - 1n) / PAGE > TOP / PAGE);
     if (highest && c.mayRefuse('EOVERFLOW', MEMORY, 'map.pin')) return true;
   }
