@@ -91,7 +91,7 @@ static bool tell(int ask, const struct irr_model_message *m)
 	}
 }
 
-static int open_ask(void) { return open_in("ask", -1, O_RDWR | O_NONBLOCK); }
+static int open_ask(void) { return answered() ? open_in("ask", -1, O_RDWR | O_NONBLOCK) : -ENODEV; }
 
 /* Under a filter of the program's own only what it wants of the model itself is asked: the rest the recorder finds out by looking. */
 static bool confined(void) { return atomic_load_explicit(&irr_confined, memory_order_relaxed); }
