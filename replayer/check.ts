@@ -4,9 +4,11 @@
  */
 import { errnoName } from '../hw/errno.ts';
 import type { Answer, Memory, Observed, Request } from '../hw/iommufd/call.ts';
+import { mmap } from '../hw/iommufd/mmap.ts';
 import { Model } from '../hw/iommufd/model.ts';
-import { mmap, type Reply, readFault, readVeventq, writeFault } from '../hw/iommufd/queues.ts';
-import type { Fault, FileKind as ModelFileKind, OpenFile, Veventq } from '../hw/iommufd/state.ts';
+import { type Reply, readFault, readVeventq, writeFault } from '../hw/iommufd/queues.ts';
+import { regionAt } from '../hw/iommufd/regions.ts';
+import type { Fault, FileKind as ModelFileKind, OpenFile, Veventq, Viommu } from '../hw/iommufd/state.ts';
 import { type DialectName, targetOfFileKind, type UapiTable } from '../hw/uapi/table.ts';
 import type { Command, Target } from '../hw/uapi/types.ts';
 import { FileKind, Found, FrameCursor, Kind, PartFlag, PartKind, State } from '../store/frame.ts';
@@ -62,9 +64,9 @@ const MODEL_KIND: Readonly<Record<number, ModelFileKind>> = {
   [FileKind.VFIO_GROUP]: 'vfio-group',
 };
 
-/** IOMMU_DESTROY */
 /** What makes a HW queue, under its names in the series. */
 const QUEUES = new Set(['IOMMU_HW_QUEUE_ALLOC', 'IOMMU_VQUEUE_ALLOC', 'IOMMU_VCMDQ_ALLOC']);
+/** IOMMU_DESTROY */
 const DESTROY = 0x3b80;
 
 const bump = (counts: Map<string, number>, key: string): void => {
@@ -105,7 +107,7 @@ export class Asked implements Request {
       ? new Uint8Array(back.buffer.buffer, back.buffer.byteOffset + back.partStart, back.partBytes)
       : undefined;
     const { error } = back;
-    this.observed = { errno: error === 0 ? '' : errnoName(error), ret: back.ret, out };
+    this.observed = { errno: error === 0 ? '' : errnoName(error), ret: back.ret, out, nested: (offset) => this.nestedOut(offset) };
     this.#checker = checker;
     this.#frame = f;
     this.#back = back;
@@ -150,6 +152,8 @@ export class Checker {
   /** calls that had not returned when they were stored: their frame, by seq */
   readonly #entered = new Map<number, Buffer>();
   readonly #linter = new Linter();
+  /** vIOMMUs that are mapped, or were, by the folded state's number of them */
+  readonly #mapped = new Map<number, Viommu>();
   #nextStrange = -1_000_000;
   #changes: readonly Change[] = [];
 
@@ -255,8 +259,12 @@ export class Checker {
     const said = this.reply(f);
     if (said === undefined) return;
     const { report } = this;
-    report.predicted++;
     const observed = f.error === 0 ? '' : errnoName(f.error);
+    if (said.unsure !== undefined) {
+      bump(report.unpredictable, said.unsure);
+      return;
+    }
+    report.predicted++;
     const found: Found0[] = [];
     if (said.errno !== observed) found.push({ field: 'errno', predicted: said.errno || 'success', observed: observed || 'success' });
     else if (said.ret !== undefined && said.ret !== f.ret)
@@ -321,7 +329,8 @@ export class Checker {
     if (found.length === 0) {
       report.agree++;
       for (const reason of answer.undeterminedOutputs.values()) bump(report.undetermined, reason);
-      if (this.model === this.recorded) {
+      // what the rules leave open, the log says
+      if (this.model === this.recorded && answer.undeterminedOutputs.size === 0) {
         this.#note(asked, answer);
         answer.commit();
       } else this.#adopt(asked);
@@ -382,17 +391,28 @@ export class Checker {
     this.model.close(number);
   }
 
+  #mapping(change: Extract<Change, { readonly op: 'mapping.add' | 'mapping.remove' }>): void {
+    const { mapping } = change;
+    const key = `${mapping.memory} ${mapping.address}`;
+    if (change.op === 'mapping.remove') {
+      this.model.unmapped(key);
+      return;
+    }
+    const context = this.model.kernel.contexts.get(mapping.file);
+    if (context === undefined) return;
+    const { regions } = context;
+    // what is left of a mapping, or copied by a fork, belongs to what it belonged to
+    const known = this.#mapped.get(mapping.viommu) ?? regionAt(regions, this.recorded.traits.queueRules, BigInt(mapping.offset))?.owner;
+    const owner = known !== undefined && context.objects.get(known.id) === known ? known : undefined;
+    if (owner !== undefined && mapping.viommu !== 0) this.#mapped.set(mapping.viommu, owner);
+    this.model.mapped(key, context, owner);
+  }
+
   /** What the fold saw end, or be mapped. */
   #follow(change: Change, seq: number): void {
     if (change.op === 'file' && change.to === undefined) this.#closed(change.file, seq);
     else if (change.op === 'mapping.add' || change.op === 'mapping.remove') {
-      const { mapping } = change;
-      const context = this.model.kernel.contexts.get(mapping.file);
-      if (context === undefined) return;
-      const offset = BigInt(mapping.offset);
-      const owner = context.regions.find((r) => offset >= r.offset && offset < r.offset + r.length)?.owner;
-      if (change.op === 'mapping.add') this.model.mapped(context, owner, mapping.pins);
-      else this.model.unmapped(context, owner, mapping.pins);
+      this.#mapping(change);
     }
   }
 }

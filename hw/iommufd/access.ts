@@ -102,6 +102,10 @@ export function pinnable(c: Call, r: Reach): readonly Piece[] | undefined {
 function skewed(c: Call, r: Reach, ioas: Ioas, piece: Piece, last: bigint): boolean {
   const { area } = piece;
   const detail = (text: string, wanted?: string) => ({ field: r.iovaField, text, wanted, because: [ioas] });
+  if (area.barred === true) {
+    const text = `${spanOf(area)} is given up since an UNMAP of it ended with EDEADLK`;
+    if (c.refuse('EINVAL', 'access.barred', detail(text, 'another area'))) return true;
+  }
   const begin = addressOf(area, piece.start) % PAGE;
   if (begin !== 0n) {
     const text = `${hex(piece.start)} is byte ${hex(begin)} of a page of memory`;

@@ -7,12 +7,25 @@ import { mockDriver } from './mock.ts';
 import { destroy, insert } from './objects.ts';
 import { noMemory } from './pages.ts';
 import { MEMORY, PRESSURE } from './reasons.ts';
+import { smmuDriver } from './smmu.ts';
 import type { Device, DomainTraits, FaultGroup, Hwpt, HwptPaging, Ioas, KObject, Range } from './state.ts';
 import { hex, nameOf } from './words.ts';
 
 const PASID_FLAG = 8;
 
-export const driverOf = (device: Device): Driver => (device.driver.name === 'mock' ? mockDriver : unknownDriver);
+export function driverOf(device: Device): Driver {
+  const { name } = device.driver;
+  if (name === 'mock') return mockDriver;
+  return name === 'smmuv3' ? smmuDriver : unknownDriver;
+}
+
+/** Are two devices behind the same IOMMU? undefined where the log does not tell. */
+export function sameIommu(a: Device, b: Device): boolean | undefined {
+  if (a === b) return true;
+  const [x, y] = [a.driver.name, b.driver.name];
+  if (x === 'mock' || y === 'mock') return x === y;
+  return x === 'unknown' || y === 'unknown' || x === y ? undefined : false;
+}
 
 /** What a device is attached to with a PASID; 0: without. */
 export const attachedTo = (device: Device, pasid = 0): Hwpt | undefined => {
@@ -201,7 +214,7 @@ export function detachAll(device: Device): void {
  */
 function attachIoas(c: Call, device: Device, ioas: Ioas, pasid: number, replace: boolean, field: string): Hwpt | undefined {
   for (const h of ioas.hwpts) {
-    if (!h.automatic || h.device.driver.name !== device.driver.name) continue;
+    if (!h.automatic || sameIommu(h.device, device) === false) continue;
     const [first] = obstacles(device, h, pasid, replace);
     if (first?.errno === 'EINVAL') continue;
     return attachHwpt(c, device, h, pasid, replace, field) ? h : undefined;

@@ -16,7 +16,7 @@ import type { UapiTable } from '../uapi/table.ts';
 import type { Command, Field, Target } from '../uapi/types.ts';
 import { MEMORY } from './reasons.ts';
 import type { Context, Kernel, KObject, OpenFile, Pages } from './state.ts';
-import type { Traits } from './traits.ts';
+import { queueTraits, type Traits } from './traits.ts';
 
 /** Memory of the program at the time of the call. */
 export interface Memory {
@@ -58,6 +58,8 @@ export interface Observed {
   readonly ret: bigint;
   /** the struct after the call */
   readonly out: Uint8Array | undefined;
+  /** what the kernel wrote where the pointer field at this offset of the struct points to */
+  nested?(offset: number): Uint8Array | undefined;
 }
 
 /** Why a call ends with an error. */
@@ -279,14 +281,27 @@ export class Call implements Answer {
       const at = this.at(field);
       if (known.length >= at + 4) id = new DataView(known.buffer, known.byteOffset).getUint32(at, true);
     }
-    if (id === 0) {
-      const { objects, tombstones, lowestFree } = this.context;
-      id = lowestFree;
-      while (objects.has(id) || tombstones.has(id) || this.#taken?.includes(id) === true) id++;
-    }
+    if (id === 0) id = this.#lowestFree();
     this.#taken ??= [];
     this.#taken.push(id);
     if (field !== '') this.set(field, id);
+    return id;
+  }
+
+  #lowestFree(): number {
+    const { objects, tombstones, lowestFree, queues } = this.context;
+    let id = lowestFree;
+    if (queues.length === 0) {
+      while (objects.has(id) || tombstones.has(id) || this.#taken?.includes(id) === true) id++;
+      return id;
+    }
+    // these rules may take more or fewer ids for a queue than the kernel that made it
+    const pairs = queueTraits(this.traits.queueRules).ids !== 'queue';
+    const free = pairs ? [] : queues.map((q) => (q.access === undefined || q.access.passed ? 0 : q.access.id)).filter((n) => n > 0);
+    const spare = pairs ? queues.map((q) => q.spare) : [];
+    id = Math.min(id, ...free);
+    const taken = (n: number): boolean => (objects.has(n) && !free.includes(n)) || tombstones.has(n) || spare.includes(n);
+    while (taken(id) || this.#taken?.includes(id) === true) id++;
     return id;
   }
 
@@ -323,6 +338,17 @@ export class Call implements Answer {
     const known = this.observed?.out;
     const at = this.at(field);
     return known === undefined || known.length < at + 8 ? undefined : new DataView(known.buffer, known.byteOffset).getBigUint64(at, true);
+  }
+
+  /** What the known answer has in the buffer of a pointer field. */
+  observedBytes(field: string): Uint8Array | undefined {
+    return this.observed?.nested?.(this.at(field));
+  }
+  /** A 64-bit number of it. */
+  observedNested(field: string, byte: number): bigint | undefined {
+    const bytes = this.observedBytes(field);
+    if (bytes === undefined || bytes.length < byte + 8) return undefined;
+    return new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(byte, true);
   }
 
   /** What is written to the buffer that a pointer field points to; undefined: not determined. */

@@ -1,11 +1,11 @@
-/** Page tables: HWPT_ALLOC, dirty tracking, invalidation, GET_HW_INFO. drivers/iommu/iommufd/hw_pagetable.c and device.c. */
+/** Page tables: HWPT_ALLOC, dirty tracking, invalidation. drivers/iommu/iommufd/hw_pagetable.c. */
 import { alignmentOf, TOP } from './areas.ts';
-import { driverOf, enter, join } from './attach.ts';
+import { driverOf, enter, join, sameIommu } from './attach.ts';
 import type { Call, Rule } from './call.ts';
 import { reserved, unknownFlags } from './ioas.ts';
-import { bitsOf, NO_DIRTY, PASID_DEVICE, SELFTEST_HW_INFO, SELFTEST_INVALIDATION } from './mock.ts';
+import { bitsOf, NO_DIRTY } from './mock.ts';
 import { insert, missing, object } from './objects.ts';
-import { DRIVER, MEMORY, RELEASE } from './reasons.ts';
+import { DRIVER, RELEASE } from './reasons.ts';
 import type { Device, Fault, Hwpt, HwptNested, HwptPaging, Ioas, KObject, Viommu } from './state.ts';
 import { hex, nameOf } from './words.ts';
 
@@ -140,12 +140,16 @@ function nested(
     })
   )
     return undefined;
+  if (parent !== undefined && driverOf(device).nestsOnHwpt === false) {
+    const text = 'the driver makes nested HWPTs on a vIOMMU alone';
+    if (c.refuse('EOPNOTSUPP', 'hwpt-alloc.nested', { field: 'pt_id', text, wanted: 'a VIOMMU', because: [on] })) return undefined;
+  }
   if (parent !== undefined) {
     const bad = parent.automatic
       ? 'was made automatically'
       : (parent.flags & NEST_PARENT) === 0
         ? 'was not made with NEST_PARENT'
-        : parent.device.driver.name !== device.driver.name
+        : sameIommu(parent.device, device) === false
           ? 'is of another driver'
           : '';
     if (
@@ -160,7 +164,7 @@ function nested(
       return undefined;
   }
   const id = c.newId('out_hwpt_id');
-  const iotlb = driverOf(device).nested(c, device, flags & ~FAULT_ID_VALID, data);
+  const iotlb = driverOf(device).nested(c, device, flags & ~FAULT_ID_VALID, data, viommu);
   if (iotlb === undefined) return undefined;
   const fault = faultOf(c, flags);
   if (fault === null) return undefined;
@@ -282,149 +286,8 @@ const invalidate: Rule = (c) => {
     });
     return;
   }
-  if (target.device.driver.name !== 'mock') {
-    c.undetermined('entry_num', DRIVER);
-    for (const errno of ['EOPNOTSUPP', 'EINVAL', 'E2BIG', 'EFAULT', 'EIO']) if (c.mayRefuse(errno, DRIVER, 'invalidate.driver')) return;
-    return;
-  }
-  if (
-    c.u32('data_type') !== SELFTEST_INVALIDATION &&
-    c.refuse('EINVAL', 'invalidate.data-type', {
-      field: 'data_type',
-      text: `the mock driver does not know data of type ${hex(c.u32('data_type'))}`,
-      because: [target],
-    })
-  )
-    return;
-  const done = target.type === 'VIOMMU' ? ofViommu(c, target, count, size) : ofHwpt(c, target, count, size);
-  c.set('entry_num', done);
-};
-
-/** Entry i of the array; undefined where the call was refused. */
-function entry(c: Call, i: number, size: number, min: number, known: number): DataView | undefined {
-  if (size < min) {
-    c.refuse('EINVAL', 'invalidate.entry-len', { field: 'entry_len', text: `entry_len ${size} is below ${min}` });
-    return undefined;
-  }
-  const memory = c.nested('data_uptr');
-  const bytes = memory?.bytes.subarray(i * size, (i + 1) * size);
-  if (bytes === undefined || bytes.length < size) {
-    if (memory?.fault === true) c.refuse('EFAULT', 'invalidate.array', { field: 'data_uptr', text: `entry ${i} cannot be read` });
-    else c.mayRefuse('EFAULT', MEMORY, 'invalidate.array');
-    if (c.refused || bytes === undefined) return undefined;
-  }
-  if (
-    bytes.subarray(known).some((b) => b !== 0) &&
-    c.refuse('E2BIG', 'invalidate.entry-tail', { field: 'data_uptr', text: `entry ${i} has bits beyond byte ${known}` })
-  )
-    return undefined;
-  const whole = new Uint8Array(known);
-  whole.set(bytes.subarray(0, known));
-  return new DataView(whole.buffer);
-}
-
-function ofHwpt(c: Call, hwpt: HwptNested, count: number, size: number): number {
-  if (count > 0 && size > 8 && c.refuse('EINVAL', 'invalidate.entry-len', { field: 'entry_len', text: `entry_len ${size} is above 8` }))
-    return 0;
-  for (let i = 0; i < count; i++) {
-    const view = entry(c, i, size, 8, 8);
-    if (view === undefined) return i;
-    const [flags, id] = [view.getUint32(0, true), view.getUint32(4, true)];
-    if (
-      (flags & ~1) !== 0 &&
-      c.refuse('EOPNOTSUPP', 'mock.invalidate-flags', { field: 'data_uptr', text: `entry ${i} has flags ${hex(flags)}` })
-    )
-      return i;
-    if (id > 3 && c.refuse('EINVAL', 'mock.invalidate-iotlb', { field: 'data_uptr', text: `entry ${i} names IOTLB ${id} of 4` })) return i;
-    c.already(() => {
-      if (flags & 1) hwpt.iotlb.fill(0);
-      else hwpt.iotlb[id] = 0;
-    });
-  }
-  return count;
-}
-
-/** All entries are copied before the first is looked at; short ones count as zeros. */
-function ofViommu(c: Call, viommu: Viommu, count: number, size: number): number {
-  const entries: DataView[] = [];
-  for (let i = 0; i < count; i++) {
-    const view = entry(c, i, size, 0, 12);
-    if (view === undefined) return 0;
-    entries.push(view);
-  }
-  const wrong = (errno: string, rule: string, text: string, wanted: string): boolean =>
-    c.refuse(errno, rule, { field: 'data_uptr', text, wanted, because: [viommu] });
-  for (const [i, view] of entries.entries()) {
-    const [flags, vdev, cache] = [view.getUint32(0, true), view.getUint32(4, true), view.getUint32(8, true)];
-    if ((flags & ~1) !== 0 && wrong('EOPNOTSUPP', 'mock.invalidate-flags', `entry ${i} has flags ${hex(flags)}`, 'bits of 0x1')) return i;
-    if (cache > 3 && wrong('EINVAL', 'mock.invalidate-cache', `entry ${i} names cache ${cache} of 4`, '0 to 3')) return i;
-    const device = viommu.vdevices.get(BigInt(vdev))?.device;
-    if (device === undefined) {
-      const text = `entry ${i}: ${nameOf(viommu)} has no vDEVICE with virtual id ${hex(vdev)}`;
-      if (wrong('EINVAL', 'mock.invalidate-vdevice', text, 'the virt_id of a vDEVICE')) return i;
-      continue;
-    }
-    c.already(() => {
-      if (flags & 1) device.cache.fill(0);
-      else device.cache[cache] = 0;
-    });
-  }
-  return count;
-}
-
-/** The bytes of __reserved, whose number differs between kernels. */
-function reservedBytes(c: Call): boolean {
-  const from = c.at('__reserved');
-  const to = c.at('out_capabilities');
-  const bytes = c.request.struct.bytes.subarray(from, to);
-  return (
-    bytes.some((b) => b !== 0) && c.refuse('EOPNOTSUPP', 'reserved', { field: '__reserved', text: '__reserved is not 0', wanted: '0' })
-  );
-}
-
-const hwInfo: Rule = (c) => {
-  const flags = c.u32('flags');
-  const known = c.traits.hwInfoInputType ? 1 : 0;
-  if ((flags & ~known) !== 0 && c.refuse('EOPNOTSUPP', 'hw-info.flags', unknownFlags(c, known))) return;
-  if (c.table.has('IOMMU_GET_HW_INFO', '__reserved') && reservedBytes(c)) return;
-  const device = object(c, 'dev_id', 'DEVICE');
-  if (device === undefined) return;
-  if (device.driver.name !== 'mock') {
-    for (const field of ['data_len', 'out_data_type', 'data_type', 'out_capabilities', 'out_max_pasid_log2'])
-      if (c.table.has('IOMMU_GET_HW_INFO', field)) c.undetermined(field, DRIVER);
-    c.writeNested('data_uptr', undefined);
-    if (!c.mayRefuse('EOPNOTSUPP', DRIVER, 'hw-info.type')) c.mayRefuse('EFAULT', MEMORY, 'hw-info.data');
-    return;
-  }
-  const typeField = c.table.has('IOMMU_GET_HW_INFO', 'in_data_type') ? 'in_data_type' : 'data_type';
-  const asked = flags & 1 ? c.u32(typeField) : 0;
-  if (
-    asked !== 0 &&
-    asked !== SELFTEST_HW_INFO &&
-    c.refuse('EOPNOTSUPP', 'hw-info.type', {
-      field: typeField,
-      text: `the mock driver has no information of type ${hex(asked)}`,
-      because: [device],
-    })
-  )
-    return;
-  const room = c.u32('data_len');
-  if (room > 0) {
-    if (c.u64('data_uptr') === 0n && c.refuse('EFAULT', 'hw-info.data', { field: 'data_uptr', text: 'data_uptr is NULL' })) return;
-    if (c.mayRefuse('EFAULT', MEMORY, 'hw-info.data')) return;
-    const bytes = new Uint8Array(Math.min(room, 65536));
-    const info = new Uint8Array(8);
-    new DataView(info.buffer).setUint32(4, 0xdeadbeef, true);
-    bytes.set(info.subarray(0, bytes.length));
-    c.writeNested('data_uptr', bytes);
-  }
-  c.set('data_len', 8);
-  c.set(c.table.has('IOMMU_GET_HW_INFO', 'out_data_type') ? 'out_data_type' : 'data_type', SELFTEST_HW_INFO);
-  const pasid = (device.flags & PASID_DEVICE) !== 0;
-  let capabilities = (device.flags & NO_DIRTY) === 0 ? 1 : 0;
-  capabilities |= c.table.enum('iommufd_hw_capabilities')?.members.get('IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED') ?? 0;
-  if (c.table.has('IOMMU_GET_HW_INFO', 'out_max_pasid_log2')) c.set('out_max_pasid_log2', pasid ? 20 : 0);
-  c.set('out_capabilities', capabilities);
+  const done = driverOf(target.device).invalidate(c, target, count, size);
+  if (done !== undefined) c.set('entry_num', done);
 };
 
 export const rules: Readonly<Record<string, Rule>> = {
@@ -432,5 +295,4 @@ export const rules: Readonly<Record<string, Rule>> = {
   IOMMU_HWPT_SET_DIRTY_TRACKING: setDirty,
   IOMMU_HWPT_GET_DIRTY_BITMAP: getDirty,
   IOMMU_HWPT_INVALIDATE: invalidate,
-  IOMMU_GET_HW_INFO: hwInfo,
 };

@@ -58,7 +58,7 @@ function counts(context: Context): string[] {
   }
   for (const file of context.kernel.files.values())
     if ((file.kind === 'fault' || file.kind === 'veventq') && file.object?.context === context) add(file.object);
-  for (const v of context.kernel.vmas) if (v.context === context && v.owner) add(v.owner);
+  for (const o of context.objects.values()) if (o.type === 'VIOMMU') for (let i = 0; i < (o.leaked ?? 0); i++) add(o);
   return [...context.objects.values()]
     .filter((o) => o.users !== (users.get(o) ?? 0))
     .map((o) => `${nameOf(o)} counts ${o.users} users and has ${users.get(o) ?? 0}`);

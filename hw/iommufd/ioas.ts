@@ -19,6 +19,7 @@ export function newIoas(c: Call, id: number): Ioas {
     largePages: true,
     hwpts: [],
     accesses: [],
+    queues: [],
   };
 }
 

@@ -10,7 +10,7 @@ import { forgetDirty } from './mock.ts';
 import { find, letFileGo, object } from './objects.ts';
 import { filePages, noLength, noMemory, overflow, userPages } from './pages.ts';
 import { MEMORY, PRESSURE, UNSEEN } from './reasons.ts';
-import type { Area, HwQueue, Ioas, Pages, Range } from './state.ts';
+import type { Area, Ioas, Pages, Range } from './state.ts';
 import { queueTraits } from './traits.ts';
 import { hex, listed, nameOf } from './words.ts';
 
@@ -57,7 +57,6 @@ export function place(c: Call, m: Mapping): void {
       offset,
       read: m.read,
       write: m.write,
-      locked: 0,
       pins: [],
       birth: c.request.seq,
     });
@@ -296,34 +295,33 @@ export function unmapRange(
 function kept(c: Call, ioas: Ioas, range: Range, area: Area): boolean {
   const refuse = (errno: string, rule: string, text: string, detail: RefusalDetail = {}): boolean =>
     c.refuse(errno, rule, { field: 'iova', because: [ioas], ...detail, text: `${spanOf(area)}, mapped at event ${area.birth}, ${text}` });
-  if (area.locked > 0) {
-    const queues = queuesOn(ioas, area);
-    const detail = { wanted: 'the queue destroyed first', because: queues };
-    if (refuse('EBUSY', 'unmap.locked', `holds the base of ${listed(queues.map(nameOf))}`, detail)) return true;
+  const queues = ioas.queues.filter((q) => q.base <= area.last && q.base + q.length - 1n >= area.start);
+  const how = ioas.queues.length === 0 ? 'success' : queueTraits(c.traits.queueRules).unmap;
+  const wanted = 'the queue destroyed first';
+  if (how === 'EBUSY' && queues.length > 0) {
+    const text = `holds the base of ${listed(queues.map(nameOf))}`;
+    if (refuse('EBUSY', 'unmap.locked', text, { wanted, because: queues })) return true;
   }
   if ((area.start < range.start || area.last > range.last) && refuse('ENOENT', 'unmap.partial', partly(range), { wanted: 'whole areas' }))
     return true;
   if (area.pins.some((p) => p.access.owner === 'vfio') && c.mayRefuse('EDEADLK', UNSEEN, 'unmap.pinned')) return true;
-  const { queueRules } = c.traits;
-  if (queueRules === 'upstream' || queueRules === 'none') return false;
-  const { pins } = queueTraits(queueRules);
-  if (pins !== 'pages' && pins !== 'access') return false;
-  const queues = queuesOn(ioas, area);
-  const detail = { wanted: 'the queue destroyed first', because: queues };
-  // posted series pin without a lock: nobody answers the request to let go. One of them looked for pins before it asked
-  const errno = queueRules === 'v5' ? 'EBUSY' : 'EDEADLK';
-  return queues.length > 0 && refuse(errno, 'unmap.pinned', `is pinned by ${listed(queues.map(nameOf))}, which never lets go`, detail);
+  if (how === 'EBUSY, partly' && (queues.length > 0 || area.pins.length > 0)) {
+    // any queue of the IOAS keeps anything that is pinned in it
+    const because = queues.length > 0 ? queues : ioas.queues;
+    const text = `is pinned, and ${listed(because.map(nameOf))} of ${nameOf(ioas)} never let${because.length === 1 ? 's' : ''} go`;
+    return refuse('EBUSY', 'unmap.pinned', text, { wanted, because });
+  }
+  if (how !== 'EDEADLK' || queues.length === 0) return false;
+  // nobody answers the request to let go
+  const text = `is pinned by ${listed(queues.map(nameOf))}, which never lets go`;
+  if (!refuse('EDEADLK', 'unmap.pinned', text, { wanted, because: queues })) return false;
+  c.already(() => {
+    area.barred = true;
+  });
+  return true;
 }
 
 const partly = (range: Range): string => `is only partly inside ${spanOf(range)}`;
-
-function queuesOn(ioas: Ioas, area: Range): HwQueue[] {
-  const found: HwQueue[] = [];
-  for (const o of ioas.context.objects.values())
-    if (o.type === 'HW_QUEUE' && o.viommu.parent.ioas === ioas && o.base <= area.last && o.base + o.length - 1n >= area.start)
-      found.push(o);
-  return found;
-}
 
 const unmap: Rule = (c) => {
   const ioas = object(c, 'ioas_id', 'IOAS');

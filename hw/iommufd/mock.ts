@@ -3,9 +3,9 @@ import { addressOf, contiguous } from './access.ts';
 import { firstAt, higher, lower } from './areas.ts';
 import type { Call } from './call.ts';
 import { type Driver, type UserData, userData } from './driver.ts';
+import { mockHwInfo, mockInvalidate, mockQueue, mockQueueType, mockViommu } from './mock-viommu.ts';
 import { PHYSICAL, UNSEEN } from './reasons.ts';
-import { allocateRegion } from './regions.ts';
-import type { Device, DomainTraits, Hwpt, HwptPaging, Ioas, Range, Viommu } from './state.ts';
+import type { Device, DomainTraits, Hwpt, HwptPaging, Ioas, Range } from './state.ts';
 import { hex, nameOf } from './words.ts';
 
 export const NO_DIRTY = 1;
@@ -123,6 +123,13 @@ export const mockDriver: Driver = {
   },
 
   viommu: mockViommu,
+  vdevice: () => false,
+  queues: (c) => c.traits.queueRules !== 'v1',
+  queueType: mockQueueType,
+  queue: mockQueue,
+  vcmdq: () => undefined,
+  hwInfo: mockHwInfo,
+  invalidate: mockInvalidate,
 };
 
 /** Without a PASID: the device learns its virtual id. */
@@ -173,23 +180,6 @@ function attachPasid(c: Call, device: Device, pasid: number): boolean {
   if (!fails) return false;
   const text = `the mock driver fails every second attachment of PASID ${RIGGED_PASID}`;
   return c.refuse('ENOMEM', 'mock.pasid-rigged', { text, because: [device] });
-}
-
-function mockViommu(c: Call, viommu: Viommu): boolean {
-  const has = c.table.has('IOMMU_VIOMMU_ALLOC', 'data_len');
-  const data: UserData = { type: viommu.kind, length: has ? c.u32('data_len') : 0, field: 'data_uptr' };
-  if (data.length === 0) return false;
-  const size = c.table.struct('iommu_viommu_selftest')?.size ?? 24;
-  const view = userData(c, data, 8, size);
-  if (view === undefined) return true;
-  const region = allocateRegion(c, viommu, BigInt(c.traits.mockRegionPages) * PAGE_BYTES);
-  view.setUint32(4, view.getUint32(0, true), true);
-  if (size >= 24) {
-    view.setBigUint64(8, region.offset, true);
-    view.setBigUint64(16, region.length, true);
-  }
-  c.writeNested('data_uptr', new Uint8Array(view.buffer).slice(0, Math.min(size, data.length)));
-  return false;
 }
 
 // ---- dirty pages: HwptPaging.dirty has the index of each, in pages of the domain ----

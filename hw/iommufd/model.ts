@@ -7,6 +7,8 @@ import { type DialectName, REQUEST_TYPE, type UapiTable, uapiTable } from '../ua
 import type { Command } from '../uapi/types.ts';
 import { type Answer, Call, type Observed, type Request, type Rule } from './call.ts';
 import { rules as compat } from './compat.ts';
+import { rules as hwInfo } from './hw-info.ts';
+import { rules as hwQueue } from './hw-queue.ts';
 import { rules as hwpt } from './hwpt.ts';
 import { rules as ioas } from './ioas.ts';
 import { rules as map } from './map.ts';
@@ -21,7 +23,7 @@ import { rules as viommu } from './viommu.ts';
 import { hex } from './words.ts';
 
 const RULES: ReadonlyMap<string, Rule> = new Map(
-  Object.entries({ ...objects, ...ioas, ...map, ...option, ...hwpt, ...viommu, ...test, ...compat, ...vfio }),
+  Object.entries({ ...objects, ...ioas, ...map, ...option, ...hwpt, ...hwInfo, ...viommu, ...hwQueue, ...test, ...compat, ...vfio }),
 );
 
 /** Numbers of iommufd's own commands begin here; those below are VFIO's. */
@@ -37,7 +39,14 @@ export class Model {
   /** `kernel`: the state of another model, to ask the rules of this dialect about it. */
   constructor(
     dialect: DialectName,
-    kernel: Kernel = { files: new Map(), contexts: new Map(), mockDevices: 0, memoryLimit: 65536, vmas: [] },
+    kernel: Kernel = {
+      files: new Map(),
+      contexts: new Map(),
+      mockDevices: 0,
+      memoryLimit: 65536,
+      vmas: [],
+      tombstones: traitsOf(dialect).oneVdevice,
+    },
   ) {
     this.table = uapiTable(dialect);
     this.traits = traitsOf(dialect);
@@ -61,6 +70,7 @@ export class Model {
         compat: undefined,
         noIommu: false,
         regions: [],
+        queues: [],
       };
       opened.context = context;
       this.kernel.contexts.set(file, context);
@@ -82,18 +92,21 @@ export class Model {
     if (open !== undefined) closeFile(this.kernel, open);
   }
 
-  /** A region of the context is mapped: it holds the file, and the vIOMMU whose it is where the kernel counts mappings. */
-  mapped(context: Context, owner: Viommu | undefined, pins: boolean): void {
+  /** A region of the context is mapped: it holds the file, and is counted where it belongs to a vIOMMU. `key` tells it from others. */
+  mapped(key: string, context: Context, owner: Viommu | undefined): void {
     context.holds++;
-    if (owner !== undefined && pins) owner.users++;
-    this.kernel.vmas.push({ context, owner: pins ? owner : undefined });
+    if (owner !== undefined) owner.maps++;
+    this.kernel.vmas.push({ key, context, owner });
   }
-  unmapped(context: Context, owner: Viommu | undefined, pins: boolean): void {
-    const at = this.kernel.vmas.findIndex((v) => v.context === context && v.owner === (pins ? owner : undefined));
-    if (at < 0) return;
+  /** → the vIOMMU that was mapped */
+  unmapped(key: string): Viommu | undefined {
+    const at = this.kernel.vmas.findIndex((v) => v.key === key);
+    if (at < 0) return undefined;
+    const { context, owner } = this.kernel.vmas[at]!;
     this.kernel.vmas.splice(at, 1);
-    if (owner !== undefined && pins) owner.users--;
+    if (owner !== undefined) owner.maps--;
     release(context);
+    return owner;
   }
 
   /** Is there a rule for this command? */

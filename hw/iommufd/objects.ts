@@ -9,6 +9,7 @@ import { detachAll } from './attach.ts';
 import type { Call, Rule } from './call.ts';
 import { dropRegion } from './regions.ts';
 import type { Access, Area, Context, HwptPaging, HwQueue, Kernel, KObject, OpenFile } from './state.ts';
+import { queueTraits, regionTraits } from './traits.ts';
 import { holdersOf, listed, nameOf, otherHolders } from './words.ts';
 
 type OfType<T extends ObjectType> = Extract<KObject, { readonly type: T }>;
@@ -47,6 +48,11 @@ export function object<T extends ObjectType>(c: Call, field: string, ...types: r
 export function insert(o: KObject): void {
   const { context, id } = o;
   context.objects.set(id, o);
+  for (const queue of context.queues) {
+    // ids are given from the lowest on: one that was passed over is taken
+    if (queue.access !== undefined && id > queue.access.id) queue.access.passed = true;
+    if (queue.spare !== undefined && id >= queue.spare) queue.spare = undefined;
+  }
   while (context.objects.has(context.lowestFree) || context.tombstones.has(context.lowestFree)) context.lowestFree++;
 }
 
@@ -81,7 +87,7 @@ export function destroy(o: KObject): void {
       return;
     case 'VIOMMU':
       o.parent.users--;
-      if (o.region) dropRegion(o.context, o.region);
+      if (o.region) dropRegion(o.region);
       return;
     case 'VDEVICE':
       o.viommu.users--;
@@ -125,11 +131,9 @@ export function leaveAccess(access: Access): void {
 }
 
 function destroyQueue(o: HwQueue): void {
+  remove(o.viommu.parent.ioas.queues, o);
+  remove(o.context.queues, o);
   if (o.access) {
-    const { ioas } = o.access;
-    if (ioas)
-      for (const area of ioas.areas)
-        if (o.length > 0n && area.start < o.base + o.length && area.last >= o.base) area.locked = Math.max(0, area.locked - 1);
     leaveAccess(o.access);
     forget(o.access);
   }
@@ -143,7 +147,7 @@ function destroyQueue(o: HwQueue): void {
 /** The driver lets go of its device: the DEVICE ends, a vDEVICE of it leaves a tombstone. */
 export function unbind(device: Extract<KObject, { type: 'DEVICE' }>): void {
   const { vdevice, context } = device;
-  if (vdevice !== undefined) {
+  if (vdevice !== undefined && context.kernel.tombstones) {
     destroy(vdevice);
     context.tombstones.add(vdevice.id);
     while (context.objects.has(context.lowestFree) || context.tombstones.has(context.lowestFree)) context.lowestFree++;
@@ -208,13 +212,21 @@ const destroyRule: Rule = (c) => {
     c.refuse('ENOENT', 'destroy.lookup', { field: 'id', text: missing(c.context, id, []), wanted: 'the id of an object' });
     return;
   }
-  if (o.users > 0 && c.refuse('EBUSY', 'destroy.in-use', inUse(o))) return;
+  const maps = o.type === 'VIOMMU' && regionTraits(c.traits.queueRules).holds ? o.maps : 0;
+  const users = o.type === 'HW_QUEUE' ? followers(c, o).length : o.users + maps;
+  if (users > 0 && c.refuse('EBUSY', 'destroy.in-use', inUse(c, o, maps))) return;
   c.then(() => destroy(o));
 };
 
-function inUse(o: KObject): { field: string; text: string; wanted: string; because: KObject[] } {
-  const holders = holdersOf(o);
-  const words = [...holders.map(nameOf), ...otherHolders(o)];
+/** The queue of the next index holds this one, where queues have an order. */
+function followers(c: Call, o: HwQueue): HwQueue[] {
+  const next = queueTraits(c.traits.queueRules).ordered ? o.viommu.queues.get(o.index + 1) : undefined;
+  return next === undefined ? [] : [next];
+}
+
+function inUse(c: Call, o: KObject, maps: number): { field: string; text: string; wanted: string; because: KObject[] } {
+  const holders = o.type === 'HW_QUEUE' ? followers(c, o) : holdersOf(o);
+  const words = [...holders.map(nameOf), ...otherHolders(o, maps)];
   if (o.type === 'DEVICE') words.unshift('the driver that bound it');
   if (o.type === 'ACCESS') words.unshift('its owner');
   const text = `${nameOf(o)} is held by ${words.length === 0 ? 'something that the log does not show' : listed(words)}`;

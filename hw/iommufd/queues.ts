@@ -1,18 +1,19 @@
-/**
- * Calls on an iommufd's files that are no ioctls: mmap of a region, read and write of fault and event queues.
- * drivers/iommu/iommufd/main.c, iommufd_fops_mmap(), and eventq.c.
- */
-import { PAGE } from './areas.ts';
+/** Read and write of fault and event queues. drivers/iommu/iommufd/eventq.c. */
 import type { Refusal, RefusalDetail } from './call.ts';
-import type { Context, Fault, FaultGroup, KObject, Veventq } from './state.ts';
+import type { Fault, FaultGroup, KObject, Veventq } from './state.ts';
 import type { Traits } from './traits.ts';
-import { hex, nameOf } from './words.ts';
 
-/** What such a call is answered. */
+/** What a call that is no ioctl is answered. */
 export interface Reply {
   /** '' for success */
   readonly errno: string;
   readonly refusal: Refusal | undefined;
+  /** of a success: the check that let it pass, in words */
+  readonly allowed?: string;
+  /** objects that the success rests on */
+  readonly because?: readonly KObject[];
+  /** any other answer may come as well, for this reason */
+  readonly unsure?: string;
   /** bytes read or written; undefined: not determined (an address) */
   readonly ret: bigint | undefined;
   /** what a read brings */
@@ -21,57 +22,13 @@ export interface Reply {
 }
 
 const nothing = (): void => {};
-const refuse = (errno: string, rule: string, detail: RefusalDetail & { readonly text: string }): Reply => ({
+export const refuse = (errno: string, rule: string, detail: RefusalDetail & { readonly text: string }): Reply => ({
   errno,
   refusal: { ...detail, errno, rule },
   ret: -1n,
   bytes: undefined,
   commit: nothing,
 });
-
-const MAP_SHARED = 1;
-const MAP_TYPE = 0xf;
-const PROT_EXEC = 4;
-
-/** mmap(2) of an iommufd: what `offset` and `length` must be, bytes. */
-export function mmap(
-  context: Context,
-  traits: Traits,
-  m: { readonly length: bigint; readonly prot: number; readonly flags: number; readonly offset: bigint },
-): Reply {
-  if (traits.mmap === 'none') return refuse('ENODEV', 'mmap.none', { text: 'this kernel maps nothing of an iommufd' });
-  const type = m.flags & MAP_TYPE;
-  if (type !== MAP_SHARED && type !== 3)
-    return refuse('EINVAL', 'mmap.private', { field: 'flags', text: 'not MAP_SHARED', wanted: 'MAP_SHARED' });
-  if ((m.prot & PROT_EXEC) !== 0) return refuse('EPERM', 'mmap.exec', { field: 'prot', text: 'PROT_EXEC' });
-  const length = ((m.length + PAGE - 1n) / PAGE) * PAGE;
-  const region = context.regions.find((r) => m.offset >= r.offset && m.offset < r.offset + r.length);
-  const known = context.regions.map((r) => `${hex(r.offset)}+${hex(r.length)} of ${nameOf(r.owner)}`).join(', ');
-  if (region === undefined)
-    return refuse('ENXIO', 'mmap.no-region', {
-      field: 'offset',
-      text: `no region is at ${hex(m.offset)}${known === '' ? '' : `; there are ${known}`}`,
-      wanted: 'the offset that the kernel handed out',
-    });
-  const because: KObject[] = [region.owner];
-  const wanted = `offset ${hex(region.offset)} and length ${hex(region.length)}`;
-  const shorter = traits.mmap !== 'exact';
-  if (!shorter && m.offset !== region.offset)
-    return refuse('ENXIO', 'mmap.offset', {
-      field: 'offset',
-      text: `${hex(m.offset)} is inside the region of ${nameOf(region.owner)}, not at its start`,
-      wanted,
-      because,
-    });
-  if (shorter ? length > region.length : length !== region.length)
-    return refuse(traits.mmap === 'v1' ? 'EINVAL' : 'ENXIO', 'mmap.length', {
-      field: 'length',
-      text: `length ${hex(m.length)}, and the region of ${nameOf(region.owner)} has ${hex(region.length)}`,
-      wanted,
-      because,
-    });
-  return { errno: '', refusal: undefined, ret: undefined, bytes: undefined, commit: nothing };
-}
 
 const HEADER = 8;
 const LOST = 1;

@@ -11,3 +11,7 @@ export const UNFORESEEN = 'not foreseen';
 export const RELEASE = 'stable release';
 /** what else the machine has, such as a real IOMMU beside the mock driver's */
 export const MACHINE = 'machine';
+/** what a kernel does with memory that it has given back */
+export const ENDED = 'memory of an ended object';
+/** what the facts about a kernel or a posted series leave open */
+export const OPEN = 'unsettled rule';

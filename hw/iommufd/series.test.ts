@@ -77,7 +77,7 @@ test.each(all)('overflow stands before a vIOMMU that is not there, %s', (dialect
 });
 
 describe('unmapped base', () => {
-  test.each(rows('ENXIO', 'ENXIO', 'ENXIO', 'ENXIO', 'ENOENT', 'ENOENT', 'ENOENT', 'ENOENT', 'ENOENT'))('%s: %s', (dialect, errno) => {
+  test.each(rows('ENXIO', 'ENXIO', 'ENXIO', 'ENOENT', 'ENOENT', 'ENOENT', 'ENOENT', 'ENOENT', 'ENOENT'))('%s: %s', (dialect, errno) => {
     expect(guest(dialect).queue({ base: 0x7000000 })).toBe(errno);
   });
 });
@@ -93,7 +93,7 @@ describe('ids of the first queue, and of an IOAS after it', () => {
 });
 
 describe('the same index twice', () => {
-  test.each(rows('EEXIST', 'EEXIST', 'EEXIST', '', 'EEXIST', 'EEXIST', 'EEXIST', 'EEXIST', 'EEXIST'))('%s: %s', (dialect, errno) => {
+  test.each(rows('EEXIST', 'EEXIST', 'EEXIST', 'EEXIST', 'EEXIST', 'EEXIST', 'EEXIST', 'EEXIST', 'EEXIST'))('%s: %s', (dialect, errno) => {
     const { queue } = guest(dialect);
     expect(queue({})).toBe('');
     expect(queue({ base: 0x2001000 })).toBe(errno);
@@ -101,16 +101,16 @@ describe('the same index twice', () => {
 });
 
 describe('index 1 before and after index 0', () => {
-  test.each(rows('', '', '', 'EIO', '', '', '', '', ''))('%s: EIO, then %s', (dialect, errno) => {
+  test.each(all)('%s: EIO, then success', (dialect) => {
     const { queue } = guest(dialect);
     expect(queue({ index: 1 })).toBe('EIO');
     expect(queue({})).toBe('');
-    expect(queue({ index: 1, base: 0x2001000 })).toBe(errno);
+    expect(queue({ index: 1, base: 0x2001000 })).toBe('');
   });
 });
 
 describe('destroying queue 0 before queue 1', () => {
-  test.each(all.filter((d) => d !== 'hw-queue-v5'))('%s: EBUSY', (dialect) => {
+  test.each(all)('%s: EBUSY', (dialect) => {
     const { p, fd, queue, id } = guest(dialect);
     expect(queue({})).toBe('');
     const first = id();
@@ -120,18 +120,6 @@ describe('destroying queue 0 before queue 1', () => {
     expect(p.call(fd, 'IOMMU_DESTROY', { id: second })).toBe('');
     expect(p.call(fd, 'IOMMU_DESTROY', { id: first })).toBe('');
     expect(p.call(fd, 'IOMMU_DESTROY', { id: 6 })).toBe('');
-  });
-});
-
-describe('unmapping the base of a queue', () => {
-  test.each([
-    ['hw-queue-v8', 'EBUSY'],
-    ['hw-queue-v9', 'EBUSY'],
-    ['linux-7.2', 'EBUSY'],
-  ] as const)('%s: %s', (dialect, errno) => {
-    const { p, fd, queue } = guest(dialect);
-    expect(queue({})).toBe('');
-    expect(p.call(fd, 'IOMMU_IOAS_UNMAP', { ioas_id: 1, iova: 0x2000000, length: 0x10000 })).toBe(errno);
   });
 });
 

@@ -57,15 +57,23 @@ export interface Context {
   noIommu: boolean;
   /** regions that mmap of the file finds, by offset ascending */
   readonly regions: Region[];
+  /** HW queues, in the order of their making */
+  readonly queues: HwQueue[];
 }
+
+/** How regions are numbered, called by the first queue rules that do so. */
+export type RegionScheme = 'v1' | 'v4' | 'v7' | 'upstream';
 
 /** What an mmap offset stands for. */
 export interface Region {
+  /** what the kernel handed out */
   readonly offset: bigint;
   readonly length: bigint;
   readonly owner: Viommu;
-  /** outlives its owner: posted series forgot to give offset 0 back */
-  readonly lasting: boolean;
+  /** the owner has ended: posted series forget to give some offsets back */
+  ended: boolean;
+  /** the offset that each way of numbering would have given; undefined: not registered (any more) */
+  readonly at: Record<RegionScheme, bigint | undefined>;
 }
 
 interface Base {
@@ -110,8 +118,8 @@ export interface Area extends Range {
   readonly offset: bigint;
   readonly read: boolean;
   readonly write: boolean;
-  /** HW queues that forbid to unmap it */
-  locked: number;
+  /** an UNMAP gave up on it with EDEADLK: nobody pins it any more */
+  barred?: boolean;
   /** accesses that hold pages of it, each as often as it pinned */
   readonly pins: Pin[];
   readonly birth: number;
@@ -139,6 +147,8 @@ export interface Ioas extends Base {
   /** paging HWPTs on it, in the order of their making: automatic ones are tried in this order */
   readonly hwpts: HwptPaging[];
   readonly accesses: Access[];
+  /** HW queues whose memory it maps */
+  readonly queues: HwQueue[];
 }
 
 export interface HwptPaging extends Base {
@@ -173,20 +183,32 @@ export interface HwptNested extends Base {
   readonly device: Device;
   readonly flags: number;
   readonly fault: Fault | undefined;
-  /** mock: its IOTLB words */
+  /** mock: its IOTLB words; SMMUv3: the configuration of its stream table entry, where the log shows it */
   readonly iotlb: number[];
 }
 
 export type Hwpt = HwptPaging | HwptNested;
 
-/** A driver of an IOMMU, as far as answers depend on it. */
+/** A driver of an IOMMU, as far as answers depend on it, and what the log has told of its hardware. */
 export interface DriverTraits {
-  readonly name: 'mock' | 'intel' | 'smmuv3' | 'tegra241' | 'amd' | 'unknown';
+  readonly name: 'mock' | 'intel' | 'smmuv3' | 'amd' | 'unknown';
+  /** SMMUv3: is there a CMDQV? undefined: not told */
+  readonly cmdqv?: boolean | undefined;
+  /** CMDQV: log2 of queues of a VINTF */
+  readonly log2Queues?: number | undefined;
+  /** CMDQV: log2 of stream ids of a VINTF */
+  readonly log2Sids?: number | undefined;
+  /** SMMUv3: log2 of entries of a command queue at most (IDR1.CMDQS) */
+  readonly log2Commands?: number | undefined;
+  /** by type: what GET_HW_INFO has told, from the start on */
+  readonly info?: ReadonlyMap<number, Uint8Array>;
+  /** out_capabilities and out_max_pasid_log2 of GET_HW_INFO */
+  readonly capabilities?: readonly [bigint, number] | undefined;
 }
 
 export interface Device extends Base {
   readonly type: 'DEVICE';
-  readonly driver: DriverTraits;
+  driver: DriverTraits;
   /** devices of one group share their attachments */
   readonly group: Group;
   /** mock: MOCK_FLAGS_DEVICE_* */
@@ -214,6 +236,8 @@ export interface Access extends Base {
   readonly pins: boolean;
   nextItem: number;
   readonly owner: 'mock' | 'hw-queue' | 'vfio';
+  /** of a HW queue: the log shows that its id is taken */
+  passed?: boolean;
 }
 
 export interface Fault extends Base {
@@ -243,7 +267,11 @@ export interface Viommu extends Base {
   readonly queues: Map<number, HwQueue>;
   /** mock: bit i is set where the driver holds index i for taken */
   mockSlots?: number;
+  /** references that a driver took and never gives back */
+  leaked?: number;
   region: Region | undefined;
+  /** mappings of its region; kernels differ in whether they count as users */
+  maps: number;
 }
 
 export interface Vdevice extends Base {
@@ -275,6 +303,8 @@ export interface HwQueue extends Base {
   readonly base: bigint;
   readonly length: bigint;
   readonly access: Access | undefined;
+  /** the id that a second object would have had, were there one; while no other object got it */
+  spare?: number | undefined;
 }
 
 export interface Selftest extends Base {
@@ -296,11 +326,15 @@ export interface Kernel {
   memoryLimit: number;
   /** mappings of iommufd regions */
   readonly vmas: Vma[];
+  /** a vDEVICE ends with its device, and leaves a tombstone */
+  readonly tombstones: boolean;
 }
 
 /** A mapping of a region of an iommufd file by some process. It holds the file. */
 export interface Vma {
+  /** tells it apart from others */
+  readonly key: string;
   readonly context: Context;
-  /** the vIOMMU whose region it is, where the kernel counts mappings */
+  /** the vIOMMU whose region it is, as far as the log shows */
   readonly owner: Viommu | undefined;
 }

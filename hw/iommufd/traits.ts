@@ -13,54 +13,132 @@ export interface QueueTraits {
   readonly baseZero: boolean;
   /** base + length - 1 is checked */
   readonly overflow: boolean;
+  /** the array of pages is made before the vIOMMU is looked up, so an absurd length is ENOMEM even without one */
+  readonly arrayFirst: boolean;
   /** the type is checked before the pages are pinned: in the core, not in the driver */
   readonly typeFirst: boolean;
   /** what an unmapped base is */
   readonly unmapped: 'ENXIO' | 'ENOENT';
-  /** who holds the pages: nobody, a pin without protection, an internal access, an access that also locks the area */
-  readonly pins: 'none' | 'pages' | 'access' | 'locked';
+  /** what holds the pages: nothing, a pin, an internal access */
+  readonly pins: 'none' | 'pages' | 'access';
+  /** what is pinned are whole pages; before, a queue had to begin with one */
+  readonly rounds: boolean;
+  /** the pages have to lie together in physical memory */
+  readonly contiguous: boolean;
+  /** UNMAP of memory under a queue; 'partly' where a range that cuts the area is seen first */
+  readonly unmap: 'success' | 'EDEADLK' | 'EBUSY, partly' | 'EBUSY';
   /** ids that a queue takes, in this order */
   readonly ids: 'queue' | 'access, queue' | 'queue, access';
-  /** index 0 may be made again (a slip of that posting: the driver does not note the queue) */
-  readonly forgetsIndex: boolean;
+  /** a queue wants the one of the index before, and holds it */
+  readonly ordered: boolean;
+  /** a CMDQV looks at this address for the alignment of a queue */
+  readonly aligns: 'iova' | 'physical';
 }
 
 const upstreamQueues: QueueTraits = {
   baseZero: false,
   overflow: true,
+  arrayFirst: false,
   typeFirst: true,
   unmapped: 'ENOENT',
-  pins: 'locked',
+  pins: 'access',
+  rounds: true,
+  contiguous: true,
+  unmap: 'EBUSY',
   ids: 'queue, access',
-  forgetsIndex: false,
+  ordered: true,
+  aligns: 'physical',
 };
 
-const early: Partial<QueueTraits> = { baseZero: true, typeFirst: false, unmapped: 'ENXIO', pins: 'pages', ids: 'queue' };
+const early: Partial<QueueTraits> = {
+  baseZero: true,
+  arrayFirst: true,
+  typeFirst: false,
+  unmapped: 'ENXIO',
+  pins: 'pages',
+  rounds: false,
+  unmap: 'EDEADLK',
+  ids: 'queue',
+  aligns: 'iova',
+};
 
 const queueDifferences: Readonly<Record<QueueRules, Partial<QueueTraits>>> = {
-  none: {},
-  v1: { ...early, overflow: false, pins: 'none' },
+  none: { pins: 'none', unmap: 'success' },
+  v1: { ...early, overflow: false, pins: 'none', contiguous: false, unmap: 'success', ordered: false },
   v2: early,
   v3: early,
-  v4: early,
-  v5: { baseZero: true, unmapped: 'ENXIO', pins: 'pages', ids: 'queue', forgetsIndex: true },
-  v6: { pins: 'access', ids: 'access, queue' },
-  v7: { pins: 'access' },
+  // contiguity only where a driver asks for it, and none does
+  v4: { ...early, contiguous: false },
+  v5: { ...early, arrayFirst: false, unmapped: 'ENOENT', unmap: 'EBUSY' },
+  v6: { ids: 'access, queue', unmap: 'EBUSY, partly', rounds: false },
+  v7: { unmap: 'EBUSY, partly', rounds: false },
+  v8: { rounds: false },
+  v9: {},
+  upstream: {},
+};
+
+const made = <T>(base: T, differences: Readonly<Record<QueueRules, Partial<T>>>): ReadonlyMap<string, T> =>
+  new Map(Object.entries(differences).map(([rules, d]) => [rules, { ...base, ...d }]));
+
+const allQueues = made(upstreamQueues, queueDifferences);
+
+/** How queues are made by these rules. */
+export const queueTraits = (rules: QueueRules): QueueTraits => allQueues.get(rules)!;
+
+/** How regions of vIOMMUs are numbered, and what mmap of them wants. */
+export interface RegionTraits {
+  /** no offset is below this one, bytes */
+  readonly from: bigint;
+  /** bytes of offsets that a region takes whatever its length is; 0: its length */
+  readonly stride: bigint;
+  /** every offset that is the region's own stands for its start, or the first alone */
+  readonly anyOffset: boolean;
+  /** a mapping may be shorter than the region */
+  readonly shorter: boolean;
+  readonly wrong: 'EINVAL' | 'ENXIO';
+  /** a mapping holds the vIOMMU */
+  readonly holds: boolean;
+  /** what the end of a vIOMMU takes out: its region; that unless it is at offset 0; what is at the page number of its offset */
+  readonly drops: 'own' | 'unless 0' | 'shifted';
+}
+
+const PAGE = 4096n;
+const upstreamRegions: RegionTraits = {
+  from: PAGE,
+  stride: 0n,
+  anyOffset: false,
+  shorter: false,
+  wrong: 'ENXIO',
+  holds: true,
+  drops: 'own',
+};
+
+const strides: Partial<RegionTraits> = { from: 0n, stride: 8n * PAGE, anyOffset: true, shorter: true, drops: 'unless 0' };
+
+const regionDifferences: Readonly<Record<QueueRules, Partial<RegionTraits>>> = {
+  none: {},
+  v1: { ...strides, wrong: 'EINVAL', holds: false },
+  v2: { ...strides, holds: false },
+  v3: strides,
+  v4: { from: 0n, anyOffset: true, drops: 'unless 0' },
+  v5: { from: 0n, drops: 'unless 0' },
+  v6: { from: 0n, drops: 'unless 0' },
+  v7: { from: 0n, drops: 'shifted' },
   v8: {},
   v9: {},
   upstream: {},
 };
 
-/** How queues are made by these rules. */
-export const queueTraits = (rules: QueueRules): QueueTraits => ({ ...upstreamQueues, ...queueDifferences[rules] });
+const allRegions = made(upstreamRegions, regionDifferences);
+
+/** What is mapped of an iommufd by these rules. */
+export const regionTraits = (rules: QueueRules): RegionTraits => allRegions.get(rules)!;
 
 export interface Traits {
   readonly dialect: DialectName;
   /** first command number of IOMMU_DESTROY … that does not exist; with the selftest compiled in the table reaches to 0xa0 */
   readonly commandEnd: number;
   readonly queueRules: QueueRules;
-  /** mmap of the iommufd file */
-  readonly mmap: 'none' | 'v1' | 'v2' | 'v3' | 'exact';
   /** GET_HW_INFO takes IOMMU_HW_INFO_FLAG_INPUT_TYPE */
   readonly hwInfoInputType: boolean;
   /** HWPT_ALLOC: FAULT_ID_VALID on an IOAS */
@@ -73,6 +151,12 @@ export interface Traits {
   readonly invalidateBounds: boolean;
   /** a device has one vDEVICE at most; a vDEVICE whose device goes leaves a tombstone */
   readonly oneVdevice: boolean;
+  /** bits of a virtual stream id that a CMDQV matches */
+  readonly vsidBits: 20 | 32;
+  /** VDEVICE_ALLOC of a device with several streams behind an SMMUv3; the series only warned */
+  readonly oneStream: boolean;
+  /** a nested HWPT of an SMMUv3 wants the device to have a vDEVICE: whatever it translates, or only where the guest's tables are used */
+  readonly nestedVdevice: 'always' | 'stage 1';
   /** GET_DIRTY_BITMAP with length 0 */
   readonly dirtyLengthZero: 'EINVAL' | 'overflow';
   /** MAP: is the length looked at before the sum of address and length */
@@ -93,13 +177,15 @@ const upstream: Traits = {
   dialect: 'linux-7.2',
   commandEnd: 0x95,
   queueRules: 'upstream',
-  mmap: 'exact',
   hwInfoInputType: true,
   faultOnPaging: true,
   viommuParent: true,
   invalidateWrongType: 'EINVAL',
   invalidateBounds: true,
   oneVdevice: true,
+  vsidBits: 20,
+  oneStream: true,
+  nestedVdevice: 'stage 1',
   dirtyLengthZero: 'overflow',
   lengthBeforeSum: false,
   compatUnmapEmpty: 'success',
@@ -109,12 +195,23 @@ const upstream: Traits = {
   veventqBounds: true,
 };
 
+/** The trees that the series were posted for, Linux 6.15 and 6.16. */
+const posted: Partial<Traits> = {
+  compatUnmapEmpty: 'ENOENT',
+  mockTables: 'array',
+  invalidateBounds: false,
+  oneVdevice: false,
+  vsidBits: 32,
+  oneStream: false,
+  nestedVdevice: 'always',
+  veventqBounds: false,
+};
+
 const differences: Readonly<Record<DialectName, Partial<Traits>>> = {
   'linux-7.2': {},
   'linux-6.12': {
     commandEnd: 0x8f,
     queueRules: 'none',
-    mmap: 'none',
     hwInfoInputType: false,
     faultOnPaging: false,
     viommuParent: false,
@@ -126,15 +223,15 @@ const differences: Readonly<Record<DialectName, Partial<Traits>>> = {
     mockTables: 'array',
     veventqBounds: false,
   },
-  'vcmdq-v1': { compatUnmapEmpty: 'ENOENT', mockTables: 'array', mockRegionPages: 1, queueRules: 'v1', mmap: 'v1', hwInfoInputType: false },
-  'vcmdq-v2': { compatUnmapEmpty: 'ENOENT', mockTables: 'array', mockRegionPages: 1, queueRules: 'v2', mmap: 'v2', hwInfoInputType: false },
-  'vcmdq-v3': { compatUnmapEmpty: 'ENOENT', mockTables: 'array', mockRegionPages: 1, queueRules: 'v3', mmap: 'v3', hwInfoInputType: false },
-  'hw-queue-v4': { compatUnmapEmpty: 'ENOENT', mockTables: 'array', mockRegionPages: 1, queueRules: 'v4', hwInfoInputType: false },
-  'hw-queue-v5': { compatUnmapEmpty: 'ENOENT', mockTables: 'array', queueRules: 'v5' },
-  'hw-queue-v6': { compatUnmapEmpty: 'ENOENT', mockTables: 'array', queueRules: 'v6' },
-  'hw-queue-v7': { compatUnmapEmpty: 'ENOENT', mockTables: 'array', queueRules: 'v7' },
-  'hw-queue-v8': { compatUnmapEmpty: 'ENOENT', mockTables: 'array', queueRules: 'v8' },
-  'hw-queue-v9': { compatUnmapEmpty: 'ENOENT', mockTables: 'array', queueRules: 'v9' },
+  'vcmdq-v1': { ...posted, mockRegionPages: 1, queueRules: 'v1', hwInfoInputType: false },
+  'vcmdq-v2': { ...posted, mockRegionPages: 1, queueRules: 'v2', hwInfoInputType: false },
+  'vcmdq-v3': { ...posted, mockRegionPages: 1, queueRules: 'v3', hwInfoInputType: false },
+  'hw-queue-v4': { ...posted, mockRegionPages: 1, queueRules: 'v4', hwInfoInputType: false },
+  'hw-queue-v5': { ...posted, queueRules: 'v5' },
+  'hw-queue-v6': { ...posted, queueRules: 'v6' },
+  'hw-queue-v7': { ...posted, queueRules: 'v7' },
+  'hw-queue-v8': { ...posted, queueRules: 'v8' },
+  'hw-queue-v9': { ...posted, queueRules: 'v9' },
 };
 
 /** The rules of a dialect. */

@@ -41,14 +41,14 @@ export function holdersOf(object: KObject): KObject[] {
   return [...object.context.objects.values()].filter(held);
 }
 
-/** What else holds it, beside objects. */
-export function otherHolders(object: KObject): string[] {
+/** What else holds it, beside objects. `maps`: mappings that count. */
+export function otherHolders(object: KObject, maps: number): string[] {
   const context: Context = object.context;
-  const maps = object.type === 'VIOMMU' ? context.kernel.vmas.filter((v) => v.owner === object).length : 0;
   const file =
     object.type === 'FAULT' || object.type === 'VEVENTQ' ? [...context.kernel.files.values()].find((f) => f.object === object) : undefined;
   return [
     ...(maps > 0 ? [maps === 1 ? 'a mapping of its region' : `${maps} mappings of its region`] : []),
     ...(file === undefined ? [] : [file.closed === true ? 'a mapping of its file' : 'its open descriptor']),
+    ...(object.type === 'VIOMMU' && object.leaked ? ['a reference that its driver never gives back'] : []),
   ];
 }

@@ -5,10 +5,10 @@
 import { BY_INDEX, indexedIova } from '../../hw/iommufd/access.ts';
 import { covering, touching } from '../../hw/iommufd/areas.ts';
 import type { Answer, Request } from '../../hw/iommufd/call.ts';
+import { baseField } from '../../hw/iommufd/hw-queue.ts';
 import type { Model } from '../../hw/iommufd/model.ts';
 import { PHYSICAL } from '../../hw/iommufd/reasons.ts';
 import type { Area, Ioas, KObject, OpenFile, Range } from '../../hw/iommufd/state.ts';
-import { baseField } from '../../hw/iommufd/viommu.ts';
 import type { Command } from '../../hw/uapi/types.ts';
 import { areasOf, least, most, PAGE, type ProgramMemory, type Stretch } from './memory.ts';
 import { CAP_SYS_RESOURCE, frames, hasCapability } from './processes.ts';

@@ -219,7 +219,7 @@ function* areasOfContext(context: Context): Generator<{ readonly area: Area; rea
   for (const o of context.objects.values()) if (o.type === 'IOAS') for (const area of o.areas) yield { area, ioas: o };
 }
 
-const pinned = (area: Area, ioas: Ioas): boolean => ioas.hwpts.length > 0 || area.pins.length > 0 || area.locked > 0;
+const pinned = (area: Area, ioas: Ioas): boolean => ioas.hwpts.length > 0 || area.pins.length > 0;
 
 /** Parts of an area whose pages are pinned: all of it where a page table has it. */
 function pinnedRanges(area: Area, ioas: Ioas): Range[] {

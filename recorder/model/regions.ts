@@ -8,6 +8,8 @@ export interface Piece {
   readonly end: bigint;
   readonly context: Context;
   readonly owner: Viommu | undefined;
+  /** what the model knows it by */
+  readonly key?: string;
 }
 
 const PAGE = 4096n;
@@ -15,13 +17,11 @@ const up = (n: bigint): bigint => ((n + PAGE - 1n) / PAGE) * PAGE;
 
 export class Mappings {
   readonly #model: Model;
-  /** does a mapping keep the vIOMMU from being destroyed? */
-  readonly #pins: boolean;
   readonly #pieces = new Map<number, Piece[]>();
+  #made = 0;
 
   constructor(model: Model) {
     this.#model = model;
-    this.#pins = model.traits.mmap !== 'v1' && model.traits.mmap !== 'v2';
   }
 
   map(pid: number, piece: Piece): void {
@@ -29,11 +29,18 @@ export class Mappings {
     this.#add(pid, { ...piece, end: up(piece.end) });
   }
 
-  #add(pid: number, piece: Piece): void {
+  #add(pid: number, like: Piece): Piece {
+    const key = `${++this.#made}`;
+    const piece = { ...like, key };
     const there = this.#pieces.get(pid);
     if (there === undefined) this.#pieces.set(pid, [piece]);
     else there.push(piece);
-    this.#model.mapped(piece.context, piece.owner, this.#pins);
+    this.#model.mapped(key, piece.context, piece.owner);
+    return piece;
+  }
+
+  #drop(piece: Piece): void {
+    if (piece.key !== undefined) this.#model.unmapped(piece.key);
   }
 
   /** A mapping that is cut becomes two, or a shorter one. */
@@ -47,7 +54,7 @@ export class Mappings {
       // what stays holds before what goes lets go
       if (piece.start < from) this.#add(pid, { ...piece, end: from });
       if (piece.end > end) this.#add(pid, { ...piece, start: end });
-      this.#model.unmapped(piece.context, piece.owner, this.#pins);
+      this.#drop(piece);
     }
     if (there.length === 0) this.#pieces.delete(pid);
   }
@@ -61,9 +68,8 @@ export class Mappings {
       this.unmap(pid, m.to, m.to + m.length);
       return;
     }
-    const moved: Piece = { ...piece, start: m.to, end: m.to + up(m.length) };
     if (m.to !== m.from) this.unmap(pid, m.to, m.to + m.length);
-    this.#add(pid, moved);
+    const moved = this.#add(pid, { ...piece, start: m.to, end: m.to + up(m.length) });
     if (m.keeps || m.old === 0n) return;
     const all = this.#pieces.get(pid)!;
     all.splice(all.indexOf(moved), 1);
@@ -80,7 +86,7 @@ export class Mappings {
   }
 
   gone(pid: number): void {
-    for (const piece of this.#pieces.get(pid) ?? []) this.#model.unmapped(piece.context, piece.owner, this.#pins);
+    for (const piece of this.#pieces.get(pid) ?? []) this.#drop(piece);
     this.#pieces.delete(pid);
   }
 }

@@ -6,8 +6,10 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoNumber } from '../../hw/errno.ts';
 import type { Answer, Memory, Request } from '../../hw/iommufd/call.ts';
+import { mmap } from '../../hw/iommufd/mmap.ts';
 import { Model } from '../../hw/iommufd/model.ts';
-import { mmap, type Reply as QueueReply, readFault, readVeventq, writeFault } from '../../hw/iommufd/queues.ts';
+import { type Reply as QueueReply, readFault, readVeventq, writeFault } from '../../hw/iommufd/queues.ts';
+import { isRegistered, regionAt } from '../../hw/iommufd/regions.ts';
 import type { Context, FileKind, OpenFile, Region, Viommu } from '../../hw/iommufd/state.ts';
 import { type DialectName, targetOfFileKind } from '../../hw/uapi/table.ts';
 import { Effect, perform } from './effects.ts';
@@ -318,7 +320,7 @@ export class ModelServer {
   #makeRegions(context: Context, answer: Answer): void {
     this.#dropRegions();
     for (const region of context.regions) {
-      if (this.#regions.has(region)) continue;
+      if (this.#regions.has(region) || !isRegistered(region, this.#model.traits.queueRules)) continue;
       const number = this.#nextRegion++;
       const data = [...answer.nestedOut.values()][0];
       const word = data !== undefined && data.length >= 4 ? new DataView(data.buffer, data.byteOffset).getUint32(0, true) : 0;
@@ -328,7 +330,7 @@ export class ModelServer {
   }
   #dropRegions(): void {
     for (const [region, number] of this.#regions) {
-      if (region.owner.region === region && region.owner.context.regions.includes(region)) continue;
+      if (isRegistered(region, this.#model.traits.queueRules)) continue;
       rmSync(join(this.#folder, `region-${number}`), { force: true });
       this.#regions.delete(region);
     }
@@ -341,7 +343,7 @@ export class ModelServer {
     if (length === 0n || offset % 4096n !== 0n) return FAILED('EINVAL');
     const answer = mmap(file.context, this.#model.traits, { length, prot: Number(prot), flags: Number(flags), offset });
     if (answer.errno !== '') return FAILED(answer.errno);
-    const region = file.context.regions.find((r) => offset >= r.offset && offset < r.offset + r.length);
+    const region = regionAt(file.context.regions, this.#model.traits.queueRules, offset);
     const number = region === undefined ? undefined : this.#regions.get(region);
     return number === undefined ? FAILED('ENXIO') : PASSED(BigInt(number));
   }
@@ -349,7 +351,8 @@ export class ModelServer {
   #mapped(call: ModelCall): Reply {
     const [start = 0n, length = 0n, number = 0n] = call.args;
     const context = this.#model.kernel.files.get(call.file)?.context;
-    const owner: Viommu | undefined = [...this.#regions].find(([, n]) => BigInt(n) === number)?.[0].owner;
+    const region = [...this.#regions].find(([, n]) => BigInt(n) === number)?.[0];
+    const owner: Viommu | undefined = region?.ended === false ? region.owner : undefined;
     if (context !== undefined) this.#mappings.map(call.pid, { start, end: start + length, context, owner });
     return PASSED();
   }
