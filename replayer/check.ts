@@ -3,30 +3,27 @@
  * with what the kernel answered. Where they differ, the recorded answer is taken over, so that one difference is one finding.
  */
 import { errnoName } from '../hw/errno.ts';
-import type { Answer, Memory, Observed, Request } from '../hw/iommufd/call.ts';
+import type { Answer } from '../hw/iommufd/call.ts';
 import { mmap } from '../hw/iommufd/mmap.ts';
 import { Model } from '../hw/iommufd/model.ts';
 import { type Reply, readFault, readVeventq, writeFault } from '../hw/iommufd/queues.ts';
 import { regionAt } from '../hw/iommufd/regions.ts';
 import type { Fault, FileKind as ModelFileKind, OpenFile, Veventq, Viommu } from '../hw/iommufd/state.ts';
 import { type DialectName, targetOfFileKind, type UapiTable } from '../hw/uapi/table.ts';
-import type { Command, Target } from '../hw/uapi/types.ts';
-import { FileKind, Found, FrameCursor, Kind, PartFlag, PartKind, State } from '../store/frame.ts';
+import { FileKind, Found, FrameCursor, Kind, PartKind, State } from '../store/frame.ts';
+import { Asked } from './asked.ts';
 import type { Change } from './change.ts';
 import { Folder } from './decide.ts';
+import { type Difference, differences, hexOf } from './differences.ts';
 import type { FrameSource } from './fold.ts';
 import { type Lint, Linter } from './lints.ts';
 import { planOf } from './plan.ts';
 import { emptyState, type SessionState } from './state.ts';
 
 /** One thing that the rules say otherwise than the log. */
-export interface Disagreement {
+export interface Disagreement extends Difference {
   readonly seq: number;
   readonly call: string;
-  /** 'errno', 'ret', a field, or the pointer field of a buffer */
-  readonly field: string;
-  readonly predicted: string;
-  readonly observed: string;
   /** the rule that the prediction rests on, '' for a success */
   readonly rule: string;
   readonly reason: string;
@@ -72,66 +69,6 @@ const DESTROY = 0x3b80;
 const bump = (counts: Map<string, number>, key: string): void => {
   counts.set(key, (counts.get(key) ?? 0) + 1);
 };
-
-/** A call as it is asked of the rules, with what the log says of it. Reads the frame where it lies: valid until the next one. */
-export class Asked implements Request {
-  readonly target: Target;
-  readonly file: OpenFile;
-  readonly command: Command | undefined;
-  readonly request: number;
-  readonly seq: number;
-  readonly process: number;
-  readonly struct: Memory;
-  readonly observed: Observed;
-  readonly #checker: Checker;
-  readonly #frame: FrameCursor;
-  readonly #back: FrameCursor;
-
-  constructor(
-    checker: Checker,
-    target: Target,
-    file: OpenFile,
-    command: Command | undefined,
-    f: FrameCursor,
-    seq: number,
-    back: FrameCursor,
-  ) {
-    this.target = target;
-    this.file = file;
-    this.command = command;
-    this.request = f.request;
-    this.seq = seq;
-    this.process = f.pid;
-    this.struct = memoryOf(f, PartKind.IN, 0) ?? UNREADABLE;
-    const out = back.part(PartKind.OUT)
-      ? new Uint8Array(back.buffer.buffer, back.buffer.byteOffset + back.partStart, back.partBytes)
-      : undefined;
-    const { error } = back;
-    this.observed = { errno: error === 0 ? '' : errnoName(error), ret: back.ret, out, nested: (offset) => this.nestedOut(offset) };
-    this.#checker = checker;
-    this.#frame = f;
-    this.#back = back;
-  }
-
-  get name(): string {
-    return this.command?.name ?? `0x${this.request.toString(16)}`;
-  }
-  get arg(): bigint {
-    const f = this.#frame;
-    return f.part(PartKind.ARGS) && f.partBytes >= 8 ? f.buffer.readBigUInt64LE(f.partStart) : 0n;
-  }
-  nested(offset: number): Memory | undefined {
-    return memoryOf(this.#frame, PartKind.NESTED_IN, offset);
-  }
-  nestedOut(offset: number): Uint8Array | undefined {
-    return memoryOf(this.#back, PartKind.NESTED_OUT, offset)?.bytes;
-  }
-  fileOf(fd: number): OpenFile | undefined | 'unknown' {
-    return this.#checker.fileOf(this.process, fd);
-  }
-}
-
-const UNREADABLE: Memory = { bytes: new Uint8Array(0), wanted: 4n, fault: true };
 
 export class Checker {
   /** the recorded kernel: its state follows the log */
@@ -225,7 +162,7 @@ export class Checker {
     const asked = this.#asked(f, seq);
     if (asked === undefined) return;
     this.#compare(asked, seq);
-    if (asked.observed.errno === 'EFAULT' && QUEUES.has(asked.name)) this.#linter.queueRefused(seq, this.#field(asked, 'length'));
+    if (asked.errno === 'EFAULT' && QUEUES.has(asked.name)) this.#linter.queueRefused(seq, this.#field(asked, 'length'));
   }
 
   /** A 64-bit field of a struct that came in; 0 where it has none. */
@@ -265,7 +202,7 @@ export class Checker {
       return;
     }
     report.predicted++;
-    const found: Found0[] = [];
+    const found: Difference[] = [];
     if (said.errno !== observed) found.push({ field: 'errno', predicted: said.errno || 'success', observed: observed || 'success' });
     else if (said.ret !== undefined && said.ret !== f.ret)
       found.push({ field: 'ret', predicted: String(said.ret), observed: String(f.ret) });
@@ -308,7 +245,6 @@ export class Checker {
   }
 
   #compare(asked: Asked, seq: number): void {
-    const { observed } = asked;
     const { report } = this;
     if (this.#older.has(asked.file.file)) {
       bump(report.unpredictable, 'not in the log');
@@ -319,8 +255,8 @@ export class Checker {
       bump(report.unknown, asked.name);
       return;
     }
-    if (answer.errno !== observed.errno && answer.mayBe(observed.errno) !== undefined) {
-      bump(report.unpredictable, answer.mayBe(observed.errno)!);
+    if (answer.errno !== asked.errno && answer.mayBe(asked.errno) !== undefined) {
+      bump(report.unpredictable, answer.mayBe(asked.errno)!);
       this.#adopt(asked);
       return;
     }
@@ -348,7 +284,7 @@ export class Checker {
   #adopt(asked: Asked): void {
     const forced = this.recorded.decide(asked, asked.observed);
     if (forced === undefined) return;
-    if (asked.observed.errno === '') this.#note(asked, forced);
+    if (asked.errno === '') this.#note(asked, forced);
     forced.commit();
   }
 
@@ -417,88 +353,12 @@ export class Checker {
   }
 }
 
-function memoryOf(f: FrameCursor, kind: number, slot: number): Memory | undefined {
-  if (!f.part(kind, slot)) return undefined;
-  const { buffer, partStart } = f;
-  const bytes = new Uint8Array(buffer.buffer, buffer.byteOffset + partStart, f.partBytes);
-  const wanted = buffer.readBigUInt64LE(partStart - 16);
-  return { bytes, wanted, fault: (f.partFlags & PartFlag.FAULT) !== 0 };
-}
-
 function readFd(asked: Asked, field: string): number | undefined {
   const at = asked.command?.struct?.byName.get(field)?.offset;
   const { out } = asked.observed;
   if (at === undefined || out === undefined || out.length < at + 4) return undefined;
   return new DataView(out.buffer, out.byteOffset).getInt32(at, true);
 }
-
-type Found0 = Pick<Disagreement, 'field' | 'predicted' | 'observed'>;
-
-/** What an answer says otherwise than the log. */
-function differences(asked: Asked, answer: Answer): Found0[] {
-  const { observed } = asked;
-  if (answer.errno !== observed.errno)
-    return [{ field: 'errno', predicted: answer.errno || 'success', observed: observed.errno || 'success' }];
-  const found: Found0[] = [];
-  if (answer.errno === '' && !answer.undeterminedOutputs.has('') && answer.ret !== observed.ret)
-    found.push({ field: 'ret', predicted: String(answer.ret), observed: String(observed.ret) });
-  found.push(...structDifferences(asked, answer));
-  for (const [offset, bytes] of answer.nestedOut) {
-    const there = asked.nestedOut(offset);
-    if (bytes === undefined || there === undefined) continue;
-    if (answer.undeterminedOutputs.has(fieldAt(asked.command, offset))) continue;
-    const n = Math.min(bytes.length, there.length);
-    for (let i = 0; i < n; i++) {
-      if (bytes[i] === there[i]) continue;
-      found.push({
-        field: fieldAt(asked.command, offset),
-        predicted: hexOf(bytes.subarray(0, 64)),
-        observed: hexOf(there.subarray(0, 64)),
-      });
-      break;
-    }
-  }
-  return found;
-}
-
-function structDifferences(asked: Asked, answer: Answer): Found0[] {
-  const there = asked.observed.out;
-  if (there === undefined) return [];
-  // what is not written back stays as it was
-  const said = (answer.changed ? answer.out : undefined) ?? asked.struct.bytes;
-  const n = Math.min(said.length, there.length);
-  const found: Found0[] = [];
-  for (let i = 0; i < n; i++) {
-    if (said[i] === there[i] || (answer.changed && answer.out !== undefined && answer.open?.[i] === 1)) continue;
-    const field = fieldAt(asked.command, i);
-    const [from, width] = extent(asked.command, i);
-    found.push({ field, predicted: numberOf(said, from, width), observed: numberOf(there, from, width) });
-    i = from + width - 1;
-  }
-  return found;
-}
-
-function extent(command: Command | undefined, at: number): [number, number] {
-  for (const f of command?.struct?.byName.values() ?? []) {
-    const width = f.type.endsWith('64') ? 8 : f.type.endsWith('32') ? 4 : f.type.endsWith('16') ? 2 : 1;
-    if (at >= f.offset && at < f.offset + width) return [f.offset, width];
-  }
-  return [at, 1];
-}
-
-function fieldAt(command: Command | undefined, at: number): string {
-  const [from] = extent(command, at);
-  for (const [name, f] of command?.struct?.byName ?? []) if (f.offset === from) return name;
-  return `byte ${at}`;
-}
-
-function numberOf(bytes: Uint8Array, at: number, width: number): string {
-  let value = 0n;
-  for (let i = Math.min(width, bytes.length - at) - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[at + i]!);
-  return `0x${value.toString(16)}`;
-}
-
-const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
 /** Checks a whole log. */
 export function check(source: FrameSource, table: UapiTable, options: CheckOptions = {}): CheckReport {
