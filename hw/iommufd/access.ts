@@ -129,18 +129,18 @@ function noPages(c: Call, r: Reach, ioas: Ioas, area: Area): boolean {
   return c.refuse('EINVAL', 'access.dmabuf', { field: r.iovaField, text, because: [ioas] });
 }
 
-/** The checks of a read or write by the CPU: what is copied, or undefined where the call was refused. `copied` is told each piece. */
-export function copyable(c: Call, r: Reach, copied: (piece: Piece) => void): readonly Piece[] | undefined {
+/** The checks of a read or write by the CPU. What is copied goes into `copied`, before a failure too. → false where the call was refused */
+export function copyable(c: Call, r: Reach, copied: Piece[]): boolean {
   const to = reached(c, r);
-  if (to === undefined) return undefined;
+  if (to === undefined) return false;
   const { pieces, hole } = contiguous(to.ioas, to.range);
   for (const piece of pieces) {
     const { area } = piece;
-    if (forbidden(c, r, to.ioas, area) || noPages(c, r, to.ioas, area)) return undefined;
-    if (c.mayRefuse('EFAULT', MEMORY, 'access.memory')) return undefined;
-    copied(piece);
+    if (forbidden(c, r, to.ioas, area) || noPages(c, r, to.ioas, area)) return false;
+    if (c.mayRefuse('EFAULT', MEMORY, 'access.memory')) return false;
+    copied.push(piece);
   }
-  return hole !== undefined && missing(c, r, to.ioas, hole) ? undefined : pieces;
+  return hole === undefined || !missing(c, r, to.ioas, hole);
 }
 
 function forbidden(c: Call, r: Reach, ioas: Ioas, area: Area): boolean {

@@ -160,7 +160,7 @@ export class Call implements Answer {
   #maybe: string[] | undefined;
   #undetermined: Map<string, string> | undefined;
   #files: Map<string, Omit<OpenFile, 'file'>> | undefined;
-  #moves: Move[] | undefined;
+  #moves: (() => readonly Move[]) | undefined;
   #effects: (() => void)[] | undefined;
   #always: (() => void)[] | undefined;
   /** bytes that are written back at most */
@@ -268,9 +268,8 @@ export class Call implements Answer {
   }
 
   /** The kernel copies memory. */
-  move(from: Place, to: Place, length: bigint): void {
-    this.#moves ??= [];
-    this.#moves.push({ from, to, length });
+  copies(moves: () => readonly Move[]): void {
+    this.#moves = moves;
   }
 
   /** Lowest free id, or what the known answer says in `field`; '' for one that is not told. Published with the call's success. */
@@ -467,7 +466,7 @@ export class Call implements Answer {
     return this.#files ?? NONE;
   }
   get moves(): readonly Move[] {
-    return this.#moves ?? NO_MOVES;
+    return this.#moves?.() ?? NO_MOVES;
   }
   commit(): void {
     for (const effect of this.#always ?? []) effect();

@@ -221,16 +221,26 @@ export function forgetDirty(ioas: Ioas, range: Range): void {
 function readDirty(c: Call, hwpt: HwptPaging, range: Range, unit: bigint, clear: boolean): void {
   const size = hwpt.driver.pageSize;
   const array = c.traits.mockTables === 'array';
-  const { pieces } = contiguous(hwpt.ioas, range);
+  // bounds of the walk and of the areas under it, as numbers of pages
+  const pieces = contiguous(hwpt.ioas, range).pieces.map((p) => ({
+    first: p.start / size,
+    last: p.last / size,
+    begin: p.area.start / size,
+    end: p.area.last / size,
+  }));
   const found: bigint[] = [];
   let near = array && (hwpt.device.flags & HUGE_IOVA) !== 0 && hwpt.dirty.size > 0;
   const huge = array ? undefined : hugeEntries(c, hwpt);
   for (const page of array && !hwpt.dirtyTracking ? [] : hwpt.dirty) {
-    const entry = huge?.(page) ?? { start: page * size, last: (page + 1n) * size - 1n };
-    const piece = pieces.find((p) => entry.start <= p.area.last && entry.last >= p.area.start);
-    if (piece === undefined) continue;
-    near ||= !array && c.request.together === undefined;
-    if (entry.start <= piece.last && entry.last >= piece.start) found.push(page);
+    const entry = huge?.(page);
+    const from = entry === undefined ? page : entry.start / size;
+    const to = entry === undefined ? page : entry.last / size;
+    for (const p of pieces) {
+      if (from > p.end || to < p.begin) continue;
+      near ||= !array && c.request.together === undefined;
+      if (from <= p.last && to >= p.first) found.push(page);
+      break;
+    }
   }
   c.then(() => {
     if (!clear) return;

@@ -24,7 +24,7 @@ import {
   unpin,
 } from './access.ts';
 import { overlaps, PAGE, TOP, touching } from './areas.ts';
-import type { Call, Place } from './call.ts';
+import type { Call, Move, Place } from './call.ts';
 import { forgetDirty, markDirty } from './mock.ts';
 import { find, insert, missing, object } from './objects.ts';
 import { MEMORY, PHYSICAL, UNSEEN } from './reasons.ts';
@@ -201,16 +201,21 @@ const accessRw: Op = (c) => {
   const address = c.u64('access_rw.uptr');
   const length = c.u64('access_rw.length');
   const r: Reach = { access, ioas: access.ioas, iova, length, write, iovaField: 'access_rw.iova', lengthField: 'access_rw.length' };
-  const pieces = copyable(c, r, (piece) => {
-    // what is written stays written, whatever becomes of the rest
-    if (write) c.move(programPlace(c, address + (piece.start - iova)), placeOf(piece), piece.last - piece.start + 1n);
-  });
-  if (pieces === undefined) return;
+  const done: Piece[] = [];
+  const moves = (): Move[] => done.map((p) => moveOf(c, p, address + (p.start - iova), write));
+  // what is written stays written, whatever becomes of the rest
+  if (write) c.copies(moves);
+  if (!copyable(c, r, done)) return;
   c.keepStruct();
   if (write || c.mayRefuse('EFAULT', MEMORY, 'test.access-rw')) return;
-  for (const p of pieces) c.move(placeOf(p), programPlace(c, address + (p.start - iova)), p.last - p.start + 1n);
-  c.writeNested('access_rw.uptr', undefined);
+  c.copies(moves);
 };
+
+/** What goes between a piece of mapped memory and an address of the caller. */
+function moveOf(c: Call, piece: Piece, address: bigint, write: boolean): Move {
+  const [own, mapped] = [programPlace(c, address), placeOf(piece)];
+  return { from: write ? own : mapped, to: write ? mapped : own, length: piece.last - piece.start + 1n };
+}
 
 const programPlace = (c: Call, address: bigint): Place => ({ process: c.request.process, file: undefined, address });
 
