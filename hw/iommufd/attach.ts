@@ -63,7 +63,7 @@ export function join(c: Call, ioas: Ioas, driver: DomainTraits): boolean {
 /** Everything that is mapped is pinned for a domain. → true where the call ends */
 function unpinnable(c: Call, ioas: Ioas): boolean {
   if (ioas.areas.length === 0) return false;
-  if (['EFAULT', 'ENODEV'].some((errno) => c.mayRefuse(errno, MEMORY, 'join.pin'))) return true;
+  if (c.mayRefuse('EFAULT', MEMORY, 'join.pin')) return true;
   const files = ioas.areas.filter((a) => a.pages.kind === 'file');
   if (files.length === 0) return false;
   const area = files.find((a) => noMemory(a.pages));

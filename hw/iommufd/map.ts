@@ -152,14 +152,9 @@ function unfit(c: Call, m: Mapping, p: Piece): boolean {
   );
 }
 
-/** Pages are pinned where there is a domain to put them into; what the memory is, the log does not say. → true where the call ends */
+/** Pages are pinned where there is a domain to put them into; what the memory is, the log does not say. A revoked dma-buf has none. → true where the call ends */
 function unpinnable(c: Call, m: Mapping): boolean {
   if (m.ioas.hwpts.length > 0) {
-    if (
-      m.pieces.some((p) => p.pages.revoked) &&
-      c.refuse('ENODEV', 'map.revoked', { field: 'fd', text: 'the dma-buf was revoked', because: [m.ioas] })
-    )
-      return true;
     if (c.mayRefuse('EFAULT', MEMORY, 'map.pin') || c.mayRefuse('EINVAL', MEMORY, 'map.pin')) return true;
     const kind = m.pieces.find((p) => noMemory(p.pages))?.pages.fileKind;
     const detail = { field: 'fd', text: `the file has no pages of memory (${kind})`, wanted: 'a memfd' };
