@@ -167,6 +167,7 @@ export class Call implements Answer {
   #extent: number;
   #writesBack = true;
   #writesOnFailure = false;
+  #staysUnanswered = false;
 
   constructor(options: CallOptions) {
     this.kernel = options.kernel;
@@ -232,10 +233,21 @@ export class Call implements Answer {
 
   /** The call ends with an error here: true. See the head of this file. */
   refuse(errno: string, rule: string, detail: RefusalDetail = {}): boolean {
-    if (this.observed !== undefined && this.observed.errno !== errno) return false;
+    if (this.observed !== undefined && this.observed.errno !== errno) {
+      // what the call says of its failure is written too, and that can fail
+      if (this.observed.errno !== 'EFAULT' || !this.#writesOnFailure) return false;
+      this.unanswered();
+      return true;
+    }
     this.#refusal = { text: '', ...detail, errno, rule };
     this.#effects = undefined;
     return true;
+  }
+
+  /** The known answer is EFAULT, for no reason but that it could not be written. */
+  unanswered(): void {
+    this.#refusal = { errno: 'EFAULT', rule: 'call.response', text: 'the struct cannot be written' };
+    if (!this.#staysUnanswered) this.#effects = undefined;
   }
 
   get refused(): boolean {
@@ -276,7 +288,7 @@ export class Call implements Answer {
   newId(field: string): number {
     const known = this.observed?.out;
     let id = 0;
-    if (known !== undefined && field !== '') {
+    if (this.observed?.errno === '' && known !== undefined && field !== '') {
       const at = this.at(field);
       if (known.length >= at + 4) id = new DataView(known.buffer, known.byteOffset).getUint32(at, true);
     }
@@ -414,6 +426,10 @@ export class Call implements Answer {
   writeAnyway(): void {
     this.#writesOnFailure = true;
   }
+  /** What changes stays changed even where the answer cannot be written. Most calls take it back then. */
+  stayUnanswered(): void {
+    this.#staysUnanswered = true;
+  }
 
   /** What changes when the call succeeds, in order. */
   // biome-ignore lint/suspicious/noThenProperty: it is what a rule says, and nobody awaits a call
@@ -457,7 +473,7 @@ export class Call implements Answer {
   mayBe(errno: string): string | undefined {
     const all = this.#maybe;
     if (all !== undefined) for (let i = 0; i < all.length; i += 2) if (all[i] === errno) return all[i + 1];
-    return errno === 'EFAULT' && this.#refusal === undefined ? MEMORY : undefined;
+    return errno === 'EFAULT' && (this.#refusal === undefined || this.#writesOnFailure) ? MEMORY : undefined;
   }
   get undeterminedOutputs(): ReadonlyMap<string, string> {
     return this.#undetermined ?? NONE;

@@ -142,7 +142,7 @@ export class Model {
     rule(call);
     if (!call.refused && observed !== undefined && observed.errno !== '') {
       // the answer cannot be written: that is the only error left where the rules are right
-      if (observed.errno === 'EFAULT') call.refuse('EFAULT', 'call.response', { text: 'the struct cannot be written' });
+      if (observed.errno === 'EFAULT') call.unanswered();
       else call.unforeseen(observed.errno, UNFORESEEN);
     }
     return call;

@@ -14,6 +14,7 @@ const GET = 1;
 
 const option: Rule = (c) => {
   if (reserved(c, '__reserved', 'u16')) return;
+  c.stayUnanswered();
   const id = c.u32('option_id');
   if (id === RLIMIT_MODE) rlimitMode(c);
   else if (id === HUGE_PAGES) hugePages(c);

@@ -142,10 +142,10 @@ const accessPages: Op = (c) => {
   if (pieces === undefined || otherPages(c, pieces, c.u64('access_pages.uptr'))) return;
   const item = access.nextItem;
   c.set('access_pages.out_access_pages_id', item);
-  c.then(() => {
+  c.already(() => {
     access.nextItem = item + 1;
-    pin(pieces, access, item);
   });
+  c.then(() => pin(pieces, access, item));
 };
 
 /** Are the pinned pages those of the program's address? A NULL address asks for no comparison. → true where the call ends */

@@ -76,6 +76,7 @@ const replace: Op = (c) => {
   const target = target0(c, 'mock_domain_replace.pt_id');
   if (target === undefined) return;
   c.autoField = 'mock_domain_replace.pt_id';
+  c.stayUnanswered();
   const hwpt = attach(c, selftest.device, target, 0, true, 'mock_domain_replace.pt_id');
   if (hwpt === undefined || c.refused) return;
   c.set('mock_domain_replace.pt_id', hwpt.id);
@@ -90,6 +91,7 @@ const pasidAttach =
     if (target === undefined) return;
     const pasid = c.u32(`${arm}.pasid`);
     c.autoField = `${arm}.pt_id`;
+    if (again) c.stayUnanswered();
     const hwpt = attach(c, selftest.device, target, pasid, again, c.autoField);
     if (hwpt !== undefined && !c.refused) c.set(c.autoField, hwpt.id);
   };
