@@ -6,6 +6,7 @@ import { misaligned } from './ioas.ts';
 import { mockDriver } from './mock.ts';
 import { destroy, insert } from './objects.ts';
 import { noMemory } from './pages.ts';
+import { plainDriver } from './plain.ts';
 import { MEMORY, PRESSURE } from './reasons.ts';
 import { smmuDriver } from './smmu.ts';
 import type { Device, DomainTraits, FaultGroup, Hwpt, HwptPaging, Ioas, KObject, Range } from './state.ts';
@@ -16,6 +17,7 @@ const PASID_FLAG = 8;
 export function driverOf(device: Device): Driver {
   const { name } = device.driver;
   if (name === 'mock') return mockDriver;
+  if (name === 'plain') return plainDriver;
   return name === 'smmuv3' ? smmuDriver : unknownDriver;
 }
 

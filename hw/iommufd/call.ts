@@ -45,11 +45,22 @@ export interface Request {
   nested(offset: number): Memory | undefined;
   /** an open file by a descriptor of the process; undefined: no such descriptor, 'unknown': not known */
   fileOf(fd: number): OpenFile | undefined | 'unknown';
+  /** An eventfd by a descriptor of the process; 'none': no such descriptor, 'other': it is none. Without it nobody knows. */
+  eventfdOf?(fd: number): Eventfd | 'none' | 'other';
   /**
    * Do these bytes (offset and length in the pages) lie together in physical memory, the first at a multiple of the length?
    * Without it nobody knows.
    */
   together?(pages: Pages, offset: bigint, length: bigint): boolean;
+}
+
+/** An eventfd of a program, which it may close while the kernel keeps it. */
+export interface Eventfd {
+  /** tells eventfds apart; '' where that is not known */
+  readonly id: string;
+  /** where it was found: pid and descriptor */
+  readonly process: number;
+  readonly fd: number;
 }
 
 /** An answer that is known. */
@@ -102,6 +113,8 @@ export interface Answer {
   readonly files: ReadonlyMap<string, Omit<OpenFile, 'file'>>;
   /** memory that the kernel copies between programs and mapped memory, in order; what comes before a failure stays copied */
   readonly moves: readonly Move[];
+  /** eventfds that are signalled by the call, once each */
+  readonly signals: readonly Eventfd[];
   /** applies what changes; once */
   commit(): void;
 }
@@ -135,6 +148,7 @@ export interface CallOptions {
 const NO_FIELDS: ReadonlyMap<string, Field> = new Map();
 const NONE: ReadonlyMap<never, never> = new Map<never, never>();
 const NO_MOVES: readonly Move[] = [];
+const NO_SIGNALS: readonly Eventfd[] = [];
 
 export class Call implements Answer {
   readonly kernel: Kernel;
@@ -161,6 +175,7 @@ export class Call implements Answer {
   #undetermined: Map<string, string> | undefined;
   #files: Map<string, Omit<OpenFile, 'file'>> | undefined;
   #moves: (() => readonly Move[]) | undefined;
+  #signals: Eventfd[] | undefined;
   #effects: (() => void)[] | undefined;
   #always: (() => void)[] | undefined;
   /** bytes that are written back at most */
@@ -282,6 +297,12 @@ export class Call implements Answer {
   /** The kernel copies memory. */
   copies(moves: () => readonly Move[]): void {
     this.#moves = moves;
+  }
+
+  /** The kernel signals an eventfd. */
+  signal(eventfd: Eventfd): void {
+    this.#signals ??= [];
+    this.#signals.push(eventfd);
   }
 
   /** Lowest free id, or what the known answer says in `field`; '' for one that is not told. Published with the call's success. */
@@ -483,6 +504,9 @@ export class Call implements Answer {
   }
   get moves(): readonly Move[] {
     return this.#moves?.() ?? NO_MOVES;
+  }
+  get signals(): readonly Eventfd[] {
+    return this.#signals ?? NO_SIGNALS;
   }
   commit(): void {
     for (const effect of this.#always ?? []) effect();

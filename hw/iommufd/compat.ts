@@ -79,7 +79,7 @@ const checkExtension: Rule = (c) => {
     if (ioas === undefined) return;
     // the mock driver cannot enforce coherency
     if (ioas.hwpts.some((h) => h.device.driver.name === 'mock')) c.returns(0n);
-    else if (ioas.hwpts.length === 0) c.returns(1n);
+    else if (ioas.hwpts.every((h) => h.device.driver.name === 'plain')) c.returns(1n);
     else c.mayReturn(DRIVER);
   }
 };

@@ -5,6 +5,10 @@
  */
 import { type DialectName, REQUEST_TYPE, type UapiTable, uapiTable } from '../uapi/table.ts';
 import type { Command } from '../uapi/types.ts';
+import { makeDevice } from '../vfio/device.ts';
+import { FUNCTIONS, pathOf } from '../vfio/functions.ts';
+import { rules as info } from '../vfio/info.ts';
+import { rules as interrupts } from '../vfio/interrupts.ts';
 import { type Answer, Call, type Observed, type Request, type Rule } from './call.ts';
 import { rules as compat } from './compat.ts';
 import { rules as hwInfo } from './hw-info.ts';
@@ -23,7 +27,21 @@ import { rules as viommu } from './viommu.ts';
 import { hex } from './words.ts';
 
 const RULES: ReadonlyMap<string, Rule> = new Map(
-  Object.entries({ ...objects, ...ioas, ...map, ...option, ...hwpt, ...hwInfo, ...viommu, ...hwQueue, ...test, ...compat, ...vfio }),
+  Object.entries({
+    ...objects,
+    ...ioas,
+    ...map,
+    ...option,
+    ...hwpt,
+    ...hwInfo,
+    ...viommu,
+    ...hwQueue,
+    ...test,
+    ...compat,
+    ...vfio,
+    ...interrupts,
+    ...info,
+  }),
 );
 
 /** Numbers of iommufd's own commands begin here; those below are VFIO's. */
@@ -53,8 +71,13 @@ export class Model {
     this.kernel = kernel;
   }
 
-  /** A file was opened, or is found open: an iommufd and a container bring a context with them. */
-  open(file: number, kind: FileKind): OpenFile {
+  /** The model has devices of its own behind vfio-pci from now on (hw/vfio/functions.ts): a file of their path is one of them. */
+  plug(): void {
+    this.kernel.devices = new Map(FUNCTIONS.map((f) => [pathOf(f), makeDevice(f)]));
+  }
+
+  /** A file was opened, or is found open: an iommufd and a container bring a context with them. `path`: of a VFIO device. */
+  open(file: number, kind: FileKind, path = ''): OpenFile {
     const known = this.kernel.files.get(file);
     if (known !== undefined) return known;
     const opened: OpenFile = { file, kind, context: undefined, object: undefined };
@@ -75,6 +98,8 @@ export class Model {
       opened.context = context;
       this.kernel.contexts.set(file, context);
     }
+    const device = kind === 'vfio-device' ? this.kernel.devices?.get(path) : undefined;
+    if (device !== undefined) opened.pci = device;
     this.kernel.files.set(file, opened);
     return opened;
   }
@@ -122,7 +147,7 @@ export class Model {
   decide(request: Request, observed?: Observed): Answer | undefined {
     const { target, struct } = request;
     const number = request.request & 0xff;
-    const own = number >= FIRST && number <= TEST;
+    const own = target !== 'vfio-device' && number >= FIRST && number <= TEST;
     const command = request.request >>> 8 === REQUEST_TYPE >>> 8 ? this.table.command(target, request.request) : undefined;
     const call = new Call({ kernel: this.kernel, table: this.table, traits: this.traits, command: command ?? UNKNOWN, request, observed });
     if (
@@ -131,6 +156,7 @@ export class Model {
       call.refuse('EFAULT', 'call.size-unreadable', { text: 'the first four bytes of the struct cannot be read' })
     )
       return call;
+    if (target === 'vfio-device' && unbound(call, command)) return call;
     if (command === undefined) {
       call.refuse('ENOTTY', 'call.unknown', { text: `there is no command ${hex(request.request)}` });
       return call;
@@ -171,6 +197,12 @@ export class Model {
     return call.refuse('EFAULT', 'call.unreadable', { text: `only ${struct.bytes.length} of ${size} bytes of the struct can be read` });
   }
 }
+
+/** A VFIO device has one call before it is bound. drivers/vfio/vfio_main.c, vfio_device_fops_unl_ioctl(). → true where the call ends */
+const unbound = (call: Call, command: Command | undefined): boolean =>
+  command?.name !== 'VFIO_DEVICE_BIND_IOMMUFD' &&
+  call.request.file.object === undefined &&
+  call.refuse('EINVAL', 'vfio.not-bound', { text: 'the device is bound to no iommufd', wanted: 'VFIO_DEVICE_BIND_IOMMUFD first' });
 
 /** VFIO's calls read a struct of one size, whatever `argsz` says. → true where the call ends */
 function unreadable(call: Call, command: Command, request: Request): boolean {

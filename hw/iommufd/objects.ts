@@ -4,6 +4,7 @@
  */
 
 import type { ObjectType } from '../uapi/types.ts';
+import { disable } from '../vfio/device.ts';
 import { unpinAll } from './areas.ts';
 import { detachAll } from './attach.ts';
 import type { Call, Rule } from './call.ts';
@@ -195,6 +196,7 @@ export function closeFile(kernel: Kernel, file: OpenFile): void {
     if (file.kind === 'fault' || file.kind === 'veventq') o.users--;
     else if (file.kind === 'access' || o.type === 'ACCESS') destroy(o);
     else if (file.kind === 'vfio-device' && o.type === 'DEVICE') {
+      if (file.pci !== undefined) disable(file.pci, file);
       detachAll(o);
       unbind(o);
     }

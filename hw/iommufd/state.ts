@@ -3,6 +3,7 @@
  * read it and say what would change; `commit` of an answer is the only writer. Addresses and lengths are bigint, bytes.
  */
 import type { ObjectType } from '../uapi/types.ts';
+import type { PciDevice } from '../vfio/device.ts';
 
 /** What an open file is, as far as it concerns iommufd. */
 export type FileKind =
@@ -36,6 +37,21 @@ export interface OpenFile {
   mapped?: boolean;
   /** its last descriptor is closed, and only areas hold it */
   closed?: boolean;
+  /** of a VFIO device that is one of the model's own: what it is. A log does not tell that of others. */
+  pci?: PciDevice;
+  /** what another VFIO device has told of itself */
+  told?: Told;
+  /** where read(2) and write(2) of a VFIO device are, bytes */
+  position?: bigint;
+}
+
+/** What a VFIO device's answers told of it. */
+export interface Told {
+  /** VFIO_DEVICE_GET_INFO */
+  regions?: number;
+  irqs?: number;
+  /** interrupts of an index: VFIO_DEVICE_GET_IRQ_INFO */
+  readonly counts: Map<number, number>;
 }
 
 /** One open of /dev/iommu: the kernel's struct iommufd_ctx. */
@@ -191,7 +207,7 @@ export type Hwpt = HwptPaging | HwptNested;
 
 /** A driver of an IOMMU, as far as answers depend on it, and what the log has told of its hardware. */
 export interface DriverTraits {
-  readonly name: 'mock' | 'intel' | 'smmuv3' | 'amd' | 'unknown';
+  readonly name: 'mock' | 'intel' | 'smmuv3' | 'amd' | 'plain' | 'unknown';
   /** SMMUv3: is there a CMDQV? undefined: not told */
   readonly cmdqv?: boolean | undefined;
   /** CMDQV: log2 of queues of a VINTF */
@@ -328,6 +344,8 @@ export interface Kernel {
   readonly vmas: Vma[];
   /** a vDEVICE ends with its device, and leaves a tombstone */
   readonly tombstones: boolean;
+  /** the model's own devices behind vfio-pci, by path */
+  devices?: ReadonlyMap<string, PciDevice>;
 }
 
 /** A mapping of a region of an iommufd file by some process. It holds the file. */

@@ -2,6 +2,7 @@
  * VFIO devices on an iommufd: bind, attach, detach. drivers/vfio/device_cdev.c and drivers/vfio/iommufd.c. What the device
  * itself answers (regions, interrupts, reset) is its driver's.
  */
+import { enable } from '../vfio/device.ts';
 import { attach, attachedTo, detach } from './attach.ts';
 import type { Call, Rule } from './call.ts';
 import { insert, missing } from './objects.ts';
@@ -22,7 +23,7 @@ const bind: Rule = (c) => {
   if (argsz(c, 16)) return;
   const fd = c.s32('iommufd');
   if (
-    (c.u32('flags') & ~TOKEN) !== 0 &&
+    (c.u32('flags') & ~(c.table.has(c.command.name, 'token_uuid_ptr') ? TOKEN : 0)) !== 0 &&
     c.refuse('EINVAL', 'vfio-bind.flags', { field: 'flags', text: `flags 0x${c.u32('flags').toString(16)}`, wanted: '0' })
   )
     return;
@@ -46,7 +47,25 @@ const bind: Rule = (c) => {
     });
     return;
   }
-  for (const errno of ['EPERM', 'EBUSY', 'ENODEV', 'EACCES', 'EINVAL']) if (c.mayRefuse(errno, MACHINE, 'vfio-bind.machine')) return;
+  const { pci } = file;
+  const user = pci?.user;
+  if (
+    user !== undefined &&
+    c.refuse('EINVAL', 'vfio-bind.in-use', {
+      text: 'the device is bound through another file',
+      wanted: 'that file closed first',
+      because: user.object === undefined ? [] : [user.object],
+    })
+  )
+    return;
+  if (
+    pci !== undefined &&
+    (c.u32('flags') & TOKEN) !== 0 &&
+    c.refuse('EINVAL', 'vfio-bind.token', { field: 'flags', text: 'the device is no virtual function: it has no token', wanted: '0' })
+  )
+    return;
+  if (pci === undefined)
+    for (const errno of ['EPERM', 'EBUSY', 'ENODEV', 'EACCES', 'EINVAL']) if (c.mayRefuse(errno, MACHINE, 'vfio-bind.machine')) return;
   c.enter(context);
   const device = made(c, context);
   c.then(() => {
@@ -54,6 +73,7 @@ const bind: Rule = (c) => {
     file.object = device;
     file.context = context;
     context.holds++;
+    if (pci !== undefined) enable(pci, file);
   });
 };
 
@@ -64,7 +84,7 @@ function made(c: Call, context: Context): Device {
     context,
     birth: c.request.seq,
     users: 1,
-    driver: { name: 'unknown' },
+    driver: { name: c.request.file.pci === undefined ? 'unknown' : 'plain' },
     group: { devices: [], attached: new Map() },
     flags: 0,
     selftest: undefined,
@@ -86,13 +106,14 @@ function bound(c: Call): Device | undefined {
 /** The PASID that the flags bring; undefined where the call was refused. */
 function pasidOf(c: Call, least: number): number | undefined {
   const flags = c.u32('flags');
+  const known = c.table.has(c.command.name, 'pasid') ? PASID : 0;
   if (
-    (flags & ~PASID) !== 0 &&
-    c.refuse('EINVAL', 'vfio.flags', { field: 'flags', text: `flags 0x${flags.toString(16)}`, wanted: '0 or PASID' })
+    (flags & ~known) !== 0 &&
+    c.refuse('EINVAL', 'vfio.flags', { field: 'flags', text: `flags 0x${flags.toString(16)}`, wanted: known === 0 ? '0' : '0 or PASID' })
   )
     return undefined;
   if ((flags & PASID) === 0) return 0;
-  if (c.mayRefuse('EOPNOTSUPP', MACHINE, 'vfio.pasid')) return undefined;
+  if (c.request.file.pci === undefined && c.mayRefuse('EOPNOTSUPP', MACHINE, 'vfio.pasid')) return undefined;
   if (argsz(c, least)) return undefined;
   return c.u32('pasid');
 }

@@ -313,6 +313,7 @@ const COMMANDS: Readonly<Record<string, Rule>> = {
   IOMMU_IOAS_MAP_FILE: mapFile,
   IOMMU_IOAS_COPY: copy,
   IOMMU_HWPT_ALLOC: join('pt_id'),
+  VFIO_DEVICE_ATTACH_IOMMUFD_PT: join('pt_id'),
   IOMMU_HW_QUEUE_ALLOC: queue,
   IOMMU_VQUEUE_ALLOC: queue,
   IOMMU_VCMDQ_ALLOC: queue,

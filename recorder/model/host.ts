@@ -4,6 +4,7 @@ import { closeSync, constants, ftruncateSync, mkdirSync, openSync, rmSync, write
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { DialectName } from '../../hw/uapi/table.ts';
+import { FUNCTIONS } from '../../hw/vfio/functions.ts';
 import { IrrError } from '../../store/errors.ts';
 import { LAYOUT, message, SIZE, Word } from './protocol.ts';
 
@@ -26,11 +27,12 @@ function makeFolder(folder: string): void {
   const fd = openSync(join(folder, 'places'), 'wx', 0o600);
   try {
     ftruncateSync(fd, SIZE);
-    const b = Buffer.alloc(16);
+    const b = Buffer.alloc(20);
     b.writeUInt32LE(LAYOUT.version, 8);
     b.writeUInt32LE(process.pid, 12);
+    b.writeUInt32LE(FUNCTIONS.length, 16);
     b.write(LAYOUT.magic, 'latin1');
-    writeSync(fd, b, 0, 16, 0);
+    writeSync(fd, b, 0, b.length, 0);
   } finally {
     closeSync(fd);
   }

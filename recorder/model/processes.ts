@@ -1,5 +1,5 @@
 /** What /proc tells about the traced processes: their memory, descriptors, rights, and whether they are still there. */
-import { closeSync, existsSync, openSync, readFileSync, readSync, statSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, statSync, writeSync } from 'node:fs';
 
 /** Is there such a process, running or not waited for yet? */
 export const exists = (pid: number): boolean => existsSync(`/proc/${pid}`);
@@ -74,6 +74,29 @@ export function fileBehind(pid: number, fd: number): { readonly dev: bigint; rea
     return statSync(`/proc/${pid}/fd/${fd}`, { bigint: true });
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : 'unknown';
+  }
+}
+
+/** What tells the eventfd behind a descriptor from others; 'none': no such descriptor, 'other': it is no eventfd. */
+export function eventfdOf(pid: number, fd: number): string {
+  try {
+    const text = readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'latin1');
+    const id = /^eventfd-id:\s*(\d+)$/m.exec(text)?.[1];
+    // before Linux 5.2 eventfds had no numbers
+    return id ?? (/^eventfd-count:/m.test(text) ? `${pid} ${fd}` : 'other');
+  } catch {
+    return 'none';
+  }
+}
+
+/** A descriptor of a process for this eventfd. */
+export function descriptorOf(pid: number, eventfd: string): number | undefined {
+  try {
+    return readdirSync(`/proc/${pid}/fd`)
+      .map(Number)
+      .find((fd) => eventfdOf(pid, fd) === eventfd);
+  } catch {
+    return undefined;
   }
 }
 

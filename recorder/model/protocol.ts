@@ -9,11 +9,11 @@ export const Word = { CALL: 1, DONE: 2, CLOSED: 3, MUNMAP: 4, START: 5, FORK: 6,
 export const Op = { OPEN: 1, IOCTL: 2, READ: 3, WRITE: 4, MMAP: 5, MAPPED: 6, MREMAP: 7, EXIT: 8 } as const;
 /** What follows the bytes of a piece. */
 const Behind = { FAULT: 1, NOT_ZERO: 2 } as const;
-const Do = { PUT: 1, COPY: 2, FAULT_IN: 3, GET: 4 } as const;
+const Do = { PUT: 1, COPY: 2, FAULT_IN: 3, GET: 4, SIGNAL: 5 } as const;
 
 export const LAYOUT = {
   magic: 'IRRMODEL',
-  version: 1,
+  version: 2,
   places: 64,
   files: 0x1000,
   fileMax: 8192,
@@ -85,6 +85,8 @@ export type Step =
   | { readonly what: 'put'; readonly address: bigint; readonly bytes: Uint8Array }
   | { readonly what: 'copy'; readonly to: bigint; readonly from: bigint; readonly bytes: bigint }
   /** the memory must be there, as if it were pinned */
+  /** an eventfd gets one more; `process` has it as `fd` */
+  | { readonly what: 'signal'; readonly process: number; readonly fd: number }
   | { readonly what: 'fault-in'; readonly address: bigint; readonly bytes: bigint; readonly write: boolean };
 
 export interface Reply {
@@ -197,6 +199,7 @@ export class Places {
         b.set(step.bytes, body);
         body += Math.ceil(step.bytes.length / 8) * 8;
       } else if (step.what === 'copy') writeStep(b, at, Do.COPY, Number(step.bytes), step.to, step.from);
+      else if (step.what === 'signal') writeStep(b, at, Do.SIGNAL, step.fd, BigInt(step.process), 0n);
       else writeStep(b, at, Do.FAULT_IN, step.write ? 1 : 0, step.address, step.bytes);
     });
     if (reply.body !== undefined) {

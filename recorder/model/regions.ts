@@ -1,28 +1,22 @@
-/** Mappings of regions: every piece of one, in every process, holds the file and the vIOMMU whose it is. */
-import type { Model } from '../../hw/iommufd/model.ts';
-import type { Context, Viommu } from '../../hw/iommufd/state.ts';
+/** Mappings of regions: every piece of one, in every process, holds the file, and the vIOMMU whose it is. */
+
+/** Takes what a piece of a mapping keeps; what it gives lets go of it. */
+export type Hold = () => () => void;
 
 export interface Piece {
   readonly start: bigint;
   /** exclusive */
   readonly end: bigint;
-  readonly context: Context;
-  readonly owner: Viommu | undefined;
-  /** what the model knows it by */
-  readonly key?: string;
+  readonly hold: Hold;
+  /** lets go */
+  readonly drop?: () => void;
 }
 
 const PAGE = 4096n;
 const up = (n: bigint): bigint => ((n + PAGE - 1n) / PAGE) * PAGE;
 
 export class Mappings {
-  readonly #model: Model;
   readonly #pieces = new Map<number, Piece[]>();
-  #made = 0;
-
-  constructor(model: Model) {
-    this.#model = model;
-  }
 
   map(pid: number, piece: Piece): void {
     this.unmap(pid, piece.start, piece.end);
@@ -30,17 +24,11 @@ export class Mappings {
   }
 
   #add(pid: number, like: Piece): Piece {
-    const key = `${++this.#made}`;
-    const piece = { ...like, key };
+    const piece = { ...like, drop: like.hold() };
     const there = this.#pieces.get(pid);
     if (there === undefined) this.#pieces.set(pid, [piece]);
     else there.push(piece);
-    this.#model.mapped(key, piece.context, piece.owner);
     return piece;
-  }
-
-  #drop(piece: Piece): void {
-    if (piece.key !== undefined) this.#model.unmapped(piece.key);
   }
 
   /** A mapping that is cut becomes two, or a shorter one. */
@@ -54,7 +42,7 @@ export class Mappings {
       // what stays holds before what goes lets go
       if (piece.start < from) this.#add(pid, { ...piece, end: from });
       if (piece.end > end) this.#add(pid, { ...piece, start: end });
-      this.#drop(piece);
+      piece.drop?.();
     }
     if (there.length === 0) this.#pieces.delete(pid);
   }
@@ -86,7 +74,7 @@ export class Mappings {
   }
 
   gone(pid: number): void {
-    for (const piece of this.#pieces.get(pid) ?? []) this.#drop(piece);
+    for (const piece of this.#pieces.get(pid) ?? []) piece.drop?.();
     this.#pieces.delete(pid);
   }
 }

@@ -5,22 +5,25 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoNumber } from '../../hw/errno.ts';
-import type { Answer, Memory, Request } from '../../hw/iommufd/call.ts';
+import type { Answer, Eventfd, Memory, Request } from '../../hw/iommufd/call.ts';
 import { mmap } from '../../hw/iommufd/mmap.ts';
 import { Model } from '../../hw/iommufd/model.ts';
 import { type Reply as QueueReply, readFault, readVeventq, writeFault } from '../../hw/iommufd/queues.ts';
 import { isRegistered, regionAt } from '../../hw/iommufd/regions.ts';
 import type { Context, FileKind, OpenFile, Region, Viommu } from '../../hw/iommufd/state.ts';
 import { type DialectName, targetOfFileKind } from '../../hw/uapi/table.ts';
+import type { Target } from '../../hw/uapi/types.ts';
+import { mapDevice, transfer } from '../../hw/vfio/access.ts';
+import { Bars, TRANSFER_MAX } from './bars.ts';
 import { Effect, perform } from './effects.ts';
 import { Files } from './files.ts';
 import { makeRegion, ProgramMemory } from './memory.ts';
-import { exists, fileBehind, lives } from './processes.ts';
+import { descriptorOf, eventfdOf, exists, fileBehind, lives } from './processes.ts';
 import { batches, Inbox, type Message, type ModelCall, Op, type Piece, Places, type Reply, type Step, WHOLE, Word } from './protocol.ts';
-import { Mappings } from './regions.ts';
+import { type Hold, Mappings } from './regions.ts';
 
 /** What of /dev the model has, by FileKind (store/frame.ts). */
-const OPENS: Readonly<Record<number, FileKind>> = { 1: 'iommufd', 4: 'container' };
+const OPENS: Readonly<Record<number, FileKind>> = { 1: 'iommufd', 2: 'vfio-device', 4: 'container' };
 
 const UNREADABLE: Memory = { bytes: new Uint8Array(0), wanted: 4n, fault: true };
 const FAILED = (name: string): Reply => ({ ret: -1n, error: errnoNumber(name) ?? 5 });
@@ -40,7 +43,11 @@ export class ModelServer {
   readonly #inbox: Inbox;
   readonly #files: Files;
   readonly #memory = new ProgramMemory();
-  readonly #mappings: Mappings;
+  readonly #mappings = new Mappings();
+  readonly #bars: Bars;
+  /** files of devices: how many mappings hold them, and which have no descriptor any more */
+  readonly #deviceMaps = new Map<number, number>();
+  readonly #lingering = new Set<number>();
   readonly #folder: string;
   readonly #report: (error: unknown) => void;
   /** processes that have been heard of */
@@ -48,6 +55,8 @@ export class ModelServer {
   /** files of regions: by their region, and back */
   readonly #regions = new Map<Region, number>();
   #nextRegion = 1;
+  /** mappings of iommufds ever made */
+  #maps = 0;
   #stop = false;
   #calls = 0;
 
@@ -58,7 +67,8 @@ export class ModelServer {
     this.#places = new Places(options.folder);
     this.#inbox = new Inbox(options.folder);
     this.#files = new Files(options.folder);
-    this.#mappings = new Mappings(this.#model);
+    this.#model.plug();
+    this.#bars = new Bars(options.folder, () => this.#nextRegion++);
   }
 
   /** Answers until it is told to stop. */
@@ -68,6 +78,7 @@ export class ModelServer {
     this.#inbox.close();
     this.#files.close();
     this.#memory.close();
+    this.#bars.close();
   }
 
   #hear(m: Message): void {
@@ -119,7 +130,8 @@ export class ModelServer {
     const inode = this.#files.ended(file);
     if (inode === undefined) return false;
     this.#places.forget(inode);
-    this.#model.close(file);
+    if ((this.#deviceMaps.get(file) ?? 0) > 0) this.#lingering.add(file);
+    else this.#model.close(file);
     this.#dropRegions();
     return true;
   }
@@ -190,8 +202,10 @@ export class ModelServer {
   #open(call: ModelCall): Reply {
     const kind = OPENS[Number(call.args[0])];
     if (kind === undefined) return FAILED('ENOENT');
+    const path = Buffer.from(call.pieces[0]?.bytes ?? []).toString('latin1');
+    if (kind === 'vfio-device' && this.#model.kernel.devices?.has(path) !== true) return FAILED('ENOENT');
     this.#files.take(call.file);
-    this.#model.open(call.file, kind);
+    this.#model.open(call.file, kind, path);
     return PASSED(BigInt(call.fd));
   }
 
@@ -215,6 +229,10 @@ export class ModelServer {
       process: call.pid,
       nested: (offset) => call.pieces.find((p) => p.field === offset),
       fileOf: (fd) => this.#fileOf(call.pid, fd),
+      eventfdOf: (fd) => {
+        const id = eventfdOf(call.pid, fd);
+        return id === 'none' || id === 'other' ? id : { id, process: call.pid, fd };
+      },
       together: (pages, offset, length) => this.#memory.together(pages, pages.start + offset, length),
     };
   }
@@ -222,11 +240,11 @@ export class ModelServer {
   #ioctl(call: ModelCall): Reply {
     const file = this.#model.kernel.files.get(call.file);
     if (file === undefined) return FAILED('EBADF');
-    if (file.kind !== 'iommufd' && file.kind !== 'container') return FAILED('ENOTTY');
+    if (targetOf(file) === undefined) return FAILED('ENOTTY');
     const request = this.#request(call, file);
     let answer = this.#model.decide(request);
     // a file that was closed in a way that nobody told of may have let go
-    if (answer?.errno === 'EBUSY' && this.#sweep()) answer = this.#model.decide(request);
+    if ((answer?.errno === 'EBUSY' || answer?.refusal?.rule === 'vfio-bind.in-use') && this.#sweep()) answer = this.#model.decide(request);
     // VFIO's calls that the emulation does not have
     if (answer === undefined) return FAILED('ENOTTY');
     // what the rules refuse as far as the state tells is looked at here
@@ -269,8 +287,11 @@ export class ModelServer {
       if (made[0] === '') ret = BigInt(call.spareFd);
       else effect.set(made[0], BigInt(call.spareFd));
     }
-    if (!this.#ask(call, [...effect.steps, ...writes(call, request, answer, effect.out)])) return this.#fails(request, 'EFAULT');
+    const signals = answer.signals.flatMap((e) => this.#signal(call.pid, e));
+    if (!this.#ask(call, [...effect.steps, ...writes(call, request, answer, effect.out), ...signals]))
+      return this.#fails(request, 'EFAULT');
     answer.commit();
+    this.#bars.refresh();
     if (made !== undefined) {
       this.#files.take(call.spareFile);
       this.#model.adopt(call.spareFile, made[1]);
@@ -280,6 +301,16 @@ export class ModelServer {
     return { ret, error: 0, takesSpare: made !== undefined };
   }
 
+  /** Who has the eventfd now? Where nobody has, nobody sees it. */
+  #signal(pid: number, { id, process, fd }: Eventfd): Step[] {
+    if (eventfdOf(process, fd) === id) return [{ what: 'signal', process, fd }];
+    for (const other of new Set([pid, ...this.#processes])) {
+      const there = descriptorOf(other, id);
+      if (there !== undefined) return [{ what: 'signal', process: other, fd: there }];
+    }
+    return [];
+  }
+
   // ---- queues
 
   #transfer(call: ModelCall): Reply {
@@ -287,6 +318,7 @@ export class ModelServer {
     const [wanted = 0n, offset = -1n] = call.args;
     const count = Number(wanted < 2n ** 31n ? wanted : 2n ** 31n - 4096n);
     const read = call.op === Op.READ;
+    if (file?.kind === 'vfio-device') return this.#deviceTransfer(file, call, count, BigInt.asIntN(64, offset));
     const object = file?.object;
     const { traits } = this.#model;
     let answer: QueueReply | undefined;
@@ -304,6 +336,26 @@ export class ModelServer {
     answer.commit();
     this.#readiness();
     return { ret: answer.ret ?? 0n, error: 0, ...(answer.bytes ? { body: answer.bytes } : {}) };
+  }
+
+  /** read and write of a device: configuration space, or a BAR. */
+  #deviceTransfer(file: OpenFile, call: ModelCall, count: number, offset: bigint): Reply {
+    if (offset < -1n) return FAILED('EINVAL');
+    const piece = call.op === Op.WRITE ? call.pieces[0] : undefined;
+    const answer = transfer(file, { count: Math.min(count, TRANSFER_MAX), offset: offset < 0n ? undefined : offset, data: piece?.bytes });
+    if (answer === undefined) return FAILED('EINVAL');
+    if (answer.errno !== '') return FAILED(answer.errno);
+    const { memory } = answer;
+    const { pci } = file;
+    let body = answer.bytes;
+    if (memory !== undefined && pci !== undefined) {
+      if (piece === undefined) body = this.#bars.read(pci, memory);
+      else if (piece.bytes.length < memory.count) return FAILED('EFAULT');
+      else this.#bars.write(pci, memory, piece.bytes);
+    }
+    answer.commit();
+    this.#bars.refresh();
+    return { ret: answer.ret ?? 0n, error: 0, ...(body ? { body } : {}) };
   }
 
   /** What poll(2) says of the queues. */
@@ -338,6 +390,7 @@ export class ModelServer {
 
   #mmap(call: ModelCall): Reply {
     const file = this.#model.kernel.files.get(call.file);
+    if (file?.kind === 'vfio-device') return this.#deviceMmap(file, call);
     if (file?.context === undefined || (file.kind !== 'iommufd' && file.kind !== 'container')) return FAILED('ENODEV');
     const [, length = 0n, prot = 0n, flags = 0n, offset = 0n] = call.args;
     if (length === 0n || offset % 4096n !== 0n) return FAILED('EINVAL');
@@ -345,18 +398,60 @@ export class ModelServer {
     if (answer.errno !== '') return FAILED(answer.errno);
     const region = regionAt(file.context.regions, this.#model.traits.queueRules, offset);
     const number = region === undefined ? undefined : this.#regions.get(region);
-    return number === undefined ? FAILED('ENXIO') : PASSED(BigInt(number));
+    return region === undefined || number === undefined ? FAILED('ENXIO') : PASSED(mappedAt(number, Number(offset - region.offset)));
+  }
+
+  #deviceMmap(file: OpenFile, call: ModelCall): Reply {
+    const [, length = 0n, , flags = 0n, offset = 0n] = call.args;
+    if (length === 0n || offset % 4096n !== 0n) return FAILED('EINVAL');
+    const answer = mapDevice(file, { length, flags: Number(flags), offset });
+    const memory = answer?.memory;
+    if (memory === undefined || file.pci === undefined) return FAILED(answer?.errno || 'EINVAL');
+    return PASSED(mappedAt(this.#bars.numberOf(file.pci, memory.bar), memory.at));
+  }
+
+  /** Mappings of a device hold its file. */
+  #holdDevice(file: number): Hold {
+    const count = (by: number): number => {
+      const n = (this.#deviceMaps.get(file) ?? 0) + by;
+      this.#deviceMaps.set(file, n);
+      return n;
+    };
+    return () => {
+      count(1);
+      return () => {
+        if (count(-1) === 0 && this.#lingering.delete(file)) this.#model.close(file);
+      };
+    };
   }
 
   #mapped(call: ModelCall): Reply {
-    const [start = 0n, length = 0n, number = 0n] = call.args;
-    const context = this.#model.kernel.files.get(call.file)?.context;
-    const region = [...this.#regions].find(([, n]) => BigInt(n) === number)?.[0];
-    const owner: Viommu | undefined = region?.ended === false ? region.owner : undefined;
-    if (context !== undefined) this.#mappings.map(call.pid, { start, end: start + length, context, owner });
+    const [start = 0n, length = 0n, where = 0n] = call.args;
+    const file = this.#model.kernel.files.get(call.file);
+    const hold = file?.kind === 'vfio-device' ? this.#holdDevice(call.file) : this.#holdContext(file?.context, where);
+    if (hold !== undefined) this.#mappings.map(call.pid, { start, end: start + length, hold });
     return PASSED();
   }
+
+  #holdContext(context: Context | undefined, where: bigint): Hold | undefined {
+    if (context === undefined) return undefined;
+    const number = BigInt.asUintN(32, where);
+    const region = [...this.#regions].find(([, n]) => BigInt(n) === number)?.[0];
+    const owner: Viommu | undefined = region?.ended === false ? region.owner : undefined;
+    return () => {
+      const key = `${++this.#maps}`;
+      this.#model.mapped(key, context, owner);
+      return () => void this.#model.unmapped(key);
+    };
+  }
 }
+
+/** A region's file, and a place in it, as the shim is told. */
+const mappedAt = (number: number, at: number): bigint => (BigInt(at / 4096) << 32n) | BigInt(number);
+
+/** What a file's ioctls are about; undefined where it has none. */
+const targetOf = ({ kind }: OpenFile): Target | undefined =>
+  kind === 'iommufd' || kind === 'vfio-device' ? kind : kind === 'container' ? 'vfio-container' : undefined;
 
 /** A struct with a byte behind it that no kernel knows, where there is one somewhere. */
 function withTail(struct: Piece): Memory {

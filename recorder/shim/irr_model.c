@@ -228,6 +228,28 @@ static bool fault_in(uint64_t from, uint64_t bytes, bool write)
 	return e != -EFAULT && e != -ENOMEM;
 }
 
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#define SYS_pidfd_getfd 438
+#endif
+
+/* One more for an eventfd, as the kernel does it: it never waits. The descriptor may be another process's. */
+static void one_more(uint32_t pid, int fd)
+{
+	uint64_t one = 1;
+	int pidfd = -1, own = fd;
+	if (pid != own_pid()) {
+		pidfd = (int)irr_sys(SYS_pidfd_open, pid, 0, 0, 0, 0, 0);
+		own = pidfd < 0 ? -1 : (int)irr_sys(SYS_pidfd_getfd, pidfd, fd, 0, 0, 0, 0);
+	}
+	struct pollfd p = { own, POLLOUT, 0 };
+	if (own >= 0 && irr_sys(SYS_ppoll, (long)&p, 1, (long)&(struct timespec){ 0 }, 0, 0, 0) > 0 && (p.revents & POLLOUT))
+		irr_sys(SYS_write, own, (long)&one, sizeof one, 0, 0, 0);
+	if (pidfd >= 0)
+		shut(own);
+	shut(pidfd);
+}
+
 /* Does the steps of an answer. Returns the failed one + 1, 0 where all were done. */
 static uint32_t act(struct talk *t)
 {
@@ -243,6 +265,8 @@ static uint32_t act(struct talk *t)
 			ok = fault_in(d->a, d->b, d->bytes != 0);
 		else if (d->step == IRR_MODEL_GET)
 			ok = irr_copy(data_of(t) + d->b, (const void *)(uintptr_t)d->a, d->bytes) == d->bytes;
+		else if (d->step == IRR_MODEL_SIGNAL)
+			one_more((uint32_t)d->a, (int)d->bytes);
 		if (!ok)
 			return i + 1;
 	}
@@ -390,7 +414,15 @@ static enum irr_file behind_path(const char *path, char *name, size_t *n)
 	return (enum irr_file)irr_kind_of(irr_model_known(st.st_dev, st.st_ino));
 }
 
-/* Would the model open it? Devices are asked for by name; there an open tells. */
+/* One of the model's own devices: vfio0 and on. */
+static bool is_device(const char *name)
+{
+	static const char first[] = "/dev/vfio/devices/vfio";
+	const char *digit = name + sizeof first - 1;
+	return strncmp(name, first, sizeof first - 1) == 0 && *digit >= '0' && (uint32_t)(*digit - '0') < irr_model->devices && !digit[1];
+}
+
+/* Would the model open it? */
 bool irr_model_has(const char *path)
 {
 	char name[NAME_BYTES];
@@ -398,7 +430,7 @@ bool irr_model_has(const char *path)
 	if (irr_likely(!irr_model))
 		return false;
 	enum irr_file kind = behind_path(path, name, &n);
-	return kind == IRR_FILE_IOMMUFD || kind == IRR_FILE_VFIO_CONTAINER;
+	return kind == IRR_FILE_IOMMUFD || kind == IRR_FILE_VFIO_CONTAINER || (kind == IRR_FILE_VFIO_DEVICE && is_device(name));
 }
 
 /* Is the path one that the model has? Then `fd` is what open(2) gives, errno set. */
@@ -599,8 +631,8 @@ void *irr_model_mmap(void *addr, size_t length, int prot, int flags, int fd, off
 	}
 	uint64_t region = (uint64_t)answer_of(&t)->ret;
 	end(&t);
-	int memory = open_in("region", (int64_t)region, O_RDWR);
-	long at = memory < 0 ? memory : irr_sys(SYS_mmap, (long)addr, (long)length, prot, flags, memory, 0);
+	int memory = open_in("region", (int64_t)(region & 0xffffffff), O_RDWR);
+	long at = memory < 0 ? memory : irr_sys(SYS_mmap, (long)addr, (long)length, prot, flags, memory, (long)(region >> 32) * PAGE);
 	shut(memory);
 	if ((unsigned long)at > -4096UL) {
 		errno = (int)-at;
@@ -679,7 +711,7 @@ void irr_model_start(const char *spool)
 		return;
 	irr_sys(SYS_madvise, at, (long)IRR_MODEL_SIZE, MADV_DONTDUMP, 0, 0, 0);
 	struct irr_model *m = (struct irr_model *)at;
-	if (memcmp(m->magic, IRR_MODEL_MAGIC, 8) != 0 || m->version != 1)
+	if (memcmp(m->magic, IRR_MODEL_MAGIC, 8) != 0 || m->version != 2)
 		return;
 	device = st.st_dev;
 	irr_model = m;

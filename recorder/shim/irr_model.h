@@ -59,8 +59,8 @@ enum irr_model_op {
 	IRR_MODEL_IOCTL = 2,
 	IRR_MODEL_READ = 3,   /* args: bytes wanted, offset or -1 */
 	IRR_MODEL_WRITE = 4,  /* the same; piece 0 */
-	IRR_MODEL_MMAP = 5,   /* args: addr, length, prot, flags, offset; the answer's ret names the region's file */
-	IRR_MODEL_MAPPED = 6, /* args: addr, length, region: it is mapped there */
+	IRR_MODEL_MMAP = 5,   /* args: addr, length, prot, flags, offset; ret: bits 31:0 the region's file, 63:32 the page of it */
+	IRR_MODEL_MAPPED = 6, /* args: addr, length, ret of MMAP: it is mapped there */
 	IRR_MODEL_MREMAP = 7, /* args: old addr, old length, addr, length, keeps the old one */
 	IRR_MODEL_EXIT = 8,   /* the process is about to end */
 };
@@ -102,6 +102,7 @@ enum irr_model_step {
 	IRR_MODEL_COPY = 2,     /* `bytes` from address `b` to address `a`; EFAULT */
 	IRR_MODEL_FAULT_IN = 3, /* `b` bytes from address `a` on must be there, `bytes` 1: for writing; EFAULT */
 	IRR_MODEL_GET = 4,      /* `bytes` at address `a` go to `b` of the data; EFAULT */
+	IRR_MODEL_SIGNAL = 5,   /* the eventfd that process `a` has as descriptor `bytes` gets one more; never fails */
 };
 
 struct irr_model_do {
@@ -131,6 +132,7 @@ struct irr_model {
 	char magic[8];
 	uint32_t version;
 	uint32_t recorder; /* pid */
+	uint32_t devices;  /* /dev/vfio/devices/vfio0 and on: how many there are */
 };
 
 #define IRR_MODEL_ANY UINT64_MAX /* some file or other was closed */
