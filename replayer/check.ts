@@ -174,12 +174,12 @@ export class Checker {
   }
 
   /** What the rules say to mmap, read and write; undefined where the file is none of theirs, or the log does not say enough. */
-  reply(f: FrameCursor): Reply | undefined {
-    const file = this.model.kernel.files.get(f.file);
+  reply(f: FrameCursor, model: Model = this.model): Reply | undefined {
+    const file = model.kernel.files.get(f.file);
     if (file?.context === undefined || this.#older.has(file.context.file) || f.state === State.ENTERED) return undefined;
     const words = f.part(PartKind.ARGS) ? f.partBytes / 8 : 0;
     const word = (i: number): bigint => (f.part(PartKind.ARGS) && i < words ? f.buffer.readBigUInt64LE(f.partStart + 8 * i) : 0n);
-    const { traits } = this.model;
+    const { traits } = model;
     const kind = file.object?.type;
     if (f.kind === Kind.MMAP) {
       if (file.kind !== 'iommufd') return undefined;
@@ -347,9 +347,7 @@ export class Checker {
   /** What the fold saw end, or be mapped. */
   #follow(change: Change, seq: number): void {
     if (change.op === 'file' && change.to === undefined) this.#closed(change.file, seq);
-    else if (change.op === 'mapping.add' || change.op === 'mapping.remove') {
-      this.#mapping(change);
-    }
+    else if (change.op === 'mapping.add' || change.op === 'mapping.remove') this.#mapping(change);
   }
 }
 

@@ -3,10 +3,11 @@
  * made those; of a success, what it changed.
  */
 import { errnoName } from '../hw/errno.ts';
-import type { Refusal } from '../hw/iommufd/call.ts';
+import type { Answer, Refusal } from '../hw/iommufd/call.ts';
 import type { KObject } from '../hw/iommufd/state.ts';
 import type { UapiTable } from '../hw/uapi/table.ts';
 import { FrameCursor, Kind } from '../store/frame.ts';
+import type { Asked } from './asked.ts';
 import { Checker, type CheckOptions } from './check.ts';
 import type { FrameSource } from './fold.ts';
 import { changesText, namesFor } from './words.ts';
@@ -26,8 +27,9 @@ export interface Why {
   readonly call: string;
   /** '' for success */
   readonly errno: string;
-  /** name of the rule; '' for a success, and where no rule explains the answer */
+  /** name of the rule; '' where no rule explains the answer. Of a success that these rules refuse: theirs, as are field, wanted and because */
   readonly rule: string;
+  /** of a success: the check that let it pass, where there is something to say */
   readonly explanation: string;
   readonly field: string | undefined;
   /** what would have passed */
@@ -62,9 +64,8 @@ function explain(checker: Checker, f: FrameCursor, seq: number): Why | undefined
   const { answer, asked } = found;
   const { name, observed } = asked;
   const said = answer.errno === observed.errno;
-  // along the recorded answer the rules tell what would have to be so
-  const refusal = said ? answer.refusal : checker.model.decide(asked, observed)?.refusal;
   const reason = said ? undefined : answer.mayBe(observed.errno);
+  const refusal = said ? answer.refusal : refusalOf(checker, asked, answer);
   const because = (refusal?.because ?? []).flatMap((o) => [becauseOf(o), ...(refusal?.rule === HELD ? mappingsOf(checker, f, o) : [])]);
   checker.take(f, seq);
   return {
@@ -81,24 +82,38 @@ function explain(checker: Checker, f: FrameCursor, seq: number): Why | undefined
   };
 }
 
+/**
+ * What refused a call, where the rules that were asked say otherwise: those of the recorded kernel, if they are others and know;
+ * else, along the recorded answer, what would have to be so. Of a success: what the rules that were asked would refuse.
+ */
+function refusalOf(checker: Checker, asked: Asked, answer: Answer): Refusal | undefined {
+  if (asked.errno === '') return answer.mayBe('') === undefined ? answer.refusal : undefined;
+  const own = checker.recorded === checker.model ? undefined : checker.recorded.decide(asked);
+  if (own !== undefined && own.errno === asked.errno) return own.refusal;
+  return checker.model.decide(asked, asked.observed)?.refusal;
+}
+
 /** mmap, and read and write of queues. */
 function explainOther(checker: Checker, f: FrameCursor, seq: number): Why | undefined {
   const said = checker.reply(f);
   if (said === undefined) return undefined;
   const observed = f.error === 0 ? '' : errnoName(f.error);
   const agrees = said.errno === observed;
+  const own = agrees ? said : checker.reply(f, checker.recorded);
+  const explains = own?.errno === observed ? own : undefined;
+  const refusal = observed === '' && !agrees ? said.refusal : explains?.refusal;
   const call = f.kind === Kind.MMAP ? 'mmap' : f.kind === Kind.READ ? 'read' : 'write';
   checker.take(f, seq);
   return {
     seq,
     call,
     errno: observed,
-    rule: agrees ? (said.refusal?.rule ?? '') : '',
-    explanation: observed === '' ? '' : explanation(agrees ? said.refusal : undefined, undefined),
-    field: agrees ? said.refusal?.field : undefined,
-    wanted: agrees ? said.refusal?.wanted : undefined,
-    because: (agrees ? (said.refusal?.because ?? []) : []).map(becauseOf),
-    otherwise: agrees ? undefined : otherwise(said.errno, said.refusal),
+    rule: refusal?.rule ?? '',
+    explanation: observed === '' ? (explains?.allowed ?? '') : explanation(refusal, agrees ? undefined : said.unsure),
+    field: refusal?.field,
+    wanted: refusal?.wanted,
+    because: (refusal?.because ?? explains?.because ?? []).map(becauseOf),
+    otherwise: agrees || said.unsure !== undefined ? undefined : otherwise(said.errno, said.refusal, said.allowed),
     changes: changesText(checker.changes, namesFor(checker.state, checker.changes)),
   };
 }
@@ -108,8 +123,9 @@ function explanation(refusal: Refusal | undefined, reason: string | undefined): 
   return refusal === undefined || refusal.text === '' ? 'no rule explains this answer' : refusal.text;
 }
 
-function otherwise(errno: string, refusal: Refusal | undefined): string {
-  return errno === '' ? 'success' : `${errno}${refusal === undefined ? '' : `: ${refusal.text}`}`;
+function otherwise(errno: string, refusal: Refusal | undefined, allowed?: string): string {
+  const text = errno === '' ? allowed : refusal?.text;
+  return `${errno === '' ? 'success' : errno}${text === undefined ? '' : `: ${text}`}`;
 }
 
 /** The rule of a DESTROY that is refused because something holds the object. */

@@ -323,14 +323,15 @@ export class Call implements Answer {
   #lowestFree(): number {
     const { objects, tombstones, lowestFree, queues } = this.context;
     let id = lowestFree;
-    if (queues.length === 0) {
+    if (queues.length === 0 || this.traits.queueRules === 'none') {
       while (objects.has(id) || tombstones.has(id) || this.#taken?.includes(id) === true) id++;
       return id;
     }
     // these rules may take more or fewer ids for a queue than the kernel that made it
-    const pairs = queueTraits(this.traits.queueRules).ids !== 'queue';
-    const free = pairs ? [] : queues.map((q) => (q.access === undefined || q.access.passed ? 0 : q.access.id)).filter((n) => n > 0);
-    const spare = pairs ? queues.map((q) => q.spare) : [];
+    const { ids } = queueTraits(this.traits.queueRules);
+    const free =
+      ids !== 'queue' ? [] : queues.map((q) => (q.access === undefined || q.access.passed ? 0 : q.access.id)).filter((n) => n > 0);
+    const spare = ids === 'queue, access' ? queues.map((q) => q.spare) : [];
     id = Math.min(id, ...free);
     const taken = (n: number): boolean => (objects.has(n) && !free.includes(n)) || tombstones.has(n) || spare.includes(n);
     while (taken(id) || this.#taken?.includes(id) === true) id++;

@@ -14,7 +14,7 @@ export interface CallOptions {
   /** bytes of the struct */
   readonly size?: number;
   /** what a kernel answers where the rules leave it open: fields, and buffers by their pointer */
-  readonly told?: { readonly values?: Values; readonly nested?: Buffers };
+  readonly told?: { readonly errno?: string; readonly values?: Values; readonly nested?: Buffers };
 }
 
 /** A program with one process and its descriptors. */
@@ -97,6 +97,7 @@ export class Program {
     const { table } = this.model;
     const out = answer.out?.slice() ?? new Uint8Array(0);
     put(out, table.byName(name)!, told.values ?? {});
+    if (told.errno !== undefined) return this.model.decide(request, { errno: told.errno, ret: -1n, out: undefined })!;
     const nested = new Map(Object.entries(told.nested ?? {}).map(([field, bytes]) => [table.offsetOf(name, field), bytes]));
     return this.model.decide(request, { errno: '', ret: answer.ret, out, nested: (offset) => nested.get(offset) })!;
   }

@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { dialectSession } from '../../replayer/dialect-sessions.ts';
 import { capture } from './capture.ts';
+import { sampleTrace } from './sample.ts';
 
 const root = join(import.meta.dirname, '../..');
 const trace = join(root, 'fixtures/traces/vmm-7.2.irr');
@@ -40,6 +42,47 @@ describe('why', () => {
   test('by the rules of another kernel', async () => {
     const { out } = await capture('why', [trace, '75'], { model: 'linux-6.12' });
     expect(out).toContain('the rules of this model say ENOTTY: there is no command 0x3b91');
+  });
+});
+
+describe('why of one mmap under several rules', () => {
+  const { script, steps } = dialectSession('vcmdq-v2');
+  const recorded = sampleTrace(script.frames, script.table);
+  const half = String(steps.get('half of it'));
+  const why = async (options: Readonly<Record<string, string | boolean>>): Promise<string> => (await capture('why', [recorded, half], options)).out;
+
+  test('allowed where a mapping may be shorter than the region', async () => {
+    const out = await why({});
+    expect(out).toContain('mmap succeeds');
+    expect(out).toContain('the first 0x8000 of 0x10000 bytes of the region of VIOMMU 4');
+    expect(out).not.toContain('the rules of this model');
+    await expect(out).toMatchFileSnapshot(golden('why-mmap-vcmdq-v2.txt'));
+  });
+
+  test('refused where it may not, and why', async () => {
+    const out = await why({ model: 'hw-queue-v4' });
+    expect(out).toContain('the rules of this model say ENXIO: length 0x8000, and the region of VIOMMU 4 has 0x10000');
+    expect(out).toContain('passes   offset 0x0 and length 0x10000');
+    await expect(out).toMatchFileSnapshot(golden('why-mmap-hw-queue-v4.txt'));
+    expect(JSON.parse(await why({ model: 'hw-queue-v4', json: true }))).toMatchObject({
+      call: 'mmap',
+      errno: '',
+      rule: 'mmap.length',
+      field: 'length',
+      because: [{ type: 'VIOMMU', object: 4 }],
+    });
+  });
+
+  test('the other way round: refused by the recorded kernel, for its reason, and allowed by the others', async () => {
+    const later = dialectSession('hw-queue-v4');
+    const trace = sampleTrace(later.script.frames, later.script.table);
+    const seq = String(later.steps.get('half of it'));
+    const own = (await capture('why', [trace, seq], {})).out;
+    expect(own).toContain('mmap fails with ENXIO');
+    expect(own).toContain('rule     mmap.length');
+    const { out } = await capture('why', [trace, seq], { model: 'vcmdq-v2' });
+    expect(out).toContain('length 0x8000, and the region of VIOMMU 4 has 0x10000');
+    expect(out).toContain('the rules of this model say success: the first 0x8000 of 0x10000 bytes of the region of VIOMMU 4');
   });
 });
 

@@ -24,16 +24,20 @@ export const run: Run = async ([path = '', point = ''], options, io) => {
 function print(out: Out, w: Why): void {
   if (w.errno === '') {
     out.line(paint('call', w.call), ' succeeds');
+    if (w.explanation !== '') out.line(`  ${w.explanation}`);
     for (const text of w.changes) out.line(`  ${text}`);
     if (w.changes.length === 0) out.line('  and changes nothing');
   } else {
     const text = errnoText(errnoNumber(w.errno) ?? 0);
     out.line(paint('call', w.call), ' fails with ', paint('error', w.errno), text === undefined ? '' : ` (${text})`);
     out.line(`  ${w.explanation}`);
-    if (w.field !== undefined) out.line(`  field    ${w.field}`);
-    if (w.wanted !== undefined) out.line(`  passes   ${w.wanted}`);
-    for (const b of w.because) out.line(`  because  ${b.text}`);
-    if (w.rule !== '') out.line(paint('dim', `  rule     ${w.rule}`));
   }
-  if (w.otherwise !== undefined) out.line(paint('error', `  the rules of this model say ${w.otherwise}`));
+  // of a success, what these rules have against it
+  const otherwise = w.otherwise === undefined ? undefined : paint('error', `  the rules of this model say ${w.otherwise}`);
+  if (w.errno === '' && otherwise !== undefined) out.line(otherwise);
+  if (w.field !== undefined) out.line(`  field    ${w.field}`);
+  if (w.wanted !== undefined) out.line(`  passes   ${w.wanted}`);
+  for (const b of w.because) out.line(`  because  ${b.text}`);
+  if (w.rule !== '') out.line(paint('dim', `  rule     ${w.rule}`));
+  if (w.errno !== '' && otherwise !== undefined) out.line(otherwise);
 }
