@@ -112,12 +112,19 @@ export function allocate(ioas: Ioas, length: bigint, source: bigint): bigint | '
   const window: Range = { start: PAGE, last: TOP - PAGE };
   const windows = ioas.allowed.length === 0 ? [window] : merged(ioas.allowed);
   const offset = source % PAGE;
+  const fitting = (room: Range): bigint | undefined => {
+    const start = (((room.start + alignment - 1n) / alignment) * alignment) | offset;
+    return start < room.start || start >= room.last || room.last - start < length - 1n ? undefined : start;
+  };
   for (const w of windows) {
     const within: Range = { start: higher(w.start, window.start), last: lower(w.last, window.last) };
-    for (const hole of gaps([...ioas.reserved, ...touching(ioas, within)], within)) {
-      const start = (((hole.start + alignment - 1n) / alignment) * alignment) | offset;
-      if (start < hole.start || start >= hole.last || hole.last - start < length - 1n) continue;
-      return start;
+    // holes are looked for from the first place that would fit if all of it were free
+    const start = fitting(within);
+    if (start === undefined) continue;
+    const behind: Range = { start, last: within.last };
+    for (const hole of gaps([...ioas.reserved, ...touching(ioas, behind)], behind)) {
+      const found = fitting(hole);
+      if (found !== undefined) return found;
     }
   }
   return 'ENOSPC';

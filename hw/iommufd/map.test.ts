@@ -3,6 +3,21 @@ import { brokenRules } from './invariants.ts';
 import { IOVA, OP, PAGE, Session } from './mock-testing.ts';
 import type { Values } from './testing.ts';
 
+describe('an address of the kernel’s choice', () => {
+  const place = (s: Session, length: bigint, user_va: bigint): bigint => {
+    expect(s.call('IOMMU_IOAS_MAP', { flags: 6, ioas_id: 1, user_va, length })).toBe('');
+    return s.p.u64('IOMMU_IOAS_MAP', 'iova');
+  };
+
+  test('keeps the offset in a page, from the first place on that could have it', () => {
+    const s = new Session();
+    expect(place(s, 0x7ffn, 0x7000_0000n)).toBe(0x1000n);
+    // 0x17ff is free and aligned to a byte, but the search begins at 0x1800
+    expect(place(s, 1n, 0x7000_0800n)).toBe(0x1800n);
+    expect(place(s, 1n, 0x7000_0800n)).toBe(0x1801n);
+  });
+});
+
 describe('MAP_FILE of a file that is no memfd', () => {
   const mapFile = (s: Session, fd: number, values: Values = {}): string =>
     s.call('IOMMU_IOAS_MAP_FILE', { flags: 7, ioas_id: 1, fd, length: PAGE, iova: IOVA, ...values });
