@@ -49,7 +49,8 @@ describe('why of one mmap under several rules', () => {
   const { script, steps } = dialectSession('vcmdq-v2');
   const recorded = sampleTrace(script.frames, script.table);
   const half = String(steps.get('half of it'));
-  const why = async (options: Readonly<Record<string, string | boolean>>): Promise<string> => (await capture('why', [recorded, half], options)).out;
+  const why = async (options: Readonly<Record<string, string | boolean>>): Promise<string> =>
+    (await capture('why', [recorded, half], options)).out;
 
   test('allowed where a mapping may be shorter than the region', async () => {
     const out = await why({});
