@@ -65,9 +65,14 @@ export function mapped(s: Step, file: OpenFile | undefined, memory: number): voi
   const c = contextOf(s, file);
   let viommu = 0;
   if (c && file.kind !== FileKind.VFIO_DEVICE) {
+    let from: U64 = 0;
     for (const o of c.objects.values()) {
       if (o.type !== 'VIOMMU' || !o.region) continue;
-      if (offset >= o.region.offset && offset <= lastOf(o.region.offset, o.region.length)) viommu = o.uid;
+      const last = lastOf(o.region.offset, s.plan.regionStride || o.region.length);
+      // regions may overlap: that which begins last has the offset
+      if (offset < o.region.offset || offset > last || (viommu !== 0 && o.region.offset < from)) continue;
+      viommu = o.uid;
+      from = o.region.offset;
     }
   }
   const region = file.regions.find((r) => offset >= r.offset && offset <= lastOf(r.offset, r.size) && r.size !== 0);

@@ -114,6 +114,8 @@ const QUEUE_REQUEST = 0x3b94;
 const NO_ACCESS: ReadonlySet<string> = new Set(['vcmdq-v1', 'vcmdq-v2', 'vcmdq-v3', 'hw-queue-v4', 'hw-queue-v5']);
 /** Dialects in which a mapping of its region does not hold a VIOMMU. */
 const FREE_MAPPINGS: ReadonlySet<string> = new Set(['vcmdq-v1', 'vcmdq-v2']);
+/** Dialects in which a region has 8 pages of offsets, whatever its length is. */
+const EIGHT_PAGES: ReadonlySet<string> = new Set(['vcmdq-v1', 'vcmdq-v2', 'vcmdq-v3']);
 
 function queuePlan(table: UapiTable): QueuePlan {
   const command = table.command('iommufd', QUEUE_REQUEST);
@@ -195,6 +197,8 @@ export class Plan {
   readonly queue: QueuePlan;
   /** mapping a VIOMMU's region holds the VIOMMU */
   readonly mappingsHold: boolean;
+  /** bytes of offsets that stand for a VIOMMU's region; 0: as many as it has */
+  readonly regionStride: number;
   /** by low byte of the request */
   readonly iommufd: readonly (ContextCall | undefined)[];
   /** what a failed call did all the same */
@@ -218,6 +222,7 @@ export class Plan {
     this.k = constantsOf(table);
     this.queue = queuePlan(table);
     this.mappingsHold = !FREE_MAPPINGS.has(table.dialect);
+    this.regionStride = EIGHT_PAGES.has(table.dialect) ? 0x8000 : 0;
     this.iommufd = dispatch(table, { ...IOMMUFD_CALLS, ...IOAS_CALLS });
     this.failed = dispatch(table, FAILED_CALLS);
     this.device = dispatch(table, DEVICE_CALLS);

@@ -22,19 +22,25 @@ export const typeOut = (c: Call): string => (c.table.has(COMMAND, 'out_data_type
 /** The field of the type that is asked for; the same one in one of the series. */
 export const typeIn = (c: Call): string => (c.table.has(COMMAND, 'in_data_type') ? 'in_data_type' : 'data_type');
 
+/** The type that is asked for; 0: what the device has. */
+export const askedType = (c: Call): number => (c.traits.hwInfoInputType && (c.u32('flags') & 1) !== 0 ? c.u32(typeIn(c)) : 0);
+
 /** Takes a known answer of GET_HW_INFO. */
 export function learn(c: Call, device: Device): void {
   const out = c.observed?.out;
-  if (out === undefined || out.length < c.command.struct!.min) return;
+  if (out === undefined) return;
   const view = new DataView(out.buffer, out.byteOffset, out.byteLength);
+  // the program's struct, and the log's copy of it, may end anywhere
+  const has = (field: string, bytes: number): boolean => c.table.has(COMMAND, field) && c.at(field) + bytes <= out.length;
+  if (!has(typeOut(c), 4) || !has('data_len', 4)) return;
   const type = view.getUint32(c.at(typeOut(c)), true);
   const name = NAMES[type] ?? 'unknown';
   if (name === 'unknown') return;
   const bytes = c.observedBytes('data_uptr')?.slice(0, view.getUint32(c.at('data_len'), true)) ?? new Uint8Array(0);
-  const pasid = c.table.has(COMMAND, 'out_max_pasid_log2') ? view.getUint8(c.at('out_max_pasid_log2')) : 0;
   const info = new Map(device.driver.info);
   if (bytes.length >= (info.get(type)?.length ?? 0)) info.set(type, bytes);
-  const capabilities = [view.getBigUint64(c.at('out_capabilities'), true), pasid] as const;
+  const pasid = has('out_max_pasid_log2', 1) ? view.getUint8(c.at('out_max_pasid_log2')) : 0;
+  const capabilities = has('out_capabilities', 8) ? ([view.getBigUint64(c.at('out_capabilities'), true), pasid] as const) : undefined;
   const facts = Object.fromEntries(Object.entries(factsOf(c, type, bytes)).filter(([, value]) => value !== undefined));
   device.driver = { ...device.driver, name, info, capabilities, ...facts };
 }

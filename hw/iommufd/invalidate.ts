@@ -1,6 +1,6 @@
 /** The array of HWPT_INVALIDATE. */
 import type { Call } from './call.ts';
-import { MEMORY } from './reasons.ts';
+import { MEMORY, UNSEEN } from './reasons.ts';
 
 /** Entry i of the array of an INVALIDATE; undefined where the call was refused. */
 export function invalidation(c: Call, i: number, size: number, min: number, known: number): DataView | undefined {
@@ -10,10 +10,12 @@ export function invalidation(c: Call, i: number, size: number, min: number, know
   }
   const memory = c.nested('data_uptr');
   const bytes = memory?.bytes.subarray(i * size, (i + 1) * size);
-  if (bytes === undefined || bytes.length < size) {
+  if (bytes === undefined || size === 0 || bytes.length < size) {
     if (memory?.fault === true) c.refuse('EFAULT', 'invalidate.array', { field: 'data_uptr', text: `entry ${i} cannot be read` });
     else c.mayRefuse('EFAULT', MEMORY, 'invalidate.array');
-    if (c.refused || bytes === undefined) return undefined;
+    // what the log has of the array ends here
+    if (!c.refused) c.undetermined('entry_num', UNSEEN);
+    return undefined;
   }
   if (
     bytes.subarray(known).some((b) => b !== 0) &&

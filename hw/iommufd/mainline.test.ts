@@ -174,3 +174,15 @@ describe('the end of a device that has a vDEVICE', () => {
     expect(ended('hw-queue-v9')).toEqual(['', 7]);
   });
 });
+
+describe('VFIO_DEVICE_DETACH with a PASID', () => {
+  test.each(row('EINVAL', '', ''))('%s: "%s"', (dialect, errno) => {
+    const s = new Session(dialect);
+    const vfio = s.p.open('vfio-device');
+    expect(s.p.call(vfio, 'VFIO_DEVICE_BIND_IOMMUFD', { iommufd: s.fd })).toBe('');
+    // a struct of 6.12 has no room for it
+    const size = Math.max(12, s.p.model.table.byName('VFIO_DEVICE_DETACH_IOMMUFD_PT')?.struct?.size ?? 0);
+    expect(s.p.ask(vfio, 'VFIO_DEVICE_DETACH_IOMMUFD_PT', { flags: 1 }, { size })?.errno).toBe(errno);
+    expect(s.p.ask(vfio, 'VFIO_DEVICE_DETACH_IOMMUFD_PT', { flags: 2 }, { size })?.errno).toBe('EINVAL');
+  });
+});

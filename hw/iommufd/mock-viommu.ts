@@ -2,6 +2,7 @@
 import { PAGE } from './areas.ts';
 import type { Call } from './call.ts';
 import { type QueueRequest, type UserData, userData } from './driver.ts';
+import { askedType, typeIn, typeOut } from './hardware.ts';
 import { invalidation } from './invalidate.ts';
 import { NO_DIRTY, PASID_DEVICE, SELFTEST_HW_INFO, SELFTEST_INVALIDATION, SELFTEST_VIOMMU } from './mock.ts';
 import { MEMORY } from './reasons.ts';
@@ -134,13 +135,12 @@ function ofViommu(c: Call, viommu: Viommu, count: number, size: number): number 
 
 /** GET_HW_INFO */
 export function mockHwInfo(c: Call, device: Device): void {
-  const typeField = c.table.has('IOMMU_GET_HW_INFO', 'in_data_type') ? 'in_data_type' : 'data_type';
-  const asked = c.u32('flags') & 1 ? c.u32(typeField) : 0;
+  const asked = askedType(c);
   if (
     asked !== 0 &&
     asked !== SELFTEST_HW_INFO &&
     c.refuse('EOPNOTSUPP', 'hw-info.type', {
-      field: typeField,
+      field: typeIn(c),
       text: `the mock driver has no information of type ${hex(asked)}`,
       because: [device],
     })
@@ -157,7 +157,7 @@ export function mockHwInfo(c: Call, device: Device): void {
     c.writeNested('data_uptr', bytes);
   }
   c.set('data_len', 8);
-  c.set(c.table.has('IOMMU_GET_HW_INFO', 'out_data_type') ? 'out_data_type' : 'data_type', SELFTEST_HW_INFO);
+  c.set(typeOut(c), SELFTEST_HW_INFO);
   const pasid = (device.flags & PASID_DEVICE) !== 0;
   let capabilities = (device.flags & NO_DIRTY) === 0 ? 1 : 0;
   capabilities |= c.table.enum('iommufd_hw_capabilities')?.members.get('IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED') ?? 0;

@@ -146,6 +146,8 @@ export class Model {
    */
   decide(request: Request, observed?: Observed): Answer | undefined {
     const { target, struct } = request;
+    // a log may say that a file is what it is not
+    if (target !== 'vfio-device' && request.file.context === undefined) return undefined;
     const number = request.request & 0xff;
     const own = target !== 'vfio-device' && number >= FIRST && number <= TEST;
     const command = request.request >>> 8 === REQUEST_TYPE >>> 8 ? this.table.command(target, request.request) : undefined;

@@ -161,6 +161,17 @@ describe('the region of a vIOMMU that has ended', () => {
     expect(g.mmap({ offset: 0x1_0000, length: 0x1_0000 }).unsure).toBe('memory of an ended object');
   });
 
+  test('of a driver that nothing is known of, a vIOMMU may show what the log does not tell', () => {
+    const g = new Grace('linux-7.2');
+    g.must('IOMMU_VIOMMU_ALLOC', { type: 9, dev_id: 1, hwpt_id: 3 });
+    expect(g.mmap({ offset: 0x1000 }).unsure).toBe('not in the log');
+    const told = { nested: { data_uptr: new Uint8Array(new BigUint64Array([0x9000n, 0x1_0000n]).buffer) } };
+    g.must('IOMMU_DESTROY', { id: 4 });
+    g.must('IOMMU_VIOMMU_ALLOC', { type: 2, dev_id: 1, hwpt_id: 3, data_len: 16, data_uptr: 0x1000 }, { told });
+    expect(g.mmap({ offset: 0x9000, length: 0x1_0000 }).because?.map((o) => o.id)).toEqual([4]);
+    expect(g.mmap({ offset: 0x1000 }).errno).toBe('ENXIO');
+  });
+
   const stays = row('', '', 'unsure', 'unsure', 'unsure', 'unsure', 'unsure', 'ENXIO', 'ENXIO', 'ENXIO');
   test.each(stays)('%s: mmap of the first one after its end: "%s"', (dialect, expected) => {
     const { g, shown } = machine(dialect, 1);

@@ -5,7 +5,7 @@
  */
 import type { Call } from './call.ts';
 import { type Driver, type UserData, unknownDriver, userData } from './driver.ts';
-import { HW_INFO, learn, learnCmdqv, typeIn, typeOut } from './hardware.ts';
+import { askedType, HW_INFO, learn, learnCmdqv, typeIn, typeOut } from './hardware.ts';
 import { invalidation } from './invalidate.ts';
 import { DRIVER, MACHINE, MEMORY, PRESSURE } from './reasons.ts';
 import type { Device, HwptNested, Viommu } from './state.ts';
@@ -141,13 +141,15 @@ function hwInfo(c: Call, device: Device): void {
     noInfo(c);
     return;
   }
-  const asked = (c.u32('flags') & 1) !== 0 ? c.u32(typeIn(c)) : 0;
+  const asked = askedType(c);
   const type = asked === 0 ? HW_INFO.smmuv3 : asked;
   const { driver } = device;
   const absent = type === HW_INFO.cmdqv && driver.cmdqv === false;
   if (absent || (type !== HW_INFO.smmuv3 && type !== HW_INFO.cmdqv)) {
     const text = absent ? `the SMMUv3 of ${nameOf(device)} has no CMDQV` : `an SMMUv3 has no information of type ${hex(asked)}`;
-    if (c.refuse('EOPNOTSUPP', 'hw-info.type', { field: typeIn(c), text, because: [device] })) return;
+    // a log in which it succeeds tells of something else
+    if (!c.refuse('EOPNOTSUPP', 'hw-info.type', { field: typeIn(c), text, because: [device] })) unknownDriver.hwInfo(c, device);
+    return;
   }
   if (type === HW_INFO.cmdqv && driver.cmdqv === undefined && any(c, 'hw-info.type', DRIVER, 'EOPNOTSUPP')) {
     c.already(() => learnCmdqv(device, false));

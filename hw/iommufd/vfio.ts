@@ -112,7 +112,7 @@ function pasidOf(c: Call, least: number): number | undefined {
     c.refuse('EINVAL', 'vfio.flags', { field: 'flags', text: `flags 0x${flags.toString(16)}`, wanted: known === 0 ? '0' : '0 or PASID' })
   )
     return undefined;
-  if ((flags & PASID) === 0) return 0;
+  if ((flags & known) === 0) return 0;
   if (c.request.file.pci === undefined && c.mayRefuse('EOPNOTSUPP', MACHINE, 'vfio.pasid')) return undefined;
   if (argsz(c, least)) return undefined;
   return c.u32('pasid');
