@@ -10,6 +10,7 @@ import { type Reply, readFault, readVeventq, writeFault } from '../hw/iommufd/qu
 import { regionAt } from '../hw/iommufd/regions.ts';
 import type { Fault, FileKind as ModelFileKind, OpenFile, Veventq, Viommu } from '../hw/iommufd/state.ts';
 import { type DialectName, targetOfFileKind, type UapiTable } from '../hw/uapi/table.ts';
+import { mapDevice, transfer } from '../hw/vfio/access.ts';
 import { FileKind, Found, FrameCursor, Kind, PartKind, State } from '../store/frame.ts';
 import { Asked } from './asked.ts';
 import type { Change } from './change.ts';
@@ -49,6 +50,8 @@ export interface CheckReport {
 export interface CheckOptions {
   /** rules to check against; default: those of the log's dialect */
   readonly model?: DialectName;
+  /** the log was recorded on the model: its VFIO devices are the model's own */
+  readonly devices?: boolean;
   readonly onProgress?: (seq: number) => void;
   /** disagreements that are kept; all are counted. default 1000 */
   readonly keep?: number;
@@ -98,6 +101,7 @@ export class Checker {
     this.recorded = new Model(table.dialect);
     this.model =
       options.model === undefined || options.model === table.dialect ? this.recorded : new Model(options.model, this.recorded.kernel);
+    if (options.devices === true) this.recorded.plug();
     this.#table = table;
     this.#folder = new Folder(planOf(table), this.#state);
     this.#keep = options.keep ?? 1000;
@@ -176,6 +180,7 @@ export class Checker {
   /** What the rules say to mmap, read and write; undefined where the file is none of theirs, or the log does not say enough. */
   reply(f: FrameCursor, model: Model = this.model): Reply | undefined {
     const file = model.kernel.files.get(f.file);
+    if (file?.kind === 'vfio-device') return this.#older.has(f.file) ? undefined : deviceReply(f, file);
     if (file?.context === undefined || this.#older.has(file.context.file) || f.state === State.ENTERED) return undefined;
     const words = f.part(PartKind.ARGS) ? f.partBytes / 8 : 0;
     const word = (i: number): bigint => (f.part(PartKind.ARGS) && i < words ? f.buffer.readBigUInt64LE(f.partStart + 8 * i) : 0n);
@@ -314,7 +319,8 @@ export class Checker {
     }
     const kind = MODEL_KIND[f.fileKind];
     if (kind === undefined) return;
-    this.model.open(f.file, kind);
+    const named = kind === 'vfio-device' && f.kind === Kind.OPEN && f.part(PartKind.TEXT);
+    this.model.open(f.file, kind, named ? f.buffer.toString('latin1', f.partStart, f.partStart + f.partBytes) : '');
     if (f.kind === Kind.FD) this.#older.add(f.file);
   }
 
@@ -356,6 +362,22 @@ function readFd(asked: Asked, field: string): number | undefined {
   const { out } = asked.observed;
   if (at === undefined || out === undefined || out.length < at + 4) return undefined;
   return new DataView(out.buffer, out.byteOffset).getInt32(at, true);
+}
+
+/** What the rules say to mmap, read and write of a VFIO device; undefined where the log does not say enough. */
+function deviceReply(f: FrameCursor, file: OpenFile): Reply | undefined {
+  if (f.state === State.ENTERED || !f.part(PartKind.ARGS)) return undefined;
+  const words = Array.from({ length: f.partBytes >> 3 }, (_, i) => f.buffer.readBigUInt64LE(f.partStart + 8 * i));
+  const at = BigInt.asIntN(64, words[f.kind === Kind.MMAP ? 4 : 1] ?? -1n);
+  if (f.kind === Kind.MMAP) {
+    const length = words[1] ?? 0n;
+    return length === 0n || at % 4096n !== 0n ? undefined : mapDevice(file, { length, flags: Number(words[3] ?? 0n), offset: at });
+  }
+  if (at < -1n || errnoName(f.error) === 'EFAULT') return undefined;
+  const count = Number(words[0] ?? 0n);
+  const data = f.kind === Kind.WRITE ? new Uint8Array(f.part(PartKind.IN) ? f.partBytes : count) : undefined;
+  if (data !== undefined && f.part(PartKind.IN)) data.set(f.buffer.subarray(f.partStart, f.partStart + f.partBytes));
+  return transfer(file, { count, offset: at < 0n ? undefined : at, data });
 }
 
 /** Checks a whole log. */

@@ -10,6 +10,9 @@ import { memoryEnabled, readConfig, writeConfig } from './config.ts';
 import { type PciDevice, Region, regionAt, regionBytes, reset, withinRegion } from './device.ts';
 import { msixOf } from './functions.ts';
 
+/** Bytes that one read(2) or write(2) of the model's own devices moves at most. */
+export const TRANSFER_MAX = 0x40000;
+
 /** Bytes of a BAR that a call reads, writes or maps. */
 export interface BarBytes {
   readonly bar: number;
@@ -104,7 +107,7 @@ function bar(pci: PciDevice, region: number, at: number, wanted: number): Device
       text: 'the device does not decode memory',
       wanted: 'bit 1 of the command register, and D0',
     });
-  const count = Math.min(wanted, bytes - at);
+  const count = Math.min(wanted, bytes - at, TRANSFER_MAX);
   const msix = msixOf(pci.function);
   const hidden: readonly [number, number] = msix?.table.bar === region ? [msix.table.at, msix.table.at + 16 * msix.vectors] : [0, 0];
   return done(count, { memory: { bar: region, at, count, hidden } });

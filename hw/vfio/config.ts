@@ -20,8 +20,11 @@ const IO = 1;
 const MEMORY = 2;
 const INTX_DISABLE = 0x400;
 const STATUS_LIST = 0x10;
-/** Command bits that a function has: memory, master, parity, SERR, INTx disable. */
-const COMMAND_BITS = 0x0546;
+/** Command bits that a function has: I/O, memory, master, parity, SERR, INTx disable. */
+const COMMAND_BITS = 0x0547;
+/** What firmware and vfio-pci leave there: I/O, memory, SERR; and the interrupt line. */
+const COMMAND_FIRST = 0x0103;
+const LINE_FIRST = 0x0a;
 
 const CAP_BYTES = { power: 8, msi: 14, express: 0x3c, msix: 12 } as const;
 const CAP_ID = { power: 1, msi: 5, express: 0x10, msix: 0x11 } as const;
@@ -85,13 +88,14 @@ function hardwareOf(f: PciFunction): Uint8Array {
   const b = new Uint8Array(f.configBytes);
   put16(b, 0, f.vendor);
   put16(b, 2, f.device);
-  put16(b, COMMAND, MEMORY);
+  put16(b, COMMAND, COMMAND_FIRST);
   put16(b, STATUS, STATUS_LIST);
   put32(b, 8, ((f.classCode << 8) | f.revision) >>> 0);
   for (const [i, bar] of Object.entries(f.bars)) put32(b, BAR0 + 4 * Number(i), bar.address | barFlags(bar));
   put16(b, SUBSYSTEM, f.subsystemVendor);
   put16(b, SUBSYSTEM + 2, f.subsystem);
   b[LIST] = f.capabilities[0]?.at ?? 0;
+  b[LINE] = LINE_FIRST;
   b[PIN] = f.pin;
   f.capabilities.forEach((c, i) => {
     b[c.at] = CAP_ID[c.kind];

@@ -5,9 +5,6 @@ import type { BarBytes } from '../../hw/vfio/access.ts';
 import type { PciDevice } from '../../hw/vfio/device.ts';
 import { type Bar, barBytes } from '../../hw/vfio/functions.ts';
 
-/** Bytes that one read(2) or write(2) moves at most: what a place has room for. */
-export const TRANSFER_MAX = 0x40000;
-
 interface Held {
   readonly number: number;
   readonly fd: number;

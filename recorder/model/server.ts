@@ -14,7 +14,7 @@ import type { Context, FileKind, OpenFile, Region, Viommu } from '../../hw/iommu
 import { type DialectName, targetOfFileKind } from '../../hw/uapi/table.ts';
 import type { Target } from '../../hw/uapi/types.ts';
 import { mapDevice, transfer } from '../../hw/vfio/access.ts';
-import { Bars, TRANSFER_MAX } from './bars.ts';
+import { Bars } from './bars.ts';
 import { Effect, perform } from './effects.ts';
 import { Files } from './files.ts';
 import { makeRegion, ProgramMemory } from './memory.ts';
@@ -342,7 +342,7 @@ export class ModelServer {
   #deviceTransfer(file: OpenFile, call: ModelCall, count: number, offset: bigint): Reply {
     if (offset < -1n) return FAILED('EINVAL');
     const piece = call.op === Op.WRITE ? call.pieces[0] : undefined;
-    const answer = transfer(file, { count: Math.min(count, TRANSFER_MAX), offset: offset < 0n ? undefined : offset, data: piece?.bytes });
+    const answer = transfer(file, { count, offset: offset < 0n ? undefined : offset, data: piece?.bytes });
     if (answer === undefined) return FAILED('EINVAL');
     if (answer.errno !== '') return FAILED(answer.errno);
     const { memory } = answer;

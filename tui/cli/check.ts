@@ -22,6 +22,7 @@ export const run: Run = async ([path = ''], options, io) => {
   const progress = new Progress('checking');
   const report = check(opened.reader, opened.table, {
     ...(model === undefined ? {} : { model }),
+    devices: opened.reader.meta.source === 'model',
     onProgress: (seq) => progress.update(seq, opened.reader.last),
   });
   progress.done();

@@ -11,7 +11,10 @@ export const run: Run = async ([path = '', point = ''], options, io) => {
   const opened = openTrace(path);
   const seq = pointOf(point, opened.reader);
   const model = dialectNamed(options.model as string | undefined);
-  const found = why(opened.reader, opened.table, seq, model === undefined ? {} : { model });
+  const found = why(opened.reader, opened.table, seq, {
+    ...(model === undefined ? {} : { model }),
+    devices: opened.reader.meta.source === 'model',
+  });
   opened.reader.close();
   if (found === undefined)
     throw new UsageError(`event ${seq} is no call that there are rules for`, `iommufd-rr show ${path} ${seq} says what it is`);
