@@ -44,6 +44,27 @@ describe.skipIf(!built)('a VFIO device of the model', () => {
     expect(readdirSync(folder)).toEqual(['x.irr']);
   });
 
+  test.each([
+    ['linux-7.2', ['alone', 'pasid']],
+    ['linux-6.12', ['alone']],
+  ] as const)('vfio-pci call by call, %s: interrupts, registers, resets', (dialect, more) => {
+    const done = record(dialect, client('vfio_pci'), '/dev/vfio/devices/vfio0', ...more);
+    expect(done.stdout.split('\n').filter((line) => line.includes('mismatch'))).toEqual([]);
+    expect(done.stdout).toMatch(/\{"done":true,"steps":\d+,"failures":0\}\n$/);
+    expect(done.stderr).toMatch(/^iommufd-rr: recorded \d+ events \(0 dropped\) in \S+\n$/);
+    const report = checked();
+    expect(report).toMatchObject({ disagreements: [], unknown: {} });
+    // which descriptors are eventfds is not told
+    expect(report.unpredictable).toEqual({ 'not in the log': 3 });
+    expect(report.predicted).toBeGreaterThan(180);
+    expect(readdirSync(folder)).toEqual(['x.irr']);
+  });
+
+  test('whoever looks whether it is there finds it', () => {
+    const look = (n: number): string => `test -w /dev/vfio/devices/vfio${n} && echo vfio${n}`;
+    expect(record('linux-7.2', 'sh', '-c', [0, 1, 2].map(look).join('; ')).stdout).toBe('vfio0\nvfio1\n');
+  });
+
   test('other devices are not there', () => {
     const done = record('linux-7.2', client('vfio'), '/dev/vfio/devices/vfio7');
     expect(done.stdout).toContain('"path":"/dev/vfio/devices/vfio7","ret":-1,"errno":"ENOENT"');
