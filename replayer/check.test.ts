@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { errnoName } from '../hw/errno.ts';
 import { brokenRules } from '../hw/iommufd/invariants.ts';
-import { FRAME_AT, FrameCursor, Kind } from '../store/frame.ts';
+import { FileKind, FRAME_AT, FrameCursor, Kind, makeArgs, Rw } from '../store/frame.ts';
 import { TraceReader } from '../store/read.ts';
 import { Checker, check } from './check.ts';
 import { tableOf } from './fold.ts';
+import { session } from './scenes.ts';
 import { why } from './why.ts';
 
 const folder = join(import.meta.dirname, '../fixtures/traces');
@@ -132,4 +133,18 @@ test('lints: what is legal and still a sign of trouble', () => {
   const selftest = withTrace('selftest-viommu-7.2.irr', (reader) => check(reader, tableOf(reader.meta)));
   expect(selftest.lints.filter((l) => l.rule === 'tombstone')).toHaveLength(1);
   expect(selftest.lints.filter((l) => l.rule === 'leak').length).toBeGreaterThan(4);
+});
+
+test('a write that failed is only foreseen by its length: what it said is not in the log', () => {
+  const s = session();
+  s.ioctl(3, 'IOMMU_FAULT_QUEUE_ALLOC', {}, { out_fault_id: 1, out_fault_fd: 5 });
+  s.found(5, FileKind.FAULT);
+  const failed = (bytes: number, error: number): number =>
+    s.add({ kind: Kind.WRITE, request: Rw.PLAIN, ...s.behind(5), ret: -1n, error, parts: [makeArgs(bytes, -1)] });
+  failed(8, 22);
+  failed(12, 29);
+  const wrong = failed(12, 22);
+  const report = check(s.source(), s.table);
+  expect([...report.unpredictable]).toEqual([['not in the log', 1]]);
+  expect(report.disagreements.map((d) => [d.seq, d.rule])).toEqual([[wrong, 'fault-write.count']]);
 });

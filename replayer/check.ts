@@ -7,6 +7,7 @@ import type { Answer } from '../hw/iommufd/call.ts';
 import { mmap } from '../hw/iommufd/mmap.ts';
 import { Model } from '../hw/iommufd/model.ts';
 import { type Reply, readFault, readVeventq, writeFault } from '../hw/iommufd/queues.ts';
+import { UNSEEN } from '../hw/iommufd/reasons.ts';
 import { regionAt } from '../hw/iommufd/regions.ts';
 import type { Fault, FileKind as ModelFileKind, OpenFile, Veventq, Viommu } from '../hw/iommufd/state.ts';
 import { type DialectName, targetOfFileKind, type UapiTable } from '../hw/uapi/table.ts';
@@ -193,8 +194,11 @@ export class Checker {
     const count = Number(word(0));
     if (f.kind === Kind.READ && kind === 'VEVENTQ') return readVeventq(file.object as Veventq, traits, count);
     if (f.kind === Kind.READ && kind === 'FAULT') return readFault(file.object as Fault, count);
-    if (f.kind !== Kind.WRITE || kind !== 'FAULT' || !f.part(PartKind.IN)) return undefined;
-    return writeFault(file.object as Fault, f.buffer.subarray(f.partStart, f.partStart + f.partBytes), count);
+    if (f.kind !== Kind.WRITE || kind !== 'FAULT') return undefined;
+    if (f.part(PartKind.IN)) return writeFault(file.object as Fault, f.buffer.subarray(f.partStart, f.partStart + f.partBytes), count);
+    // what a write that failed had to say is not recorded; its length alone may tell
+    const said = writeFault(file.object as Fault, new Uint8Array(0), count);
+    return said.errno === '' && count > 0 ? { ...said, unsure: UNSEEN } : said;
   }
 
   #other(f: FrameCursor, seq: number): void {
