@@ -7,6 +7,7 @@ import { bitsOf, CACHE_DEFAULT, SELFTEST_VEVENT } from './mock.ts';
 import { insert, missing, object } from './objects.ts';
 import { MACHINE, PRESSURE } from './reasons.ts';
 import type { Device, Hwpt, KObject, Selftest, Veventq } from './state.ts';
+import { bufferOps } from './test-buffers.ts';
 import { memoryOps } from './test-memory.ts';
 import { hex, nameOf } from './words.ts';
 
@@ -231,6 +232,7 @@ export function report(queue: Veventq, data: Uint8Array): void {
 /** By name without IOMMU_TEST_OP_. */
 const OPS: Readonly<Record<string, Op>> = {
   ...memoryOps,
+  ...bufferOps,
   MOCK_DOMAIN: mockDomain('mock_domain', false),
   MOCK_DOMAIN_FLAGS: mockDomain('mock_domain_flags', true),
   MOCK_DOMAIN_REPLACE: replace,
