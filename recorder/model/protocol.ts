@@ -4,6 +4,7 @@
  */
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { errnoNumber } from '../../hw/errno.ts';
 
 export const Word = { CALL: 1, DONE: 2, CLOSED: 3, MUNMAP: 4, START: 5, FORK: 6, TICK: 8, STOP: 9 } as const;
 export const Op = { OPEN: 1, IOCTL: 2, READ: 3, WRITE: 4, MMAP: 5, MAPPED: 6, MREMAP: 7, EXIT: 8 } as const;
@@ -84,9 +85,9 @@ export interface ModelCall {
 export type Step =
   | { readonly what: 'put'; readonly address: bigint; readonly bytes: Uint8Array }
   | { readonly what: 'copy'; readonly to: bigint; readonly from: bigint; readonly bytes: bigint }
-  /** the memory must be there, as if it were pinned */
   /** an eventfd gets one more; `process` has it as `fd` */
   | { readonly what: 'signal'; readonly process: number; readonly fd: number }
+  /** the memory must be there, as if it were pinned */
   | { readonly what: 'fault-in'; readonly address: bigint; readonly bytes: bigint; readonly write: boolean };
 
 export interface Reply {
@@ -97,6 +98,10 @@ export interface Reply {
   /** what a read brings */
   readonly body?: Uint8Array;
 }
+
+/** A call that fails; 'EIO' for a name that there is not. */
+export const FAILED = (name: string): Reply => ({ ret: -1n, error: errnoNumber(name) ?? 5 });
+export const PASSED = (ret = 0n): Reply => ({ ret, error: 0 });
 
 /** Steps as they fit into one answer: long ones in pieces. */
 export function* batches(steps: readonly Step[]): Generator<Step[]> {

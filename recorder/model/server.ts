@@ -2,32 +2,38 @@
  * Answers traced programs from the model, one call after the other: what `record --on model` runs beside the recording. It
  * waits in blocking reads, so it has a thread of its own (worker.ts).
  */
-import { rmSync } from 'node:fs';
-import { join } from 'node:path';
-import { errnoNumber } from '../../hw/errno.ts';
 import type { Answer, Eventfd, Memory, Request } from '../../hw/iommufd/call.ts';
-import { mmap } from '../../hw/iommufd/mmap.ts';
 import { Model } from '../../hw/iommufd/model.ts';
 import { type Reply as QueueReply, readFault, readVeventq, writeFault } from '../../hw/iommufd/queues.ts';
-import { isRegistered, regionAt } from '../../hw/iommufd/regions.ts';
-import type { Context, FileKind, OpenFile, Region, Viommu } from '../../hw/iommufd/state.ts';
+import type { FileKind, OpenFile } from '../../hw/iommufd/state.ts';
 import { type DialectName, targetOfFileKind } from '../../hw/uapi/table.ts';
 import type { Target } from '../../hw/uapi/types.ts';
-import { mapDevice, transfer } from '../../hw/vfio/access.ts';
-import { Bars } from './bars.ts';
+import { transfer } from '../../hw/vfio/access.ts';
 import { Effect, perform } from './effects.ts';
 import { Files } from './files.ts';
-import { makeRegion, ProgramMemory } from './memory.ts';
+import { ProgramMemory } from './memory.ts';
 import { descriptorOf, eventfdOf, exists, fileBehind, lives } from './processes.ts';
-import { batches, Inbox, type Message, type ModelCall, Op, type Piece, Places, type Reply, type Step, WHOLE, Word } from './protocol.ts';
-import { type Hold, Mappings } from './regions.ts';
+import {
+  batches,
+  FAILED,
+  Inbox,
+  type Message,
+  type ModelCall,
+  Op,
+  PASSED,
+  type Piece,
+  Places,
+  type Reply,
+  type Step,
+  WHOLE,
+  Word,
+} from './protocol.ts';
+import { Shown } from './shown.ts';
 
 /** What of /dev the model has, by FileKind (store/frame.ts). */
 const OPENS: Readonly<Record<number, FileKind>> = { 1: 'iommufd', 2: 'vfio-device', 4: 'container' };
 
 const UNREADABLE: Memory = { bytes: new Uint8Array(0), wanted: 4n, fault: true };
-const FAILED = (name: string): Reply => ({ ret: -1n, error: errnoNumber(name) ?? 5 });
-const PASSED = (ret = 0n): Reply => ({ ret, error: 0 });
 
 export interface ServerOptions {
   /** where programs find it */
@@ -43,32 +49,21 @@ export class ModelServer {
   readonly #inbox: Inbox;
   readonly #files: Files;
   readonly #memory = new ProgramMemory();
-  readonly #mappings = new Mappings();
-  readonly #bars: Bars;
-  /** files of devices: how many mappings hold them, and which have no descriptor any more */
-  readonly #deviceMaps = new Map<number, number>();
-  readonly #lingering = new Set<number>();
-  readonly #folder: string;
+  readonly #shown: Shown;
   readonly #report: (error: unknown) => void;
   /** processes that have been heard of */
   readonly #processes = new Set<number>();
-  /** files of regions: by their region, and back */
-  readonly #regions = new Map<Region, number>();
-  #nextRegion = 1;
-  /** mappings of iommufds ever made */
-  #maps = 0;
   #stop = false;
   #calls = 0;
 
   constructor(options: ServerOptions) {
-    this.#folder = options.folder;
     this.#report = options.report;
     this.#model = new Model(options.dialect);
     this.#places = new Places(options.folder);
     this.#inbox = new Inbox(options.folder);
     this.#files = new Files(options.folder);
     this.#model.plug();
-    this.#bars = new Bars(options.folder, () => this.#nextRegion++);
+    this.#shown = new Shown(this.#model, options.folder);
   }
 
   /** Answers until it is told to stop. */
@@ -78,18 +73,18 @@ export class ModelServer {
     this.#inbox.close();
     this.#files.close();
     this.#memory.close();
-    this.#bars.close();
+    this.#shown.bars.close();
   }
 
   #hear(m: Message): void {
     if (m.word === Word.STOP) this.#stop = true;
     else if (m.word === Word.CALL) this.#answer(m);
     else if (m.word === Word.CLOSED) this.#closed(m.file);
-    else if (m.word === Word.MUNMAP) this.#mappings.unmap(m.pid, m.a, m.b);
+    else if (m.word === Word.MUNMAP) this.#shown.mappings.unmap(m.pid, m.a, m.b);
     else if (m.word === Word.START) this.#starts(m.pid);
     else if (m.word === Word.FORK) {
       this.#processes.add(m.pid);
-      this.#mappings.fork(Number(m.a), m.pid);
+      this.#shown.mappings.fork(Number(m.a), m.pid);
     } else if (m.word === Word.TICK) this.#lookWhoHasGone(true);
   }
 
@@ -99,7 +94,7 @@ export class ModelServer {
     if (this.#processes.has(pid)) {
       // another program in the same process: its memory is new, and descriptors may be closed
       this.#memory.forget(this.#model.kernel, pid);
-      this.#mappings.gone(pid);
+      this.#shown.mappings.gone(pid);
     }
     this.#processes.add(pid);
     this.#sweep();
@@ -112,7 +107,7 @@ export class ModelServer {
       if (tick ? lives(pid) : exists(pid)) continue;
       this.#processes.delete(pid);
       this.#memory.forget(this.#model.kernel, pid);
-      this.#mappings.gone(pid);
+      this.#shown.mappings.gone(pid);
       someone = true;
     }
     // a descriptor may have been closed in a way that nobody told of
@@ -130,9 +125,7 @@ export class ModelServer {
     const inode = this.#files.ended(file);
     if (inode === undefined) return false;
     this.#places.forget(inode);
-    if ((this.#deviceMaps.get(file) ?? 0) > 0) this.#lingering.add(file);
-    else this.#model.close(file);
-    this.#dropRegions();
+    this.#shown.closed(file);
     return true;
   }
 
@@ -163,12 +156,12 @@ export class ModelServer {
       case Op.WRITE:
         return this.#transfer(call);
       case Op.MMAP:
-        return this.#mmap(call);
+        return this.#shown.mmap(call);
       case Op.MAPPED:
-        return this.#mapped(call);
+        return this.#shown.mapped(call);
       case Op.MREMAP: {
         const [from = 0n, old = 0n, to = 0n, length = 0n, keeps = 0n] = call.args;
-        this.#mappings.move(call.pid, { from, old, to, length, keeps: keeps !== 0n });
+        this.#shown.mappings.move(call.pid, { from, old, to, length, keeps: keeps !== 0n });
         return PASSED();
       }
       case Op.EXIT:
@@ -291,12 +284,12 @@ export class ModelServer {
     if (!this.#ask(call, [...effect.steps, ...writes(call, request, answer, effect.out), ...signals]))
       return this.#fails(request, 'EFAULT');
     answer.commit();
-    this.#bars.refresh();
+    this.#shown.bars.refresh();
     if (made !== undefined) {
       this.#files.take(call.spareFile);
       this.#model.adopt(call.spareFile, made[1]);
     }
-    if (request.file.context !== undefined) this.#makeRegions(request.file.context, answer);
+    if (request.file.context !== undefined) this.#shown.made(request.file.context, answer);
     this.#readiness();
     return { ret, error: 0, takesSpare: made !== undefined };
   }
@@ -349,12 +342,12 @@ export class ModelServer {
     const { pci } = file;
     let body = answer.bytes;
     if (memory !== undefined && pci !== undefined) {
-      if (piece === undefined) body = this.#bars.read(pci, memory);
+      if (piece === undefined) body = this.#shown.bars.read(pci, memory);
       else if (piece.bytes.length < memory.count) return FAILED('EFAULT');
-      else this.#bars.write(pci, memory, piece.bytes);
+      else this.#shown.bars.write(pci, memory, piece.bytes);
     }
     answer.commit();
-    this.#bars.refresh();
+    this.#shown.bars.refresh();
     return { ret: answer.ret ?? 0n, error: 0, ...(body ? { body } : {}) };
   }
 
@@ -365,89 +358,7 @@ export class ModelServer {
       if (o?.type === 'FAULT' || o?.type === 'VEVENTQ') this.#files.setReadable(file, o.waiting.length > 0);
     }
   }
-
-  // ---- regions
-
-  /** Files for regions that a call brought. What the mock driver shows begins with the word that it was given. */
-  #makeRegions(context: Context, answer: Answer): void {
-    this.#dropRegions();
-    for (const region of context.regions) {
-      if (this.#regions.has(region) || !isRegistered(region, this.#model.traits.queueRules)) continue;
-      const number = this.#nextRegion++;
-      const data = [...answer.nestedOut.values()][0];
-      const word = data !== undefined && data.length >= 4 ? new DataView(data.buffer, data.byteOffset).getUint32(0, true) : 0;
-      makeRegion(join(this.#folder, `region-${number}`), Number(region.length), word);
-      this.#regions.set(region, number);
-    }
-  }
-  #dropRegions(): void {
-    for (const [region, number] of this.#regions) {
-      if (isRegistered(region, this.#model.traits.queueRules)) continue;
-      rmSync(join(this.#folder, `region-${number}`), { force: true });
-      this.#regions.delete(region);
-    }
-  }
-
-  #mmap(call: ModelCall): Reply {
-    const file = this.#model.kernel.files.get(call.file);
-    if (file?.kind === 'vfio-device') return this.#deviceMmap(file, call);
-    if (file?.context === undefined || (file.kind !== 'iommufd' && file.kind !== 'container')) return FAILED('ENODEV');
-    const [, length = 0n, prot = 0n, flags = 0n, offset = 0n] = call.args;
-    if (length === 0n || offset % 4096n !== 0n) return FAILED('EINVAL');
-    const answer = mmap(file.context, this.#model.traits, { length, prot: Number(prot), flags: Number(flags), offset });
-    if (answer.errno !== '') return FAILED(answer.errno);
-    const region = regionAt(file.context.regions, this.#model.traits.queueRules, offset);
-    const number = region === undefined ? undefined : this.#regions.get(region);
-    return region === undefined || number === undefined ? FAILED('ENXIO') : PASSED(mappedAt(number, Number(offset - region.offset)));
-  }
-
-  #deviceMmap(file: OpenFile, call: ModelCall): Reply {
-    const [, length = 0n, , flags = 0n, offset = 0n] = call.args;
-    if (length === 0n || offset % 4096n !== 0n) return FAILED('EINVAL');
-    const answer = mapDevice(file, { length, flags: Number(flags), offset });
-    const memory = answer?.memory;
-    if (memory === undefined || file.pci === undefined) return FAILED(answer?.errno || 'EINVAL');
-    return PASSED(mappedAt(this.#bars.numberOf(file.pci, memory.bar), memory.at));
-  }
-
-  /** Mappings of a device hold its file. */
-  #holdDevice(file: number): Hold {
-    const count = (by: number): number => {
-      const n = (this.#deviceMaps.get(file) ?? 0) + by;
-      this.#deviceMaps.set(file, n);
-      return n;
-    };
-    return () => {
-      count(1);
-      return () => {
-        if (count(-1) === 0 && this.#lingering.delete(file)) this.#model.close(file);
-      };
-    };
-  }
-
-  #mapped(call: ModelCall): Reply {
-    const [start = 0n, length = 0n, where = 0n] = call.args;
-    const file = this.#model.kernel.files.get(call.file);
-    const hold = file?.kind === 'vfio-device' ? this.#holdDevice(call.file) : this.#holdContext(file?.context, where);
-    if (hold !== undefined) this.#mappings.map(call.pid, { start, end: start + length, hold });
-    return PASSED();
-  }
-
-  #holdContext(context: Context | undefined, where: bigint): Hold | undefined {
-    if (context === undefined) return undefined;
-    const number = BigInt.asUintN(32, where);
-    const region = [...this.#regions].find(([, n]) => BigInt(n) === number)?.[0];
-    const owner: Viommu | undefined = region?.ended === false ? region.owner : undefined;
-    return () => {
-      const key = `${++this.#maps}`;
-      this.#model.mapped(key, context, owner);
-      return () => void this.#model.unmapped(key);
-    };
-  }
 }
-
-/** A region's file, and a place in it, as the shim is told. */
-const mappedAt = (number: number, at: number): bigint => (BigInt(at / 4096) << 32n) | BigInt(number);
 
 /** What a file's ioctls are about; undefined where it has none. */
 const targetOf = ({ kind }: OpenFile): Target | undefined =>
