@@ -379,7 +379,9 @@ function deviceReply(f: FrameCursor, file: OpenFile): Reply | undefined {
   }
   if (at < -1n || errnoName(f.error) === 'EFAULT') return undefined;
   const count = Number(words[0] ?? 0n);
-  const data = f.kind === Kind.WRITE ? new Uint8Array(f.part(PartKind.IN) ? f.partBytes : count) : undefined;
+  // a write that failed has no bytes in the log; what they were does not matter
+  const bytes = f.part(PartKind.IN) ? f.partBytes : Math.min(count, 65536);
+  const data = f.kind === Kind.WRITE ? new Uint8Array(bytes) : undefined;
   if (data !== undefined && f.part(PartKind.IN)) data.set(f.buffer.subarray(f.partStart, f.partStart + f.partBytes));
   return transfer(file, { count, offset: at < 0n ? undefined : at, data });
 }

@@ -3,7 +3,7 @@
  * read it and say what would change; `commit` of an answer is the only writer. Addresses and lengths are bigint, bytes.
  */
 import type { ObjectType } from '../uapi/types.ts';
-import type { PciDevice } from '../vfio/device.ts';
+import type { Interrupts, PciDevice } from '../vfio/device.ts';
 
 /** What an open file is, as far as it concerns iommufd. */
 export type FileKind =
@@ -52,6 +52,8 @@ export interface Told {
   irqs?: number;
   /** interrupts of an index: VFIO_DEVICE_GET_IRQ_INFO */
   readonly counts: Map<number, number>;
+  /** of a device behind vfio-pci: which interrupts are on */
+  interrupts?: Interrupts;
 }
 
 /** One open of /dev/iommu: the kernel's struct iommufd_ctx. */

@@ -39,10 +39,19 @@ export interface PciDevice {
   resets: number;
 }
 
+export const noInterrupts = (): Interrupts => ({
+  index: undefined,
+  allocated: 0,
+  vectors: new Map(),
+  unmask: undefined,
+  error: undefined,
+  request: undefined,
+});
+
 export const makeDevice = (f: PciFunction): PciDevice => ({
   function: f,
   config: makeConfig(f),
-  irqs: { index: undefined, allocated: 0, vectors: new Map(), unmask: undefined, error: undefined, request: undefined },
+  irqs: noInterrupts(),
   user: undefined,
   resets: 0,
 });
@@ -57,16 +66,16 @@ export function enable(pci: PciDevice, file: OpenFile): void {
 /** Its file has ended. */
 export function disable(pci: PciDevice, file: OpenFile): void {
   if (pci.user !== file) return;
-  switchOff(pci);
+  switchOff(pci.irqs, pci.config);
   pci.irqs.error = undefined;
   pci.irqs.request = undefined;
   pci.user = undefined;
 }
 
 /** The interrupts of INTX, MSI or MSIX are off, and forget their eventfds. */
-export function switchOff(pci: PciDevice): void {
-  const { irqs } = pci;
-  if (irqs.index === Irq.MSI || irqs.index === Irq.MSIX) showInterrupts(pci.config, irqs.index === Irq.MSI ? 'msi' : 'msix', false);
+export function switchOff(irqs: Interrupts, config: ConfigSpace | undefined): void {
+  const shown = irqs.index === Irq.MSI || irqs.index === Irq.MSIX;
+  if (config !== undefined && shown) showInterrupts(config, irqs.index === Irq.MSI ? 'msi' : 'msix', false);
   irqs.index = undefined;
   irqs.allocated = 0;
   irqs.vectors.clear();

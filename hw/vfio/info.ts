@@ -6,7 +6,7 @@ import type { Call, Rule } from '../iommufd/call.ts';
 import { MACHINE } from '../iommufd/reasons.ts';
 import type { Told } from '../iommufd/state.ts';
 import { hex } from '../iommufd/words.ts';
-import { Irq, irqCount, offsetOf, Region, regionBytes, reset } from './device.ts';
+import { Irq, irqCount, noInterrupts, offsetOf, Region, regionBytes, reset } from './device.ts';
 import { isExpress, msixOf } from './functions.ts';
 
 /** VFIO_DEVICE_FLAGS_RESET, _PCI */
@@ -64,8 +64,12 @@ const info: Rule = (c) => {
   const { pci } = c.request.file;
   if (pci === undefined) {
     const found = unknownDevice(c, ['EFAULT', 'ENODEV'], ['argsz', 'flags', 'num_regions', 'num_irqs', 'cap_offset', 'pad']);
-    const [regions, irqs] = [found.get('num_regions'), found.get('num_irqs')];
-    if (regions !== undefined && irqs !== undefined) learn(c, (told) => void Object.assign(told, { regions, irqs }));
+    const [flags, regions, irqs] = ['flags', 'num_regions', 'num_irqs'].map((field) => found.get(field));
+    if (flags === undefined || regions === undefined || irqs === undefined) return;
+    learn(c, (told) => {
+      Object.assign(told, { regions, irqs });
+      if ((flags & IS_PCI) !== 0) told.interrupts ??= noInterrupts();
+    });
     return;
   }
   c.set('flags', CAN_RESET | IS_PCI);

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Answer, Eventfd, Request } from '../iommufd/call.ts';
 import { Model } from '../iommufd/model.ts';
@@ -260,5 +261,67 @@ describe('reads, writes and mappings', () => {
     const device = model.open(2, 'vfio-device', '/dev/vfio/devices/vfio0');
     expect(device.pci).toBeUndefined();
     expect(errno(transfer(device, { count: 4, offset: 0n }))).toBe('vfio.not-bound');
+  });
+});
+
+describe('whatever is asked, and whatever is said to have been answered', () => {
+  const names = new Model('linux-7.2').table.commands.filter((c) => c.target === 'vfio-device').map((c) => c.name);
+  const words = fc.array(fc.oneof(fc.constantFrom(0, 1, 2, 3, 4, 5, 8, 0xffff_ffff, 20, 24, 32, 36, 0x40), fc.nat(0xffff_ffff)), {
+    minLength: 1,
+    maxLength: 12,
+  });
+  const call = fc.record({ name: fc.constantFrom(...names), words, errno: fc.constantFrom(undefined, '', 'EINVAL', 'EBADF', 'ENOSPC') });
+
+  test.each([true, false])('nothing is thrown (devices of the model: %s)', (own) => {
+    fc.assert(
+      fc.property(fc.array(call, { maxLength: 25 }), (calls) => {
+        const d = new Driver(own ? 'vfio0' : 'vfio9').bind();
+        for (const { name, words: given, errno } of calls) {
+          const struct = new Uint8Array(4 * given.length);
+          given.forEach((word, i) => {
+            new DataView(struct.buffer).setUint32(4 * i, word, true);
+          });
+          const request: Request = {
+            target: 'vfio-device',
+            file: d.device,
+            request: d.model.table.byName(name)!.request,
+            arg: 0n,
+            struct: { bytes: struct, wanted: BigInt(given[0]!), fault: false },
+            seq: 1,
+            process: 7,
+            nested: () => undefined,
+            fileOf: () => 'unknown',
+          };
+          const observed = errno === undefined ? undefined : { errno, ret: errno === '' ? 0n : -1n, out: struct };
+          d.model.decide(request, observed)?.commit();
+        }
+        d.model.close(d.device.file);
+        expect([...d.model.kernel.contexts.values()].flatMap((c) => [...c.objects.values()]).filter((o) => o.type === 'DEVICE')).toEqual(
+          [],
+        );
+      }),
+      { numRuns: 300, examples: [[[{ name: 'VFIO_DEVICE_SET_IRQS', words: [0, 36], errno: 'ENOSPC' }]]] },
+    );
+  });
+
+  test('reads, writes and mappings anywhere', () => {
+    const at = fc.oneof(
+      fc.bigInt(0n, 2n ** 63n - 1n),
+      fc.tuple(fc.nat(10), fc.nat(0x5000)).map(([r, n]) => offsetOf(r) + BigInt(n)),
+    );
+    fc.assert(
+      fc.property(fc.array(fc.tuple(at, fc.nat(5000), fc.option(fc.uint8Array({ maxLength: 64 }))), { maxLength: 25 }), (all) => {
+        const { device } = new Driver().bind();
+        for (const [offset, count, data] of all) {
+          const reply = transfer(device, { count: data?.length ?? count, offset, data: data ?? undefined });
+          reply?.commit();
+          if (reply?.bytes) expect(reply.bytes).toHaveLength(Number(reply.ret));
+          if (reply?.memory) expect(reply.memory.at + reply.memory.count).toBeLessThanOrEqual(0x4000);
+          mapDevice(device, { length: BigInt(count + 1), flags: 1, offset });
+        }
+        expect([...readConfig(device.pci!.config, 0, 2)]).toEqual([0x36, 0x1b]);
+      }),
+      { numRuns: 200 },
+    );
   });
 });
