@@ -296,9 +296,9 @@ export class ModelServer {
 
   /** Who has the eventfd now? Where nobody has, nobody sees it. */
   #signal(pid: number, { id, process, fd }: Eventfd): Step[] {
-    if (eventfdOf(process, fd) === id) return [{ what: 'signal', process, fd }];
-    for (const other of new Set([pid, ...this.#processes])) {
-      const there = descriptorOf(other, id);
+    // best the caller itself: it may not be allowed to reach into others
+    for (const other of new Set([pid, process, ...this.#processes])) {
+      const there = eventfdOf(other, fd) === id ? fd : descriptorOf(other, id);
       if (there !== undefined) return [{ what: 'signal', process: other, fd: there }];
     }
     return [];

@@ -80,7 +80,7 @@ export const COMMANDS: readonly CommandRow[] = [
     description:
       'The program runs as it would bare, with its own terminal, arguments and signals; the capture library is loaded into it and into what it ' +
       'starts. Events pass through a spool in shared memory into the trace. What is left when the recorder is killed, `recover` makes a trace of. ' +
-      "With --on model no hardware is needed: the kernel's rules answer the program, with the mock driver for devices and two PCI functions at /dev/vfio/devices/vfio0 and vfio1. It is a model: no device does DMA, and registers only keep what is written.",
+      "With --on model no hardware is needed: the kernel's rules answer the program, with the mock driver for devices and two PCI functions at /dev/vfio/devices/vfio0 and vfio1, behind a plain IOMMU without nesting. It is a model: no device does DMA, and registers only keep what is written.",
     args: [{ name: '<command...>', text: 'the program and its arguments', completes: 'command' }],
     options: [
       { flags: '-o, --output <file>', text: 'the trace (default: the name of the program and a number, here)', completes: 'file' },
