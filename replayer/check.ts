@@ -196,9 +196,9 @@ export class Checker {
     if (f.kind === Kind.READ && kind === 'FAULT') return readFault(file.object as Fault, count);
     if (f.kind !== Kind.WRITE || kind !== 'FAULT') return undefined;
     if (f.part(PartKind.IN)) return writeFault(file.object as Fault, f.buffer.subarray(f.partStart, f.partStart + f.partBytes), count);
-    // what a write that failed had to say is not recorded; its length alone may tell
+    // an older recorder kept nothing of a write that failed: its length alone may tell
     const said = writeFault(file.object as Fault, new Uint8Array(0), count);
-    return said.errno === '' && count > 0 ? { ...said, unsure: UNSEEN } : said;
+    return said.errno === 'EFAULT' ? { ...said, unsure: UNSEEN } : said;
   }
 
   #other(f: FrameCursor, seq: number): void {

@@ -118,7 +118,7 @@ export function readFault(fault: Fault, count: number): Reply {
   };
 }
 
-/** write(2) of a fault queue: answers to groups. */
+/** write(2) of a fault queue: answers to groups. `bytes`: what can be read of the `count` bytes. */
 export function writeFault(fault: Fault, bytes: Uint8Array, count: number): Reply {
   if (count % RESPONSE !== 0)
     return refuse('ESPIPE', 'fault-write.count', { text: `${count} is no multiple of ${RESPONSE}`, because: [fault] });
@@ -142,6 +142,8 @@ export function writeFault(fault: Fault, bytes: Uint8Array, count: number): Repl
   const commit = (): void => {
     for (const cookie of cookies) fault.answered.delete(cookie);
   };
+  if (refusal === undefined && done < count)
+    refusal = refuse('EFAULT', 'fault-write.memory', { text: `only ${bytes.length} bytes can be read` });
   if (refusal !== undefined && done === 0) return refusal;
   return { errno: '', refusal: undefined, ret: BigInt(done), bytes: undefined, commit };
 }

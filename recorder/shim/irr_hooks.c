@@ -477,23 +477,31 @@ IRR_HOOK int mprotect(void *addr, size_t length, int prot)
 static void transferred(enum irr_kind kind, enum irr_rw how, int fd, const struct iovec *iov, int n, uint64_t wanted, int64_t offset, ssize_t ret, uint64_t t)
 {
 	int saved = errno;
-	uint64_t known = irr_fd(fd), bytes = ret > 0 ? (uint64_t)ret : 0;
+	/* What was to be written counts whatever became of it; of a read, what it brought. */
+	uint64_t known = irr_fd(fd), bytes = ret > 0 ? (uint64_t)ret : kind == IRR_KIND_WRITE && n ? wanted : 0;
 	uint64_t take = bytes > IRR_INLINE_LIMIT ? IRR_INLINE_LIMIT : bytes;
 	struct irr_call c;
 	uint64_t args[2] = { wanted, (uint64_t)offset };
-	if (irr_begin(&c, kind, irr_room(sizeof args) + (ret > 0 ? irr_room(take) : 0), t)) {
+	if (irr_begin(&c, kind, irr_room(sizeof args) + (bytes ? irr_room(take) : 0), t)) {
 		c.frame->request = how;
 		c.frame->fd = fd;
 		c.frame->file = irr_file_of(known);
 		c.frame->flags |= (uint16_t)(irr_kind_of(known) << IRR_FLAG_FILE_SHIFT);
 		memcpy(irr_part(&c, IRR_PART_ARGS, 0, 0, sizeof args, sizeof args, 0), args, sizeof args);
-		if (ret > 0) {
-			uint8_t *data = irr_part(&c, kind == IRR_KIND_READ ? IRR_PART_OUT : IRR_PART_IN, take < bytes ? IRR_PART_TRUNCATED : 0, 0, (uint32_t)take, bytes,
+		if (bytes) {
+			struct irr_part *part = (struct irr_part *)c.at;
+			uint8_t *start, *data = start = irr_part(&c, kind == IRR_KIND_READ ? IRR_PART_OUT : IRR_PART_IN, take < bytes ? IRR_PART_TRUNCATED : 0, 0, (uint32_t)take, bytes,
 						 (uintptr_t)(n > 0 ? iov[0].iov_base : NULL));
 			for (int i = 0; i < n && take; i++) {
 				size_t piece = iov[i].iov_len < take ? iov[i].iov_len : (size_t)take;
 				size_t got = irr_copy(data, iov[i].iov_base, piece);
 				memset(data + got, 0, piece - got);
+				if (irr_unlikely(got < piece)) {
+					part->flags |= IRR_PART_FAULT;
+					part->bytes = (uint32_t)(data + got - start);
+					c.at = start + irr_room(part->bytes) - sizeof *part;
+					break;
+				}
 				data += piece;
 				take -= piece;
 			}
