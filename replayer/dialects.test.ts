@@ -3,24 +3,13 @@
  * another entry for the two.
  */
 import { describe, expect, test } from 'vitest';
+import { SERIES } from '../hw/iommufd/series-testing.ts';
 import { type DialectName, uapiTable } from '../hw/uapi/table.ts';
 import { check } from './check.ts';
 import { type DialectSession, dialectSession } from './dialect-sessions.ts';
 import { folded } from './scenes.ts';
 
-const DIALECTS: readonly DialectName[] = [
-  'linux-6.12',
-  'vcmdq-v1',
-  'vcmdq-v2',
-  'vcmdq-v3',
-  'hw-queue-v4',
-  'hw-queue-v5',
-  'hw-queue-v6',
-  'hw-queue-v7',
-  'hw-queue-v8',
-  'hw-queue-v9',
-  'linux-7.2',
-];
+const DIALECTS: readonly DialectName[] = ['linux-6.12', ...SERIES];
 type Column<T> = Readonly<Record<DialectName, T>>;
 const column = <T>(...values: readonly T[]): Column<T> => {
   if (values.length !== DIALECTS.length) throw new Error(`a row of ${values.length}`);

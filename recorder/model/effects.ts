@@ -14,17 +14,6 @@ import { areasOf, least, most, PAGE, type ProgramMemory, type Stretch } from './
 import { CAP_SYS_RESOURCE, frames, hasCapability } from './processes.ts';
 import type { ModelCall, Step } from './protocol.ts';
 
-export interface EffectOptions {
-  readonly model: Model;
-  readonly memory: ProgramMemory;
-  readonly call: ModelCall;
-  readonly request: Request;
-  readonly command: Command;
-  readonly answer: Answer;
-  /** lets the program do something before the answer; false where it could not */
-  readonly ask: (steps: readonly Step[]) => boolean;
-}
-
 /** A successful call, before it is answered. */
 export class Effect {
   readonly model: Model;
@@ -33,6 +22,7 @@ export class Effect {
   readonly request: Request;
   readonly command: Command;
   readonly answer: Answer;
+  /** lets the program do something before the answer; false where it could not */
   readonly ask: (steps: readonly Step[]) => boolean;
   /** the struct as it will be written back */
   readonly out: Uint8Array | undefined;
@@ -40,19 +30,17 @@ export class Effect {
   readonly steps: Step[] = [];
   readonly #view: DataView;
 
-  constructor(options: EffectOptions) {
-    ({
-      model: this.model,
-      memory: this.memory,
-      call: this.call,
-      request: this.request,
-      command: this.command,
-      answer: this.answer,
-      ask: this.ask,
-    } = options);
-    this.out = options.answer.out?.slice();
-    const whole = new Uint8Array(Math.max(options.command.struct?.size ?? 0, 8));
-    whole.set(options.request.struct.bytes.subarray(0, whole.length));
+  constructor(parts: Pick<Effect, 'model' | 'memory' | 'call' | 'request' | 'command' | 'answer' | 'ask'>) {
+    this.model = parts.model;
+    this.memory = parts.memory;
+    this.call = parts.call;
+    this.request = parts.request;
+    this.command = parts.command;
+    this.answer = parts.answer;
+    this.ask = parts.ask;
+    this.out = parts.answer.out?.slice();
+    const whole = new Uint8Array(Math.max(parts.command.struct?.size ?? 0, 8));
+    whole.set(parts.request.struct.bytes.subarray(0, whole.length));
     this.#view = new DataView(whole.buffer);
   }
 
