@@ -1,6 +1,6 @@
 /** A recorded call as it is asked of the rules. */
 import { errnoName } from '../hw/errno.ts';
-import type { Memory, Observed, Request } from '../hw/iommufd/call.ts';
+import type { Memory, Observed, Registers, Request } from '../hw/iommufd/call.ts';
 import type { OpenFile } from '../hw/iommufd/state.ts';
 import type { Command, Target } from '../hw/uapi/types.ts';
 import { type FrameCursor, PartFlag, PartKind } from '../store/frame.ts';
@@ -38,6 +38,7 @@ const UNREADABLE: Memory = { bytes: new Uint8Array(0), wanted: 4n, fault: true }
 /** Whom a call asks what its descriptors stand for. */
 export interface Descriptors {
   fileOf(pid: number, fd: number): OpenFile | undefined | 'unknown';
+  registersAt(pid: number, address: bigint, length: bigint): Registers | undefined;
 }
 
 /** A call, with what the log says of it. Reads the frame where it lies: valid until the next one. */
@@ -108,5 +109,8 @@ export class Asked implements Request {
   }
   fileOf(fd: number): OpenFile | undefined | 'unknown' {
     return this.#descriptors.fileOf(this.process, fd);
+  }
+  registersAt(address: bigint, length: bigint): Registers | undefined {
+    return this.#descriptors.registersAt(this.process, address, length);
   }
 }

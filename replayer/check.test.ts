@@ -75,6 +75,29 @@ describe.each(names)('%s', (name) => {
   });
 });
 
+test.each(['vfio-7.2.irr', 'vfio-6.12.irr'])(
+  '%s: registers of a BAR cannot be pinned, and why names the mapping and its device',
+  (name) => {
+    const EFAULT = 14;
+    withTrace(name, (reader) => {
+      const cursor = new FrameCursor();
+      const failed: number[] = [];
+      for (const batch of reader.scan())
+        for (let i = 0; i < batch.count; i++) if (cursor.at(batch.buffer, batch.offsets[i]!).error === EFAULT) failed.push(batch.first + i);
+      expect(failed).toHaveLength(1);
+      expect(why(reader, tableOf(reader.meta), failed[0]!)).toMatchObject({
+        call: 'IOMMU_IOAS_MAP',
+        errno: 'EFAULT',
+        rule: 'map.registers',
+        field: 'user_va',
+        explanation: expect.stringMatching(/^0x\w+ is mapped from DEVICE 1, by the mmap of event \d+: registers/),
+        because: [{ type: 'DEVICE', object: 1 }],
+        otherwise: undefined,
+      });
+    });
+  },
+);
+
 test('another kernel says otherwise exactly where the two differ', () => {
   const report = withTrace('vmm-7.2.irr', (reader) => check(reader, tableOf(reader.meta), { model: 'linux-6.12' }));
   // commands, operations and queues that 6.12 does not have, and what rests on them

@@ -3,7 +3,7 @@
  * with what the kernel answered. Where they differ, the recorded answer is taken over, so that one difference is one finding.
  */
 import { errnoName } from '../hw/errno.ts';
-import type { Answer } from '../hw/iommufd/call.ts';
+import type { Answer, Registers } from '../hw/iommufd/call.ts';
 import { mmap } from '../hw/iommufd/mmap.ts';
 import { Model } from '../hw/iommufd/model.ts';
 import { type Reply, readFault, readVeventq, writeFault } from '../hw/iommufd/queues.ts';
@@ -251,6 +251,19 @@ export class Checker {
     const file = this.#state.fds.get(pid)?.get(fd);
     const known = file === undefined ? undefined : this.model.kernel.files.get(file);
     return known ?? this.#strange.get(`${pid} ${fd}`) ?? 'unknown';
+  }
+
+  /** A mapping of a BAR or a vIOMMU's region in a range of a process's addresses. */
+  registersAt(pid: number, address: bigint, length: bigint): Registers | undefined {
+    const memory = this.#state.processes.get(pid)?.memory ?? pid;
+    for (const m of this.#state.mappings.get(memory)?.values() ?? []) {
+      const start = BigInt(m.address);
+      if (start >= address + length || start + BigInt(m.length) <= address) continue;
+      const file = this.recorded.kernel.files.get(m.file);
+      if (file?.kind === 'vfio-device') return { address: start, seq: m.seq, object: file.object };
+      if (file?.kind === 'iommufd') return { address: start, seq: m.seq, object: this.#mapped.get(m.viommu) };
+    }
+    return undefined;
   }
 
   #compare(asked: Asked, seq: number): void {

@@ -100,6 +100,8 @@ export function started(s: Step): void {
  */
 function executed(s: Step, old: Process, inherits: number): void {
   dropCalls(s, old.pid);
+  // an image before that one: what it held is known by now, or never will be
+  forgetOldTable(s, old.pid);
   const fds = sortedFds(s.state.fds.get(old.pid));
   for (const [fd, file] of fds) {
     s.emit({ op: 'fd', pid: old.pid, fd, from: 0, to: file, before: true });

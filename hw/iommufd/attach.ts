@@ -5,7 +5,7 @@ import { type Driver, unknownDriver } from './driver.ts';
 import { misaligned } from './ioas.ts';
 import { mockDriver } from './mock.ts';
 import { destroy, insert } from './objects.ts';
-import { noMemory } from './pages.ts';
+import { noMemory, registersIn } from './pages.ts';
 import { plainDriver } from './plain.ts';
 import { MEMORY, PRESSURE } from './reasons.ts';
 import { smmuDriver } from './smmu.ts';
@@ -65,6 +65,7 @@ export function join(c: Call, ioas: Ioas, driver: DomainTraits): boolean {
 /** Everything that is mapped is pinned for a domain. → true where the call ends */
 function unpinnable(c: Call, ioas: Ioas): boolean {
   if (ioas.areas.length === 0) return false;
+  if (ioas.areas.some((a) => registersIn(c, undefined, a.pages, a.offset, a.last - a.start + 1n))) return true;
   if (c.mayRefuse('EFAULT', MEMORY, 'join.pin')) return true;
   const files = ioas.areas.filter((a) => a.pages.kind === 'file');
   if (files.length === 0) return false;

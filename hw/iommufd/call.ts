@@ -47,6 +47,8 @@ export interface Request {
   fileOf(fd: number): OpenFile | undefined | 'unknown';
   /** An eventfd by a descriptor of the process; 'none': no such descriptor, 'other': it is none. Without it nobody knows. */
   eventfdOf?(fd: number): Eventfd | 'none' | 'other';
+  /** Registers that are mapped somewhere in a range of the caller's addresses; undefined: none is known of. */
+  registersAt?(address: bigint, length: bigint): Registers | undefined;
   /**
    * Do these bytes (offset and length in the pages) lie together in physical memory, the first at a multiple of the length?
    * Without it nobody knows.
@@ -61,6 +63,15 @@ export interface Eventfd {
   /** where it was found: pid and descriptor */
   readonly process: number;
   readonly fd: number;
+}
+
+/** A mapping of a device's BAR or a vIOMMU's region in a program: it has no pages of memory. */
+export interface Registers {
+  readonly address: bigint;
+  /** event of the mmap(2), 0 not known */
+  readonly seq: number;
+  /** whose they are */
+  readonly object: KObject | undefined;
 }
 
 /** An answer that is known. */

@@ -8,8 +8,8 @@ import type { Call, RefusalDetail, Rule } from './call.ts';
 import { reserved, unknownFlags } from './ioas.ts';
 import { forgetDirty } from './mock.ts';
 import { find, letFileGo, object } from './objects.ts';
-import { filePages, noLength, noMemory, overflow, userPages } from './pages.ts';
-import { MEMORY, PRESSURE, UNSEEN } from './reasons.ts';
+import { filePages, noLength, noMemory, overflow, registersIn, userPages } from './pages.ts';
+import { DRIVER, MEMORY, PRESSURE, UNSEEN } from './reasons.ts';
 import type { Area, Ioas, Pages, Range } from './state.ts';
 import { queueTraits } from './traits.ts';
 import { hex, listed, nameOf } from './words.ts';
@@ -116,6 +116,8 @@ function fixed(c: Call, m: Mapping, iova: bigint): boolean {
     if (refuse('EINVAL', 'map.iova-alignment', text, `a multiple of ${hex(alignment)}`)) return true;
   }
   if (range.last > TOP && refuse('EOVERFLOW', 'map.iova-overflow', overflow(iova, length))) return true;
+  // what such a driver keeps for its interrupts is not told
+  if (ioas.hwpts.some((h) => h.driver.name === 'unknown') && c.mayRefuse('EINVAL', DRIVER, 'map.reserved')) return true;
   const clash = reservedAt(ioas, range);
   if (clash && refuse('EINVAL', 'map.reserved', `${spanOf(range)} overlaps the reserved ${spanOf(clash)} of ${nameOf(ioas)}`)) return true;
   const area = touching(ioas, range)[0];
@@ -155,6 +157,8 @@ function unfit(c: Call, m: Mapping, p: Piece): boolean {
 /** Pages are pinned where there is a domain to put them into; what the memory is, the log does not say. A revoked dma-buf has none. → true where the call ends */
 function unpinnable(c: Call, m: Mapping): boolean {
   if (m.ioas.hwpts.length > 0) {
+    const field = c.command.name === 'IOMMU_IOAS_MAP' ? 'user_va' : undefined;
+    if (m.pieces.some((p) => registersIn(c, field, p.pages, p.offset, p.length))) return true;
     if (c.mayRefuse('EFAULT', MEMORY, 'map.pin') || c.mayRefuse('EINVAL', MEMORY, 'map.pin')) return true;
     const kind = m.pieces.find((p) => noMemory(p.pages))?.pages.fileKind;
     const detail = { field: 'fd', text: `the file has no pages of memory (${kind})`, wanted: 'a memfd' };

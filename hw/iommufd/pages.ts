@@ -3,10 +3,25 @@ import { PAGE, TOP } from './areas.ts';
 import type { Call } from './call.ts';
 import { UNSEEN } from './reasons.ts';
 import type { Pages } from './state.ts';
-import { hex } from './words.ts';
+import { hex, nameOf } from './words.ts';
 
 /** Is it a file that is known to have no pages? MAP_FILE takes any, and pinning takes a memfd alone. */
 export const noMemory = (pages: Pages): boolean => pages.kind === 'file' && pages.fileKind !== undefined && pages.fileKind !== 'other';
+
+/** Are there registers in what is to be pinned of the caller's memory? They have no pages. → true where the call ends */
+export function registersIn(c: Call, field: string | undefined, pages: Pages, offset: bigint, length: bigint): boolean {
+  if (pages.kind !== 'user' || pages.process !== c.request.process) return false;
+  const found = c.request.registersAt?.(pages.start + offset, length);
+  if (found === undefined) return false;
+  const whose = found.object === undefined ? 'a device' : nameOf(found.object);
+  const since = found.seq > 0 ? `, by the mmap of event ${found.seq}` : '';
+  return c.refuse('EFAULT', 'map.registers', {
+    ...(field === undefined ? {} : { field }),
+    text: `${hex(found.address)} is mapped from ${whose}${since}: registers, which have no pages of memory to pin`,
+    wanted: 'memory of the program, or IOMMU_IOAS_MAP_FILE of a dma-buf',
+    because: found.object === undefined ? [] : [found.object],
+  });
+}
 
 /** A length that no mapping has. → true where the call ends */
 export const noLength = (c: Call, length: bigint): boolean =>

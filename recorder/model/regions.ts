@@ -1,5 +1,7 @@
 /** Mappings of regions: every piece of one, in every process, holds the file, and the vIOMMU whose it is. */
 
+import type { KObject } from '../../hw/iommufd/state.ts';
+
 /** Takes what a piece of a mapping keeps; what it gives lets go of it. */
 export type Hold = () => () => void;
 
@@ -8,6 +10,8 @@ export interface Piece {
   /** exclusive */
   readonly end: bigint;
   readonly hold: Hold;
+  /** whose registers they are */
+  readonly owner: KObject | undefined;
   /** lets go */
   readonly drop?: () => void;
 }
@@ -65,6 +69,11 @@ export class Mappings {
     const rest = this.#pieces.get(pid);
     if (rest === undefined) this.#pieces.set(pid, [moved]);
     else rest.push(moved);
+  }
+
+  /** A piece that lies in a range of a process's addresses. */
+  at(pid: number, address: bigint, length: bigint): Piece | undefined {
+    return this.#pieces.get(pid)?.find((p) => p.start < address + length && p.end > address);
   }
 
   /** A child has what its parent has. */

@@ -226,6 +226,7 @@ export class ModelServer {
         const id = eventfdOf(call.pid, fd);
         return id === 'none' || id === 'other' ? id : { id, process: call.pid, fd };
       },
+      registersAt: (address, length) => this.#shown.registersAt(call.pid, address, length),
       together: (pages, offset, length) => this.#memory.together(pages, pages.start + offset, length),
     };
   }

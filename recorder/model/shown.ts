@@ -1,7 +1,7 @@
 /** What programs map: regions of vIOMMUs and BARs of devices, each a file of the folder, and who holds them mapped. */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Answer } from '../../hw/iommufd/call.ts';
+import type { Answer, Registers } from '../../hw/iommufd/call.ts';
 import { mmap } from '../../hw/iommufd/mmap.ts';
 import type { Model } from '../../hw/iommufd/model.ts';
 import { isRegistered, regionAt } from '../../hw/iommufd/regions.ts';
@@ -105,20 +105,32 @@ export class Shown {
   mapped(call: ModelCall): Reply {
     const [start = 0n, length = 0n, where = 0n] = call.args;
     const file = this.#model.kernel.files.get(call.file);
-    const hold = file?.kind === 'vfio-device' ? this.#holdDevice(call.file) : this.#holdContext(file?.context, where);
-    if (hold !== undefined) this.mappings.map(call.pid, { start, end: start + length, hold });
+    const end = start + length;
+    if (file?.kind === 'vfio-device') this.mappings.map(call.pid, { start, end, owner: file.object, hold: this.#holdDevice(call.file) });
+    else if (file?.context !== undefined) {
+      const owner = this.#ownerOf(where);
+      this.mappings.map(call.pid, { start, end, owner, hold: this.#holdContext(file.context, owner) });
+    }
     return PASSED();
   }
 
-  #holdContext(context: Context | undefined, where: bigint): Hold | undefined {
-    if (context === undefined) return undefined;
+  #ownerOf(where: bigint): Viommu | undefined {
     const number = BigInt.asUintN(32, where);
     const region = [...this.#regions].find(([, n]) => BigInt(n) === number)?.[0];
-    const owner: Viommu | undefined = region?.ended === false ? region.owner : undefined;
+    return region?.ended === false ? region.owner : undefined;
+  }
+
+  #holdContext(context: Context, owner: Viommu | undefined): Hold {
     return () => {
       const key = `${++this.#maps}`;
       this.#model.mapped(key, context, owner);
       return () => void this.#model.unmapped(key);
     };
+  }
+
+  /** Registers that a process has mapped in a range of its addresses. */
+  registersAt(pid: number, address: bigint, length: bigint): Registers | undefined {
+    const found = this.mappings.at(pid, address, length);
+    return found === undefined ? undefined : { address: found.start, seq: 0, object: found.owner };
   }
 }
