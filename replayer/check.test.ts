@@ -9,6 +9,7 @@ import { TraceReader } from '../store/read.ts';
 import { Checker, check } from './check.ts';
 import { tableOf } from './fold.ts';
 import { session } from './scenes.ts';
+import { words } from './script.ts';
 import { why } from './why.ts';
 
 const folder = join(import.meta.dirname, '../fixtures/traces');
@@ -97,6 +98,32 @@ test.each(['vfio-7.2.irr', 'vfio-6.12.irr'])(
     });
   },
 );
+
+test('what waits in the queues of real hardware is not foreseen; what is asked amiss is', () => {
+  const s = session();
+  s.open(6, FileKind.VFIO_DEVICE, '/dev/vfio/devices/vfio0');
+  s.ioctl(6, 'VFIO_DEVICE_BIND_IOMMUFD', { iommufd: 3 }, { out_devid: 1 });
+  s.ioctl(3, 'IOMMU_IOAS_ALLOC', {}, { out_ioas_id: 2 });
+  s.ioctl(3, 'IOMMU_HWPT_ALLOC', { flags: 1, dev_id: 1, pt_id: 2 }, { out_hwpt_id: 3 });
+  s.ioctl(3, 'IOMMU_VIOMMU_ALLOC', { type: 1, dev_id: 1, hwpt_id: 3 }, { out_viommu_id: 4 });
+  s.ioctl(3, 'IOMMU_VEVENTQ_ALLOC', { viommu_id: 4, type: 1, veventq_depth: 8 }, { out_veventq_id: 5, out_veventq_fd: 7 });
+  s.found(7, FileKind.VEVENTQ);
+  s.ioctl(3, 'IOMMU_FAULT_QUEUE_ALLOC', {}, { out_fault_id: 6, out_fault_fd: 8 });
+  s.found(8, FileKind.FAULT);
+  const nested = { flags: 4, fault_id: 6, dev_id: 1, pt_id: 4, data_type: 2, data_len: 16, data_uptr: 0x7000 };
+  s.ioctl(3, 'IOMMU_HWPT_ALLOC', nested, { out_hwpt_id: 7 }, { nestedIn: { data_uptr: new Uint8Array(16) } });
+  const before = check(s.source(), s.table);
+  s.read(7, Buffer.alloc(40));
+  s.read(8, Buffer.alloc(40));
+  s.write(8, words(1, 0), 8);
+  const after = check(s.source(), s.table);
+  expect(after.disagreements).toEqual([]);
+  expect(after.predicted).toBe(before.predicted);
+  expect(after.unpredictable.get('driver-private')).toBe((before.unpredictable.get('driver-private') ?? 0) + 3);
+  // 7 bytes are no whole answer, whoever waits
+  s.write(8, new Uint8Array(7), 7);
+  expect(check(s.source(), s.table).disagreements).toMatchObject([{ call: 'write', predicted: 'ESPIPE', rule: 'fault-write.count' }]);
+});
 
 test('another kernel says otherwise exactly where the two differ', () => {
   const report = withTrace('vmm-7.2.irr', (reader) => check(reader, tableOf(reader.meta), { model: 'linux-6.12' }));

@@ -7,7 +7,7 @@ import type { Answer, Registers } from '../hw/iommufd/call.ts';
 import { mmap } from '../hw/iommufd/mmap.ts';
 import { Model } from '../hw/iommufd/model.ts';
 import { type Reply, readFault, readVeventq, writeFault } from '../hw/iommufd/queues.ts';
-import { UNSEEN } from '../hw/iommufd/reasons.ts';
+import { DRIVER, UNSEEN } from '../hw/iommufd/reasons.ts';
 import { regionAt } from '../hw/iommufd/regions.ts';
 import type { Fault, FileKind as ModelFileKind, OpenFile, Veventq, Viommu } from '../hw/iommufd/state.ts';
 import { type DialectName, targetOfFileKind, type UapiTable } from '../hw/uapi/table.ts';
@@ -192,10 +192,14 @@ export class Checker {
       return mmap(file.context, traits, { length: word(1), prot: Number(word(2)), flags: Number(word(3)), offset: word(4) });
     }
     const count = Number(word(0));
-    if (f.kind === Kind.READ && kind === 'VEVENTQ') return readVeventq(file.object as Veventq, traits, count);
-    if (f.kind === Kind.READ && kind === 'FAULT') return readFault(file.object as Fault, count);
+    if (f.kind === Kind.READ && kind === 'VEVENTQ')
+      return ofHardware(file.object as Veventq, readVeventq(file.object as Veventq, traits, count));
+    if (f.kind === Kind.READ && kind === 'FAULT') return ofHardware(file.object as Fault, readFault(file.object as Fault, count));
     if (f.kind !== Kind.WRITE || kind !== 'FAULT') return undefined;
-    if (f.part(PartKind.IN)) return writeFault(file.object as Fault, f.buffer.subarray(f.partStart, f.partStart + f.partBytes), count);
+    if (f.part(PartKind.IN)) {
+      const bytes = f.buffer.subarray(f.partStart, f.partStart + f.partBytes);
+      return ofHardware(file.object as Fault, writeFault(file.object as Fault, bytes, count));
+    }
     // an older recorder kept nothing of a write that failed: its length alone may tell
     const said = writeFault(file.object as Fault, new Uint8Array(0), count);
     return said.errno === 'EFAULT' ? { ...said, unsure: UNSEEN } : said;
@@ -372,6 +376,17 @@ export class Checker {
     if (change.op === 'file' && change.to === undefined) this.#closed(change.file, seq);
     else if (change.op === 'mapping.add' || change.op === 'mapping.remove') this.#mapping(change);
   }
+}
+
+/** What waits in a queue comes from the hardware, but for the mock driver's: only what is asked amiss is known. */
+function ofHardware(queue: Veventq | Fault, said: Reply): Reply {
+  const real =
+    queue.type === 'VEVENTQ'
+      ? queue.viommu.device.driver.name !== 'mock'
+      : [...queue.context.objects.values()].some(
+          (o) => (o.type === 'HWPT_PAGING' || o.type === 'HWPT_NESTED') && o.fault === queue && o.device.driver.name !== 'mock',
+        );
+  return real && said.refusal?.rule.endsWith('.count') !== true ? { ...said, unsure: DRIVER } : said;
 }
 
 function readFd(asked: Asked, field: string): number | undefined {
