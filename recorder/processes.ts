@@ -2,6 +2,17 @@
 import { readFileSync } from 'node:fs';
 import { type FrameCursor, Kind } from '../store/frame.ts';
 
+/** Start time of a process that lives, clock ticks since boot; undefined where it does not. A zombie does not live. */
+export function startTime(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19];
+  } catch {
+    return undefined;
+  }
+}
+
 /** Processes of the recording, watched from outside: a killed one cannot report its end. */
 export class Processes {
   readonly #live = new Map<number, string>();
@@ -18,28 +29,17 @@ export class Processes {
     if (f.kind === Kind.START) {
       this.#said.delete(f.pid);
       const started = String(f.arg(1));
-      if (f.pid === this.program || Processes.#started(f.pid) === started) this.#live.set(f.pid, started);
+      if (f.pid === this.program || startTime(f.pid) === started) this.#live.set(f.pid, started);
     } else if (f.kind === Kind.FORK && f.ret32 > 0 && !this.#live.has(f.ret32)) {
-      const started = Processes.#started(f.ret32);
+      const started = startTime(f.ret32);
       if (started !== undefined) this.#live.set(f.ret32, started);
-    }
-  }
-
-  /** Start time of a process that lives, clock ticks since boot. A zombie does not live. */
-  static #started(pid: number): string | undefined {
-    try {
-      const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19];
-    } catch {
-      return undefined;
     }
   }
 
   /** Looks who has gone. What they did lies before `tail` in the spool. */
   look(tail: number): void {
     for (const [pid, started] of this.#live)
-      if (Processes.#started(pid) !== started) {
+      if (startTime(pid) !== started) {
         this.#live.delete(pid);
         this.#gone.set(pid, tail);
       }

@@ -2,6 +2,7 @@
  * The CMDQV of a Tegra241 as iommufd's calls see it: a vIOMMU is a VINTF, a HW queue a command queue of it, a vDEVICE one of
  * its stream ids. drivers/iommu/arm/arm-smmu-v3/tegra241-cmdqv.c, and the series before it.
  */
+import { PAGE } from './areas.ts';
 import type { Call } from './call.ts';
 import { type QueueRequest, userData } from './driver.ts';
 import { learnCmdqv } from './hardware.ts';
@@ -25,7 +26,6 @@ const COMMAND = 16n;
 const LEAST = 2n * COMMAND;
 /** VCMDQ_BASE.ADDR */
 const ADDRESS = 0x0000_ffff_ffff_ffe0n;
-const PAGE = 4096n;
 
 export const isCmdqv = (viommu: Viommu): boolean => viommu.kind === VIOMMU.cmdqv;
 

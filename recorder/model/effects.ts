@@ -3,14 +3,14 @@
  * which of them are dirty. An effect gives the errno that the call ends with after all, '' for none.
  */
 import { BY_INDEX, indexedIova } from '../../hw/iommufd/access.ts';
-import { covering, touching } from '../../hw/iommufd/areas.ts';
+import { covering, higher, lower, PAGE, touching } from '../../hw/iommufd/areas.ts';
 import type { Answer, Request } from '../../hw/iommufd/call.ts';
 import { baseField } from '../../hw/iommufd/hw-queue.ts';
 import type { Model } from '../../hw/iommufd/model.ts';
 import { PHYSICAL } from '../../hw/iommufd/reasons.ts';
 import type { Area, Ioas, KObject, OpenFile, Range } from '../../hw/iommufd/state.ts';
 import type { Command } from '../../hw/uapi/types.ts';
-import { areasOf, least, most, PAGE, type ProgramMemory, type Stretch } from './memory.ts';
+import { areasOf, type ProgramMemory, type Stretch } from './memory.ts';
 import { CAP_SYS_RESOURCE, frames, hasCapability } from './processes.ts';
 import type { ModelCall, Step } from './protocol.ts';
 
@@ -140,8 +140,8 @@ const queue: Rule = (e) => {
     const { pages } = area;
     if (pages.kind === 'dmabuf') return 'EINVAL';
     if (pages.kind !== 'user') continue;
-    const start = most(area.start, range.start);
-    const last = least(area.last, range.last);
+    const start = higher(area.start, range.start);
+    const last = lower(area.last, range.last);
     const address = pages.start + area.offset + (start - area.start);
     if (address % PAGE !== 0n) return 'EINVAL';
     for (const frame of frames(pages.process, address, Number((last - start) / PAGE) + 1) ?? []) {
@@ -166,7 +166,7 @@ function compare(e: Effect, ioas: Ioas, range: Range, address: bigint): 'same' |
   let next = range.start;
   for (const area of touching(ioas, range)) {
     if (area.start > next) return 'hole';
-    const stop = least(area.last, range.last);
+    const stop = lower(area.last, range.last);
     const { pages } = area;
     const own = pages.start + area.offset - area.start;
     if (!(pages.kind === 'user' && pages.process === pid && own + next === address + (next - range.start)))
@@ -215,8 +215,8 @@ function* parts(ioas: Ioas, range: Range): Generator<{ readonly area: Area; read
   for (const area of touching(ioas, range))
     yield {
       area,
-      start: most(area.start, range.start),
-      last: least(area.last, range.last),
+      start: higher(area.start, range.start),
+      last: lower(area.last, range.last),
     };
 }
 

@@ -3,10 +3,10 @@
  * that two processes, or a process and a file, have in common (a key and an offset in it), or memory of one process alone.
  */
 import { closeSync, fstatSync, ftruncateSync, openSync, readSync, statfsSync, writeSync } from 'node:fs';
+import { higher, lower, PAGE } from '../../hw/iommufd/areas.ts';
 import type { Area, Context, Ioas, Kernel, OpenFile, Pages, Range } from '../../hw/iommufd/state.ts';
 import { fileBehind, frames, lives, type Mapped, mappingsOf, readMemory, sharedName, writeMemory } from './processes.ts';
 
-export const PAGE = 4096n;
 const TMPFS = 0x01021994;
 const HUGETLBFS = 0x958458f6;
 
@@ -26,9 +26,6 @@ interface Foreign {
   /** pages of it can be pinned */
   readonly memory: boolean;
 }
-
-export const least = (a: bigint, b: bigint): bigint => (a < b ? a : b);
-export const most = (a: bigint, b: bigint): bigint => (a > b ? a : b);
 
 export class ProgramMemory {
   readonly #foreign = new Map<string, Foreign>();
@@ -95,7 +92,7 @@ export class ProgramMemory {
     for (const m of maps) {
       if (m.end <= at) continue;
       if (at >= end || m.start > at) break;
-      const stop = least(end, m.end);
+      const stop = lower(end, m.end);
       found.push(
         m.shared === ''
           ? { key: `process ${pid}`, at, length: stop - at }
@@ -182,7 +179,7 @@ export class ProgramMemory {
         for (const s of there ?? [])
           for (const w of wanted) {
             if (w.key !== s.key) continue;
-            for (let at = (most(w.at, s.at) / PAGE) * PAGE; at < least(w.at + w.length, s.at + s.length); at += PAGE) {
+            for (let at = (higher(w.at, s.at) / PAGE) * PAGE; at < lower(w.at + w.length, s.at + s.length); at += PAGE) {
               const key = `${s.key} ${at}`;
               counts.set(key, (counts.get(key) ?? new Set()).add(area.pages));
             }
@@ -204,8 +201,8 @@ function cut(all: readonly Stretch[], from: bigint, length: bigint): Stretch[] {
   const found: Stretch[] = [];
   let at = 0n;
   for (const s of all) {
-    const start = most(from, at);
-    const end = least(from + length, at + s.length);
+    const start = higher(from, at);
+    const end = lower(from + length, at + s.length);
     if (start < end) found.push({ key: s.key, at: s.at + (start - at), length: end - start });
     at += s.length;
   }
@@ -224,7 +221,7 @@ const pinned = (area: Area, ioas: Ioas): boolean => ioas.hwpts.length > 0 || are
 /** Parts of an area whose pages are pinned: all of it where a page table has it. */
 function pinnedRanges(area: Area, ioas: Ioas): Range[] {
   if (ioas.hwpts.length > 0) return [area];
-  return area.pins.map((p) => ({ start: most(p.start, area.start), last: least(p.last, area.last) }));
+  return area.pins.map((p) => ({ start: higher(p.start, area.start), last: lower(p.last, area.last) }));
 }
 
 /** A file with these bytes, for a region that programs map. */

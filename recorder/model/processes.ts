@@ -1,19 +1,12 @@
 /** What /proc tells about the traced processes: their memory, descriptors, rights, and whether they are still there. */
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, statSync, writeSync } from 'node:fs';
+import { startTime } from '../processes.ts';
 
 /** Is there such a process, running or not waited for yet? */
 export const exists = (pid: number): boolean => existsSync(`/proc/${pid}`);
 
 /** Is there such a process, and does it still run? A zombie does not. */
-export function lives(pid: number): boolean {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    const state = stat[stat.lastIndexOf(')') + 2];
-    return state !== 'Z' && state !== 'X';
-  } catch {
-    return false;
-  }
-}
+export const lives = (pid: number): boolean => startTime(pid) !== undefined;
 
 /** A mapping of a process, end exclusive. */
 export interface Mapped {

@@ -1,5 +1,6 @@
 /** Mappings of regions: every piece of one, in every process, holds the file, and the vIOMMU whose it is. */
 
+import { PAGE } from '../../hw/iommufd/areas.ts';
 import type { KObject } from '../../hw/iommufd/state.ts';
 
 /** Takes what a piece of a mapping keeps; what it gives lets go of it. */
@@ -16,7 +17,6 @@ export interface Piece {
   readonly drop?: () => void;
 }
 
-const PAGE = 4096n;
 const up = (n: bigint): bigint => ((n + PAGE - 1n) / PAGE) * PAGE;
 
 export class Mappings {
