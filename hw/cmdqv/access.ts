@@ -1,0 +1,136 @@
+/** Loads and stores of registers by a guest or its VMM, and registers read beside them: what each does to what is known. */
+import { hexText, maskOf } from '../bits.ts';
+import type { Pad } from './change.ts';
+import { acknowledged, showErrors } from './errors.ts';
+import { usedOf } from './indexes.ts';
+import { type Geometry, named, type Piece, type Place, pieces, pieceValue, type View } from './places.ts';
+import { fieldOf, implemented, REGISTERS } from './registers.ts';
+import { type Provenance, type Queue, regs, type Value, type Vintf, viewQueue } from './state.ts';
+
+export interface Access {
+  /** bytes, in the view */
+  readonly offset: bigint;
+  readonly view: View;
+  /** bytes */
+  readonly width: number;
+  readonly value: bigint;
+}
+
+const geometry = (p: Pad): Geometry => ({ log2Queues: p.size.log2Queues });
+
+/** Bits of its register that a part of an access brings: value and mask. */
+function placed(piece: Piece, value: bigint): readonly [bigint, bigint] {
+  const shift = BigInt(8 * piece.place.byte);
+  return [pieceValue(piece, value) << shift, ((1n << BigInt(8 * piece.bytes)) - 1n) << shift];
+}
+
+/** A store. `from`: as the log has it, or as a model of a guest made it. */
+export function store(p: Pad, access: Access, from: Provenance): void {
+  for (const piece of pieces(access.offset, access.width, access.view, geometry(p))) {
+    const { place } = piece;
+    const [value, mask] = placed(piece, access.value);
+    if (place.register === undefined) ignore(p, place.name, value, 'there is no register');
+    else if (place.register.access === 'ro') ignore(p, place.name, value, 'it is read-only');
+    else storeRegister(p, place, value, mask, from);
+  }
+}
+
+const ignore = (p: Pad, what: string, value: bigint, why: string): void =>
+  p.add({ kind: 'ignored', what: `${what} = ${hexText(value)}`, why });
+
+function storeRegister(p: Pad, place: Place, value: bigint, mask: bigint, from: Provenance): void {
+  const bits = implemented(place.register!);
+  const write = (): void => p.set(place.name, value & bits, mask, from);
+  const { vintf, lvcmdq } = place;
+  const managed = vintf === undefined ? undefined : p.vintf(vintf);
+  if (vintf === undefined || lvcmdq === undefined || managed === undefined) {
+    // the kernel's own, or a CMDQV whose set-up is not followed: what was stored is all that is known
+    write();
+    return;
+  }
+  const queue = managed.queues.find((q) => q.lvcmdq === lvcmdq);
+  if (queue === undefined) {
+    ignore(p, place.name, value, 'there is no queue');
+    return;
+  }
+  const why = refusal(p, vintf, queue, place.register!.name);
+  if (why !== undefined) {
+    ignore(p, place.name, value, why);
+    return;
+  }
+  // why the hardware stopped is the hardware's to say: assumed as well
+  if (place.register!.name === 'CONS_INDX') p.set(place.name, value & bits, mask & maskOf(fieldOf(place.register!, 'RD')), from);
+  else write();
+  if (place.register!.name === 'GERRORN') acknowledged(p, vintf, lvcmdq);
+  if (place.register!.name === 'PROD_INDX') contradiction(p, vintf, queue);
+}
+
+/** Registers that a running queue does not let itself be written: assumed, no source tells. */
+function refusal(p: Pad, vintf: number, queue: Queue, name: string): string | undefined {
+  const { acknowledged: on, errors } = viewQueue(p, vintf, queue.lvcmdq);
+  if (on !== true) return undefined;
+  if (name === 'CONS_INDX') return errors === 0 ? 'the queue runs' : undefined;
+  return name === 'BASE' || name === 'CONS_INDX_BASE_DRAM' ? 'the queue is on' : undefined;
+}
+
+function contradiction(p: Pad, vintf: number, queue: Queue): void {
+  const { prod, cons } = viewQueue(p, vintf, queue.lvcmdq);
+  if (prod === undefined || cons === undefined) return;
+  const used = usedOf(prod, cons, queue.log2);
+  const name = regs.page0(vintf, queue.lvcmdq, 'PROD_INDX');
+  if (used > 2 ** queue.log2)
+    p.add({ kind: 'ignored', what: name, why: `${used} commands do not fit a queue of ${2 ** queue.log2}; the hardware reads round it` });
+}
+
+/** A load and what it brought. */
+export function load(p: Pad, access: Access): void {
+  for (const piece of pieces(access.offset, access.width, access.view, geometry(p))) {
+    if (piece.place.register === undefined) continue;
+    const [value, mask] = placed(piece, access.value);
+    observe(p, piece.place, value, mask, 'seen');
+  }
+}
+
+/** What a register was found to be. A load that brings something else than what is known says so. */
+function observe(p: Pad, place: Place, value: bigint, mask: bigint, from: 'seen' | 'sampled'): void {
+  const known = p.get(place.name);
+  const both = known.known & mask;
+  const seen: Value = { value, known: mask, from };
+  if (from === 'seen' && (known.value & both) !== (value & both)) p.add({ kind: 'differs', name: place.name, known, seen });
+  const { vintf, lvcmdq, register } = place;
+  const managed = vintf === undefined ? undefined : p.vintf(vintf);
+  const queue = managed?.queues.find((q) => q.lvcmdq === lvcmdq);
+  if (managed === undefined || queue === undefined) {
+    p.set(place.name, value, mask, from);
+    return;
+  }
+  const before = viewQueue(p, managed.index, queue.lvcmdq).cons;
+  p.set(place.name, value, mask, from);
+  if (register!.name === 'CONS_INDX') moved(p, managed, queue, before);
+  if (register!.name === 'GERROR' || register!.name === 'GERRORN') found(p, managed.index, queue.lvcmdq);
+}
+
+/** CONS is further on than it was: the hardware has executed what lies between. */
+function moved(p: Pad, vintf: Vintf, queue: Queue, before: number | undefined): void {
+  const { cons } = viewQueue(p, vintf.index, queue.lvcmdq);
+  if (before === undefined || cons === undefined) return;
+  const done = queue.done + usedOf(cons, before, queue.log2);
+  if (done === queue.done) return;
+  p.put(vintf.index, { ...vintf, queues: vintf.queues.map((q) => (q === queue ? { ...q, done } : q)) });
+}
+
+/** GERROR or GERRORN was found to be something: the maps follow. */
+function found(p: Pad, vintf: number, lvcmdq: number): void {
+  const { errors } = viewQueue(p, vintf, lvcmdq);
+  if (errors !== undefined) showErrors(p, vintf, lvcmdq, errors !== 0);
+}
+
+/** Page 0 of a queue as it was read beside the program: bytes from CONS_INDX on, any number of them. */
+export function sample(p: Pad, vintf: number, lvcmdq: number, page0: Uint8Array): void {
+  const view = new DataView(page0.buffer, page0.byteOffset, page0.byteLength);
+  for (const r of REGISTERS) {
+    if (r.block !== 'PAGE0' || r.offset + r.bytes > page0.length) continue;
+    const place = named(regs.page0(vintf, lvcmdq, r.name), geometry(p));
+    if (place !== undefined) observe(p, place, BigInt(view.getUint32(r.offset, true)), 2n ** 32n - 1n, 'sampled');
+  }
+}

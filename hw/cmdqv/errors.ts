@@ -1,0 +1,69 @@
+/** Errors of queues: GERROR, the maps that lead to them, the interrupt and what the kernel makes of it. */
+import type { Pad } from './change.ts';
+import { encodeRegister, register } from './registers.ts';
+import { fieldValue, pendingErrors, regs } from './state.ts';
+
+const MAP = 32;
+
+/** Sets the bits of the maps that say whether a queue has an error. */
+export function showErrors(p: Pad, vintf: number, lvcmdq: number, pending: boolean): void {
+  mark(p, (i) => regs.vintf(vintf, 'LVCMDQ_ERR_MAP', i), 2 * MAP, lvcmdq, pending);
+  const { log2Queues } = p.size;
+  if (log2Queues !== undefined) mark(p, (i) => regs.cmdqv('CMDQ_ERR_MAP', i), MAP, vintf * 2 ** log2Queues + lvcmdq, pending);
+  const any = errorMap(p, vintf).some((word) => word !== 0n);
+  p.setField(regs.vintf(vintf, 'STATUS'), ['VINTF', 'STATUS', 'STATUS'], any ? 1 : 0);
+  mark(p, (i) => regs.cmdqv('VI_ERR_MAP', i), MAP, vintf, any);
+}
+
+function mark(p: Pad, name: (index: number) => string, bits: number, at: number, on: boolean): void {
+  const bit = 1n << BigInt(at % bits);
+  p.set(name(Math.floor(at / bits)), on ? bit : 0n, bit);
+}
+
+/** LVCMDQ_ERR_MAP of a VINTF: what the kernel hands on. */
+export const errorMap = (p: Pad, vintf: number): readonly [bigint, bigint] => [
+  p.get(regs.vintf(vintf, 'LVCMDQ_ERR_MAP', 0)).value,
+  p.get(regs.vintf(vintf, 'LVCMDQ_ERR_MAP', 1)).value,
+];
+
+type ErrorBit = 'CMDQ_ERR' | 'CONS_DRAM_WR_ABT_ERR' | 'CMDQ_INIT_ERR';
+
+/** An error comes up: its bit of GERROR toggles, unless it is pending already. */
+export function raise(p: Pad, vintf: number, lvcmdq: number, error: ErrorBit): void {
+  const bit = encodeRegister(register('GERROR', 'PAGE0'), { [error]: 1 });
+  const name = regs.page0(vintf, lvcmdq, 'GERROR');
+  const [gerror, gerrorn] = [p.get(name), p.get(regs.page0(vintf, lvcmdq, 'GERRORN'))];
+  const pending = pendingErrors(gerror, gerrorn);
+  if (pending !== undefined && (BigInt(pending) & bit) !== 0n) return;
+  if (pending !== undefined) p.set(name, gerror.value ^ bit, bit);
+  showErrors(p, vintf, lvcmdq, true);
+  const masked = fieldBit(p, regs.cmdqv('VI_INT_MASK', Math.floor(vintf / MAP)), vintf % MAP);
+  if (!masked) interrupt(p);
+}
+
+function fieldBit(p: Pad, name: string, bit: number): boolean {
+  const v = p.get(name);
+  return ((v.value & v.known) >> BigInt(bit)) % 2n === 1n;
+}
+
+/**
+ * The kernel looks at every VINTF that has an error and tells each vIOMMU; it acknowledges nothing for them, so one that has
+ * not recovered is told of again. tegra241-cmdqv.c, tegra241_cmdqv_isr().
+ */
+function interrupt(p: Pad): void {
+  p.add({ kind: 'interrupt' });
+  for (const v of p.vintfs()) {
+    const map = errorMap(p, v.index);
+    if (map.some((word) => word !== 0n)) p.add({ kind: 'vevent', vintf: v.index, viommu: v.key, map });
+  }
+}
+
+/** GERRORN was written: of a command error that is no longer pending the reason goes as well. */
+export function acknowledged(p: Pad, vintf: number, lvcmdq: number): void {
+  const pending = pendingErrors(p.get(regs.page0(vintf, lvcmdq, 'GERROR')), p.get(regs.page0(vintf, lvcmdq, 'GERRORN')));
+  if (pending === undefined) return;
+  showErrors(p, vintf, lvcmdq, pending !== 0);
+  const cons = regs.page0(vintf, lvcmdq, 'CONS_INDX');
+  const err = fieldValue(p.get(cons), 'PAGE0', 'CONS_INDX', 'ERR');
+  if ((pending & 1) === 0 && err !== undefined && err !== 0) p.setField(cons, ['PAGE0', 'CONS_INDX', 'ERR'], 0);
+}
