@@ -1,10 +1,10 @@
 /** Loads and stores of registers by a guest or its VMM, and registers read beside them: what each does to what is known. */
-import { hexText, maskOf } from '../bits.ts';
+import { getField, hexText, maskOf } from '../bits.ts';
 import type { Pad } from './change.ts';
 import { acknowledged, showErrors } from './errors.ts';
 import { usedOf } from './indexes.ts';
 import { type Geometry, named, type Piece, type Place, pieces, pieceValue, type View } from './places.ts';
-import { fieldOf, implemented, REGISTERS } from './registers.ts';
+import { fieldOf, implemented, REGISTERS, register } from './registers.ts';
 import { type Provenance, type Queue, regs, type Value, type Vintf, viewQueue } from './state.ts';
 
 export interface Access {
@@ -63,6 +63,15 @@ function storeRegister(p: Pad, place: Place, value: bigint, mask: bigint, from: 
   else write();
   if (place.register!.name === 'GERRORN') acknowledged(p, vintf, lvcmdq);
   if (place.register!.name === 'PROD_INDX') contradiction(p, vintf, queue);
+  if (place.register!.name === 'BASE') moveQueue(p, managed, queue, p.get(place.name).value);
+}
+
+/** The queue lies elsewhere, or is of another size. */
+function moveQueue(p: Pad, vintf: Vintf, queue: Queue, base: bigint): void {
+  const row = register('BASE', 'PAGE1');
+  const get = (name: string): bigint => getField([base], fieldOf(row, name));
+  const there: Queue = { ...queue, base: get('ADDR'), log2: Number(get('LOG2SIZE')) };
+  p.put(vintf.index, { ...vintf, queues: vintf.queues.map((q) => (q === queue ? there : q)) });
 }
 
 /** Registers that a running queue does not let itself be written: assumed, no source tells. */
@@ -97,7 +106,7 @@ function observe(p: Pad, place: Place, value: bigint, mask: bigint, from: 'seen'
   const both = known.known & mask;
   const seen: Value = { value, known: mask, from };
   if (from === 'seen' && (known.value & both) !== (value & both)) p.add({ kind: 'differs', name: place.name, known, seen });
-  const { vintf, lvcmdq, register } = place;
+  const { vintf, lvcmdq } = place;
   const managed = vintf === undefined ? undefined : p.vintf(vintf);
   const queue = managed?.queues.find((q) => q.lvcmdq === lvcmdq);
   if (managed === undefined || queue === undefined) {
@@ -106,8 +115,8 @@ function observe(p: Pad, place: Place, value: bigint, mask: bigint, from: 'seen'
   }
   const before = viewQueue(p, managed.index, queue.lvcmdq).cons;
   p.set(place.name, value, mask, from);
-  if (register!.name === 'CONS_INDX') moved(p, managed, queue, before);
-  if (register!.name === 'GERROR' || register!.name === 'GERRORN') found(p, managed.index, queue.lvcmdq);
+  if (place.register!.name === 'CONS_INDX') moved(p, managed, queue, before);
+  if (place.register!.name === 'GERROR' || place.register!.name === 'GERRORN') found(p, managed.index, queue.lvcmdq);
 }
 
 /** CONS is further on than it was: the hardware has executed what lies between. */

@@ -24,7 +24,11 @@ const offset = fc.oneof(
 );
 const width = fc.constantFrom(1, 2, 4, 4, 4, 8);
 
-const input: fc.Arbitrary<Input> = fc.oneof(
+/** the guest gives GERROR's value back */
+type Acknowledge = { readonly kind: 'acknowledge'; readonly lvcmdq: number };
+
+const input: fc.Arbitrary<Input | Acknowledge> = fc.oneof(
+  { arbitrary: fc.record({ kind: fc.constant('acknowledge' as const), lvcmdq: fc.nat(1) }), weight: 4 },
   fc.record({ kind: fc.constant('viommu-alloc' as const), viommu: name, vmid: fc.option(fc.nat(9), { nil: undefined }) }),
   { arbitrary: fc.record({ kind: fc.constant('viommu-destroy' as const), viommu: name }), weight: 1 },
   fc.record({
@@ -67,16 +71,6 @@ const input: fc.Arbitrary<Input> = fc.oneof(
       value,
     }),
     weight: 6,
-  },
-  {
-    arbitrary: fc.record({
-      kind: fc.constant('store' as const),
-      view: page0,
-      offset: fc.constantFrom(0x14n, 0x94n),
-      width: fc.constant(4),
-      value: fc.constantFrom(0n, 1n),
-    }),
-    weight: 4,
   },
   { arbitrary: fc.record({ kind: fc.constant('store' as const), view, offset, width, value }), weight: 2 },
   { arbitrary: fc.record({ kind: fc.constant('run' as const), commands: fc.constantFrom(1, 3, 100) }), weight: 8 },
@@ -127,10 +121,7 @@ function invariants(state: CmdqvState): void {
   const all = from.get(regs.cmdqv('VI_ERR_MAP'));
   expect(all.value & withError).toBe(withError);
   expect(new Set([...state.vintfs.values()].map((v) => v.key)).size).toBe(state.vintfs.size);
-  for (const r of state.registers.values()) {
-    expect(r.value & ~r.known).toBe(0n);
-    expect(r.from).not.toBe('unknown');
-  }
+  expect([...state.registers].filter(([, r]) => (r.value & ~r.known) !== 0n || r.from === 'unknown')).toEqual([]);
 }
 
 /** CONS goes towards PROD, by as many commands as were executed, and not past it. */
@@ -162,19 +153,27 @@ const start: readonly Input[] = [
   ]),
 ];
 
+function acknowledge(state: CmdqvState, lvcmdq: number): Input {
+  const { value } = readerOf(state).get(regs.page0(1, lvcmdq, 'GERROR'));
+  return { kind: 'store', view: { kind: 'vintf', vintf: 1, page: 0 }, offset: BigInt(0x80 * lvcmdq + 0x14), width: 4, value };
+}
+
 function play(
-  inputs: readonly Input[],
+  inputs: readonly (Input | Acknowledge)[],
   words: readonly number[],
   check: (before: CmdqvState, after: CmdqvState, e: readonly Effect[], i: Input) => void,
 ): CmdqvState {
   const state = makeState(SIZE);
   const memory = memoryOf(words);
-  for (const i of [...start, ...inputs]) {
+  for (const wanted of [...start, ...inputs]) {
+    const i = wanted.kind === 'acknowledge' ? acknowledge(state, wanted.lvcmdq) : wanted;
     const taken = [...state.vintfs.values()].some((v) => v.key === (i as { viommu?: string }).viommu);
     if (i.kind === 'viommu-alloc' && taken) continue;
     const before = copy(state);
     const effects = step(state, i, memory);
-    expect(digest(state)).toBe(digest(before));
+    expect(
+      [...state.registers].every(([key, v]) => before.registers.get(key) === v) && state.registers.size === before.registers.size,
+    ).toBe(true);
     apply(state, effects);
     check(before, state, effects, i);
   }
@@ -187,7 +186,7 @@ let recovered = 0;
 
 test('whatever a guest does, the hardware keeps its rules', () => {
   fc.assert(
-    fc.property(fc.array(input, { maxLength: 60 }), opcodes, (inputs, words) => {
+    fc.property(fc.array(input, { maxLength: 60, size: 'max' }), opcodes, (inputs, words) => {
       play(inputs, words, (before, after, effects, i) => {
         invariants(after);
         if (i.kind === 'run') progress(before, after, effects);
@@ -197,15 +196,15 @@ test('whatever a guest does, the hardware keeps its rules', () => {
         if (i.kind === 'store' && pending(after) < pending(before)) recovered++;
       });
     }),
-    { numRuns: 200 },
+    { numRuns: 150 },
   );
   // the inputs above reach what they are for
-  for (const count of [executed, failures, recovered]) expect(count).toBeGreaterThan(10);
+  for (const count of [executed, failures, recovered]) expect(count).toBeGreaterThan(20);
 });
 
 test('what is applied can be taken back, step by step; the same inputs give the same', () => {
   fc.assert(
-    fc.property(fc.array(fc.oneof(input, observed), { maxLength: 40 }), opcodes, (inputs, words) => {
+    fc.property(fc.array(fc.oneof(input, observed), { maxLength: 40, size: 'max' }), opcodes, (inputs, words) => {
       const done: (readonly Effect[])[] = [];
       const digests: string[] = [];
       const state = play(inputs, words, (before, _after, effects) => {
@@ -220,6 +219,6 @@ test('what is applied can be taken back, step by step; the same inputs give the 
         expect(digest(state)).toBe(digests.pop());
       }
     }),
-    { numRuns: 60 },
+    { numRuns: 40 },
   );
 });
