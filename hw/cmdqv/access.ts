@@ -63,14 +63,17 @@ function storeRegister(p: Pad, place: Place, value: bigint, mask: bigint, from: 
   else write();
   if (place.register!.name === 'GERRORN') acknowledged(p, vintf, lvcmdq);
   if (place.register!.name === 'PROD_INDX') contradiction(p, vintf, queue);
-  if (place.register!.name === 'BASE') moveQueue(p, managed, queue, p.get(place.name).value);
+  if (place.register!.name === 'BASE') moveQueue(p, managed, queue, p.get(place.name));
 }
 
-/** The queue lies elsewhere, or is of another size. */
-function moveQueue(p: Pad, vintf: Vintf, queue: Queue, base: bigint): void {
+/** The queue lies elsewhere, or is of another size; of what the store leaves unknown the old is kept. */
+function moveQueue(p: Pad, vintf: Vintf, queue: Queue, base: Value): void {
   const row = register('BASE', 'PAGE1');
-  const get = (name: string): bigint => getField([base], fieldOf(row, name));
-  const there: Queue = { ...queue, base: get('ADDR'), log2: Number(get('LOG2SIZE')) };
+  const get = (name: string): bigint | undefined => {
+    const f = fieldOf(row, name);
+    return (base.known & maskOf(f)) === maskOf(f) ? getField([base.value], f) : undefined;
+  };
+  const there: Queue = { ...queue, base: get('ADDR') ?? queue.base, log2: Number(get('LOG2SIZE') ?? queue.log2) };
   p.put(vintf.index, { ...vintf, queues: vintf.queues.map((q) => (q === queue ? there : q)) });
 }
 
