@@ -1,6 +1,6 @@
 /** Loads and stores of registers by a guest or its VMM, and registers read beside them: what each does to what is known. */
 import { getField, hexText, maskOf } from '../bits.ts';
-import type { Pad } from './change.ts';
+import type { Pad, Words } from './change.ts';
 import { acknowledged, showErrors } from './errors.ts';
 import { usedOf } from './indexes.ts';
 import { type Geometry, named, type Piece, type Place, pieces, pieceValue, type View } from './places.ts';
@@ -118,7 +118,10 @@ function observe(p: Pad, place: Place, value: bigint, mask: bigint, from: 'seen'
   }
   const before = viewQueue(p, managed.index, queue.lvcmdq).cons;
   p.set(place.name, value, mask, from);
-  if (place.register!.name === 'CONS_INDX') moved(p, managed, queue, before);
+  if (place.register!.name === 'CONS_INDX') {
+    moved(p, managed, queue, before);
+    failed(p, managed.index, queue.lvcmdq);
+  }
   if (place.register!.name === 'GERROR' || place.register!.name === 'GERRORN') found(p, managed.index, queue.lvcmdq);
 }
 
@@ -129,6 +132,27 @@ function moved(p: Pad, vintf: Vintf, queue: Queue, before: number | undefined): 
   const done = queue.done + usedOf(cons, before, queue.log2);
   if (done === queue.done) return;
   p.put(vintf.index, { ...vintf, queues: vintf.queues.map((q) => (q === queue ? { ...q, done } : q)) });
+}
+
+/** CONS_INDX says why the hardware stopped: then the error is pending, whether GERROR was read or not. */
+function failed(p: Pad, vintf: number, lvcmdq: number): void {
+  const { err, errors } = viewQueue(p, vintf, lvcmdq);
+  if (err === undefined || err === 0 || errors === undefined || (errors & 1) !== 0) return;
+  const name = regs.page0(vintf, lvcmdq, 'GERROR');
+  p.set(name, p.get(name).value ^ 1n, 1n);
+  showErrors(p, vintf, lvcmdq, true);
+}
+
+/** A vEVENT tells which queues have an error; what it is, and where they stopped, nobody has said yet. */
+export function told(p: Pad, vintf: Vintf, map: Words): void {
+  for (const [i, word] of map.entries()) p.set(regs.vintf(vintf.index, 'LVCMDQ_ERR_MAP', i), word, 2n ** 64n - 1n, 'seen');
+  for (const { lvcmdq } of vintf.queues) {
+    const on = ((map[lvcmdq >> 6]! >> BigInt(lvcmdq & 63)) & 1n) === 1n;
+    const { errors } = viewQueue(p, vintf.index, lvcmdq);
+    if (!on || (errors ?? 0) !== 0) continue;
+    for (const name of ['GERROR', 'CONS_INDX']) p.forget(regs.page0(vintf.index, lvcmdq, name));
+    showErrors(p, vintf.index, lvcmdq, true);
+  }
 }
 
 /** GERROR or GERRORN was found to be something: the maps follow. */

@@ -3,8 +3,8 @@
  * the hardware's own work (queue.ts). `step` is a function of state, input and memory and changes nothing; `apply` and
  * `revert` (change.ts) bring the state forth and back. Time is an input: nothing happens in a queue but by `run`.
  */
-import { type Access, load, sample, store } from './access.ts';
-import { type Effect, Pad } from './change.ts';
+import { type Access, load, sample, store, told } from './access.ts';
+import { type Effect, Pad, type Words } from './change.ts';
 import { raise } from './errors.ts';
 import { allocQueue, allocVdevice, allocViommu, destroyQueue, destroyVdevice, destroyViommu, type QueueMade, reset } from './kernel.ts';
 import { type Memory, run } from './queue.ts';
@@ -28,6 +28,8 @@ export type Input =
   | { readonly kind: 'queue-destroy'; readonly viommu: string; readonly lvcmdq: number }
   | ({ readonly kind: 'store'; readonly from?: Provenance } & Access)
   | ({ readonly kind: 'load' } & Access)
+  /** a vEVENT was read: struct iommu_vevent_tegra241_cmdqv */
+  | { readonly kind: 'vevent-read'; readonly viommu: string; readonly map: Words }
   /** page 0 of a queue, 0x20 bytes or fewer, read beside the program */
   | { readonly kind: 'sample'; readonly vintf: number; readonly lvcmdq: number; readonly page0: Uint8Array }
   /** the hardware works: all queues, of the lowest VINTF first, or one; `commands`: at most, of each */
@@ -100,6 +102,9 @@ function onVintf(p: Pad, input: Exclude<OnVintf, { kind: 'viommu-alloc' }>): voi
       break;
     case 'queue-destroy':
       destroyQueue(p, vintf, input.lvcmdq);
+      break;
+    case 'vevent-read':
+      told(p, vintf, input.map);
       break;
     default:
       input satisfies never;
