@@ -1,7 +1,7 @@
 /** Loads and stores of registers by a guest or its VMM, and registers read beside them: what each does to what is known. */
 import { getField, hexText, maskOf } from '../bits.ts';
 import type { Pad, Words } from './change.ts';
-import { acknowledged, showErrors } from './errors.ts';
+import { acknowledged, forgetErrors, showErrors } from './errors.ts';
 import { usedOf } from './indexes.ts';
 import { type Geometry, named, type Piece, type Place, pieces, pieceValue, type View } from './places.ts';
 import { fieldOf, implemented, REGISTERS, register } from './registers.ts';
@@ -143,15 +143,14 @@ function failed(p: Pad, vintf: number, lvcmdq: number): void {
   showErrors(p, vintf, lvcmdq, true);
 }
 
-/** A vEVENT tells which queues have an error; what it is, and where they stopped, nobody has said yet. */
+/**
+ * A vEVENT tells which queues had an error when it came up. It may have waited: of a queue that is not known to have one,
+ * neither that nor where it stopped is known any more.
+ */
 export function told(p: Pad, vintf: Vintf, map: Words): void {
-  for (const [i, word] of map.entries()) p.set(regs.vintf(vintf.index, 'LVCMDQ_ERR_MAP', i), word, 2n ** 64n - 1n, 'seen');
   for (const { lvcmdq } of vintf.queues) {
-    const on = ((map[lvcmdq >> 6]! >> BigInt(lvcmdq & 63)) & 1n) === 1n;
-    const { errors } = viewQueue(p, vintf.index, lvcmdq);
-    if (!on || (errors ?? 0) !== 0) continue;
-    for (const name of ['GERROR', 'CONS_INDX']) p.forget(regs.page0(vintf.index, lvcmdq, name));
-    showErrors(p, vintf.index, lvcmdq, true);
+    const on = ((map[lvcmdq < 64 ? 0 : 1] >> BigInt(lvcmdq & 63)) & 1n) === 1n;
+    if (on && (viewQueue(p, vintf.index, lvcmdq).errors ?? 0) === 0) forgetErrors(p, vintf.index, lvcmdq);
   }
 }
 

@@ -71,12 +71,14 @@ export class Pad implements Reader {
     const f = fieldOf(register(of[1], of[0]), of[2]);
     this.set(name, BigInt(value) << BigInt(f.bits[1]), maskOf(f));
   }
-  /** Something was written, and nobody knows what. */
-  forget(name: string): void {
+  /** Nobody knows what it is now; `bits`: of some bits. */
+  forget(name: string, bits: bigint = -1n): void {
     const before = this.get(name);
-    if (before.from === 'unknown') return;
-    this.#registers.set(name, UNKNOWN);
-    this.effects.push({ kind: 'register', name, before, after: UNKNOWN });
+    const known = before.known & ~bits;
+    if (known === before.known) return;
+    const after: Value = known === 0n ? UNKNOWN : { value: before.value & known, known, from: before.from };
+    this.#registers.set(name, after);
+    this.effects.push({ kind: 'register', name, before, after });
   }
   put(vintf: number, after: Vintf | undefined): void {
     const before = this.vintf(vintf);

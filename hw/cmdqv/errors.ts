@@ -1,23 +1,39 @@
 /** Errors of queues: GERROR, the maps that lead to them, the interrupt and what the kernel makes of it. */
+import { maskOf } from '../bits.ts';
 import type { Pad } from './change.ts';
-import { encodeRegister, register } from './registers.ts';
+import { encodeRegister, fieldOf, register } from './registers.ts';
 import { fieldValue, pendingErrors, regs } from './state.ts';
 
 const MAP = 32;
 
-/** Sets the bits of the maps that say whether a queue has an error. */
-export function showErrors(p: Pad, vintf: number, lvcmdq: number, pending: boolean): void {
-  mark(p, (i) => regs.vintf(vintf, 'LVCMDQ_ERR_MAP', i), 2 * MAP, lvcmdq, pending);
+/** The bit of a map that stands for something: the register's name and the bit in it. */
+type Bit = readonly [name: string, bit: bigint];
+
+const bitOf = (name: (index: number) => string, width: number, n: number): Bit => [name(Math.floor(n / width)), 1n << BigInt(n % width)];
+
+/** Of a queue, in the maps that say whether it has an error; the last one is of its VINTF. */
+function bitsOf(p: Pad, vintf: number, lvcmdq: number): { readonly queue: readonly Bit[]; readonly whole: Bit } {
   const { log2Queues } = p.size;
-  if (log2Queues !== undefined) mark(p, (i) => regs.cmdqv('CMDQ_ERR_MAP', i), MAP, vintf * 2 ** log2Queues + lvcmdq, pending);
-  const any = errorMap(p, vintf).some((word) => word !== 0n);
-  p.setField(regs.vintf(vintf, 'STATUS'), ['VINTF', 'STATUS', 'STATUS'], any ? 1 : 0);
-  mark(p, (i) => regs.cmdqv('VI_ERR_MAP', i), MAP, vintf, any);
+  const queue = [bitOf((i) => regs.vintf(vintf, 'LVCMDQ_ERR_MAP', i), 2 * MAP, lvcmdq)];
+  if (log2Queues !== undefined) queue.push(bitOf((i) => regs.cmdqv('CMDQ_ERR_MAP', i), MAP, vintf * 2 ** log2Queues + lvcmdq));
+  return { queue, whole: bitOf((i) => regs.cmdqv('VI_ERR_MAP', i), MAP, vintf) };
 }
 
-function mark(p: Pad, name: (index: number) => string, bits: number, at: number, on: boolean): void {
-  const bit = 1n << BigInt(at % bits);
-  p.set(name(Math.floor(at / bits)), on ? bit : 0n, bit);
+/** Sets the bits of the maps that say whether a queue has an error. */
+export function showErrors(p: Pad, vintf: number, lvcmdq: number, pending: boolean): void {
+  const { queue, whole } = bitsOf(p, vintf, lvcmdq);
+  for (const [name, bit] of queue) p.set(name, pending ? bit : 0n, bit);
+  const any = errorMap(p, vintf).some((word) => word !== 0n);
+  p.setField(regs.vintf(vintf, 'STATUS'), ['VINTF', 'STATUS', 'STATUS'], any ? 1 : 0);
+  p.set(whole[0], any ? whole[1] : 0n, whole[1]);
+}
+
+/** Whether a queue has an error is not known any more, nor where it stands. */
+export function forgetErrors(p: Pad, vintf: number, lvcmdq: number): void {
+  for (const name of ['GERROR', 'CONS_INDX']) p.forget(regs.page0(vintf, lvcmdq, name));
+  const { queue, whole } = bitsOf(p, vintf, lvcmdq);
+  for (const [name, bit] of [...queue, whole]) p.forget(name, bit);
+  p.forget(regs.vintf(vintf, 'STATUS'), maskOf(fieldOf(register('STATUS', 'VINTF'), 'STATUS')));
 }
 
 /** LVCMDQ_ERR_MAP of a VINTF: what the kernel hands on. */

@@ -79,7 +79,7 @@ export function allocViommu(p: Pad, key: string, vmid: number | undefined): void
     return;
   }
   vintfInit(p, index, { HYP_OWN: 0, VMID: vmid });
-  p.put(index, { index, key, sids: [], queues: [] });
+  p.put(index, { index, key, sids: [], queues: [], deaf: [] });
 }
 
 /** DESTROY of the vIOMMU: its queues from the last on, then the VINTF. */
@@ -147,7 +147,7 @@ export function allocQueue(p: Pad, vintf: Vintf, made: QueueMade): void {
   if (!made.physical) p.forget(name);
   const size = encodeRegister(row, { LOG2SIZE: log2 });
   p.set(name, address | size, made.physical ? LONG : encodeRegister(row, { LOG2SIZE: 31 }));
-  const queue: Queue = { key: made.key, lvcmdq, base, log2, done: 0, unsynced: 0, deaf: false, atcTimeout: false };
+  const queue: Queue = { key: made.key, lvcmdq, base, log2, done: 0, unsynced: 0, atcTimeout: false };
   const queues = [...vintf.queues.filter((q) => q.lvcmdq !== lvcmdq), queue].sort((a, b) => a.lvcmdq - b.lvcmdq);
   p.put(vintf.index, { ...vintf, queues });
 }

@@ -372,3 +372,22 @@ test('the digest is of what is known, not of the way to it', () => {
     vintfs: [{ vintf: 1, viommu: 'v', lvcmdqs: [{ index: 0, enabled: true, prod: 0 }, { index: 1 }] }],
   });
 });
+
+describe('what a reader of a log knows', () => {
+  test('a vEVENT that was read: of a queue that is not known to have an error nothing is known until it is read', () => {
+    const m = new Machine().boot(2);
+    const read = (...map: [bigint, bigint]) => m.do({ kind: 'vevent-read', viommu: 'v', map });
+    expect(read(0n, 1n)).toEqual([]);
+    expect(written(read(2n, 0n))).toContain('VINTF1.LVCMDQ1.CONS_INDX = ?');
+    expect(m.of(1)).toMatchObject({ errors: undefined, cons: undefined, prod: 0 });
+    expect(m.of(0)).toMatchObject({ errors: 0, cons: 0 });
+    expect(m.text('CMDQV.VI_ERR_MAP_0')).toBe('?');
+  });
+  test('CONS_INDX.ERR tells that an error is pending', () => {
+    const m = new Machine().boot();
+    m.do({ kind: 'load', view: { kind: 'vintf', vintf: 1, page: 0 }, offset: 0n, width: 4, value: 0x0100_0002n });
+    expect(m.of(0)).toMatchObject({ errors: 1, err: 1, cons: 2 });
+    expect(m.get(0, 'GERROR').from).toBe('model');
+    expect(m.text('CMDQV.VI_ERR_MAP_0')).toContain('VINTF 1');
+  });
+});

@@ -42,7 +42,7 @@ export type Fault =
   | 'atc-timeout'
   /** CONS cannot be written to memory */
   | 'cons-write'
-  /** CONFIG is not answered to any more */
+  /** CONFIG is not answered to any more, while the VINTF is there */
   | 'deaf';
 
 const NO_MEMORY: Memory = () => undefined;
@@ -125,16 +125,13 @@ function runAll(p: Pad, input: Extract<Input, { kind: 'run' }>, memory: Memory):
 function fail(p: Pad, vintf: number, lvcmdq: number, fault: Fault): void {
   const there = p.vintf(vintf);
   const queue = there?.queues.find((q) => q.lvcmdq === lvcmdq);
-  if (there === undefined || queue === undefined) {
+  if (there === undefined || (queue === undefined && fault !== 'deaf')) {
     p.add({ kind: 'ignored', what: `VINTF${vintf}.LVCMDQ${lvcmdq}`, why: 'there is no queue' });
     return;
   }
-  if (fault === 'cons-write') {
-    raise(p, vintf, lvcmdq, 'CONS_DRAM_WR_ABT_ERR');
-    return;
-  }
-  const changed: Queue = { ...queue, ...(fault === 'deaf' ? { deaf: true } : { atcTimeout: true }) };
-  p.put(vintf, { ...there, queues: there.queues.map((q) => (q === queue ? changed : q)) });
+  if (fault === 'cons-write') raise(p, vintf, lvcmdq, 'CONS_DRAM_WR_ABT_ERR');
+  else if (fault === 'deaf') p.put(vintf, { ...there, deaf: [...there.deaf, lvcmdq] });
+  else p.put(vintf, { ...there, queues: there.queues.map((q) => (q === queue ? { ...q, atcTimeout: true } : q)) });
 }
 
 /** Why a queue does not get on. */

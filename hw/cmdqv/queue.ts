@@ -20,7 +20,7 @@ const CMDQ_ERR = 1;
 export function run(p: Pad, vintf: Vintf, lvcmdq: number, memory: Memory, most: number = Number.POSITIVE_INFINITY): void {
   const queue = vintf.queues.find((q) => q.lvcmdq === lvcmdq);
   if (queue === undefined) return;
-  acknowledge(p, vintf.index, queue);
+  if (!vintf.deaf.includes(lvcmdq)) acknowledge(p, vintf.index, queue);
   const view = viewQueue(p, vintf.index, lvcmdq);
   if (view.acknowledged !== true || ((view.errors ?? 0) & CMDQ_ERR) !== 0) return;
   consume(p, vintf, queue, view, memory, most);
@@ -30,7 +30,7 @@ export function run(p: Pad, vintf: Vintf, lvcmdq: number, memory: Memory, most: 
 function acknowledge(p: Pad, vintf: number, queue: Queue): void {
   const { lvcmdq } = queue;
   const view = viewQueue(p, vintf, lvcmdq);
-  if (queue.deaf || view.enabled === undefined || view.enabled === view.acknowledged) return;
+  if (view.enabled === undefined || view.enabled === view.acknowledged) return;
   const status = regs.page0(vintf, lvcmdq, 'STATUS');
   if (view.enabled) {
     if (fieldValue(p.get(regs.vintf(vintf, 'STATUS')), 'VINTF', 'STATUS', 'ENABLED') !== 1) return;

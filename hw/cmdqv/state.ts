@@ -45,8 +45,6 @@ export interface Queue {
   readonly done: number;
   /** of these, after the last CMD_SYNC */
   readonly unsynced: number;
-  /** the hardware does not answer to CONFIG: a fault that was put in */
-  readonly deaf: boolean;
   /** the next CMD_SYNC finds that a device did not answer: a fault that was put in */
   readonly atcTimeout: boolean;
 }
@@ -64,6 +62,8 @@ export interface Vintf {
   readonly sids: readonly Sid[];
   /** by number, ascending */
   readonly queues: readonly Queue[];
+  /** queues that do not answer to CONFIG: a fault that was put in */
+  readonly deaf: readonly number[];
 }
 
 export interface CmdqvState {

@@ -22,6 +22,7 @@ export interface QueueCall {
   readonly nested: Readonly<Record<string, Uint8Array>>;
   /** the field with the id */
   readonly out: string;
+  readonly asked: { readonly base: bigint; readonly length: bigint };
 }
 
 /** The call that makes a queue. Throws for a dialect that has none. */
@@ -31,12 +32,13 @@ export function queueCall(table: UapiTable, viommu: number, index: number, base:
   const out = OUTS.find((f) => table.has(name, f))!;
   const field = BASES.find((f) => table.has(name, f));
   const common = { viommu_id: viommu, type: CMDQV };
+  const asked = { base, length: 16n << BigInt(log2) };
   // the first series had it all in data for the driver
   if (field === undefined) {
     const data = new Uint8Array([...u32s(index, log2), ...u32s(Number(base & 0xffff_ffffn), Number(base >> 32n))]);
-    return { name, values: { ...common, data_len: data.length }, nested: { data_uptr: data }, out };
+    return { name, values: { ...common, data_len: data.length }, nested: { data_uptr: data }, out, asked };
   }
-  return { name, values: { ...common, index, [field]: base, length: 16n << BigInt(log2) }, nested: {}, out };
+  return { name, values: { ...common, index, [field]: base, length: asked.length }, nested: {}, out, asked };
 }
 
 /** enum iommu_hw_info_type */

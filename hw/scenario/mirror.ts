@@ -19,10 +19,17 @@ export interface Known {
 export const keyOf = (o: { readonly context: { readonly file: number }; readonly id: number; readonly birth: number }): string =>
   `${o.context.file}/${o.id}@${o.birth}`;
 
-/** Differences of the kernel's objects from what was known, as what the driver does: what ends comes first, and last things first. */
+/** Base (IOVA) and bytes that a call asked for: some kernels pin, and keep, whole pages. */
+export interface Asked {
+  readonly base: bigint;
+  readonly length: bigint;
+}
+
+/** Differences of the kernel's objects from what was known, as what the driver does: what ends comes first, and last things first. `asked`: by the call that made the one queue that is new. */
 export function changes(
   kernel: Kernel,
   known: ReadonlyMap<string, Known>,
+  asked?: Asked,
 ): { readonly inputs: readonly Input[]; readonly known: ReadonlyMap<string, Known> } {
   const now = new Map<string, Known>();
   for (const context of kernel.contexts.values())
@@ -42,7 +49,7 @@ export function changes(
     const before = known.get(viommu);
     if (before === undefined) inputs.push({ kind: 'viommu-alloc', viommu, vmid: k.viommu.parent.id });
     for (const v of k.vdevices) if (before?.vdevices.includes(v) !== true) inputs.push(vdevice(viommu, v));
-    for (const q of k.queues) if (before?.queues.includes(q) !== true) inputs.push(queue(viommu, q));
+    for (const q of k.queues) if (before?.queues.includes(q) !== true) inputs.push(queue(viommu, q, asked ?? q));
   }
   return { inputs, known: now };
 }
@@ -57,8 +64,8 @@ const vdevice = (viommu: string, v: Vdevice): Input => ({
 });
 
 /** Where its entries are: the program's memory under the address that the call gave. */
-function queue(viommu: string, q: HwQueue): Input {
-  const area = q.viommu.parent.ioas.areas.find((a) => a.start <= q.base && q.base <= a.last);
-  const base = area === undefined ? q.base : addressOf(area, q.base);
-  return { kind: 'queue-alloc', viommu, key: keyOf(q), lvcmdq: q.index, base, physical: true, length: q.length };
+function queue(viommu: string, q: HwQueue, asked: Asked): Input {
+  const area = q.viommu.parent.ioas.areas.find((a) => a.start <= asked.base && asked.base <= a.last);
+  const base = area === undefined ? asked.base : addressOf(area, asked.base);
+  return { kind: 'queue-alloc', viommu, key: keyOf(q), lvcmdq: q.index, base, physical: true, length: asked.length };
 }

@@ -8,7 +8,7 @@ import type { Size } from '../cmdqv/state.ts';
 import { parseCommand } from '../smmuv3/commands.ts';
 import type { DialectName } from '../uapi/table.ts';
 import { Guest } from './guest.ts';
-import { Session, type Values } from './session.ts';
+import { type Happened, Session, type Values } from './session.ts';
 import { Vmm } from './vmm.ts';
 
 /** A scenario that cannot be run, with the line. */
@@ -68,17 +68,24 @@ function numberOf(line: number, text: string): number {
 
 class Run {
   readonly dialect: DialectName;
+  watch: ((happened: Happened, session: Session) => void) | undefined;
   #size: Size = { log2Vintfs: 2, log2Queues: 1, log2Sids: 4, log2Commands: 8 };
   #session: Session | undefined;
   #vmm: Vmm | undefined;
   #guest: Guest | undefined;
+  #last = 0;
 
   constructor(dialect: DialectName) {
     this.dialect = dialect;
   }
 
   get session(): Session {
-    this.#session ??= new Session(this.dialect, this.#size);
+    if (this.#session === undefined) {
+      const session = new Session(this.dialect, this.#size);
+      const { watch } = this;
+      if (watch !== undefined) session.watch = (happened) => watch(happened, session);
+      this.#session = session;
+    }
     return this.#session;
   }
   vmm(step: Step): Vmm {
@@ -121,14 +128,14 @@ class Run {
   }
   command(step: Step, text: string): Uint8Array {
     const words = parseCommand(text);
-    if (words === undefined) throw new ScenarioError(step.line, `"${text}" is no command`);
+    if (words === undefined) throw new ScenarioError(step.line, `"${text.trim()}" is no command`);
     return bytesOf(words);
   }
 
-  /** `call NAME field=value …`: a value may be $viommu, $ioas, $parent, $device0, $queue0; `field<=value` is what the kernel answers. */
+  /** `call NAME field=value …`: a value may be $viommu, $ioas, $parent, $device0, $queue0, $last (the id that the last such call gave); `field<=value` is what the kernel answers. */
   call(step: Step): void {
     const vmm = this.vmm(step);
-    const names: Record<string, number | undefined> = { viommu: vmm.viommu, ioas: vmm.ioas, parent: vmm.parent };
+    const names: Record<string, number | undefined> = { viommu: vmm.viommu, ioas: vmm.ioas, parent: vmm.parent, last: this.#last };
     vmm.devices.forEach((d, i) => {
       names[`device${i}`] = d.id;
     });
@@ -156,7 +163,10 @@ class Run {
     told: { values: Values; nested: Readonly<Record<string, Uint8Array>> } | undefined,
   ): void {
     try {
-      this.session.call(vmm.iommufd, step.words[0] ?? '', values, { nested, ...(told === undefined ? {} : { told }) });
+      const name = step.words[0] ?? '';
+      const result = this.session.call(vmm.iommufd, name, values, { nested, ...(told === undefined ? {} : { told }) });
+      const out = this.session.model.table.byName(name)?.struct?.fields.find((f) => /^out_\w+_id$/.test(f.name));
+      if (result.errno === '' && out !== undefined) this.#last = result.u32(out.name);
     } catch (error) {
       throw new ScenarioError(step.line, error instanceof Error ? error.message : String(error));
     }
@@ -177,6 +187,8 @@ const VERBS: Readonly<Record<string, (run: Run, step: Step) => void>> = {
   machine: (run, step) => run.machine(step),
   vmm: (run, step) => run.start(step),
   device: (run, step) => run.vmm(step).plug(run.number(step, 'vsid')),
+  /** a device of another machine than this one: bound, and no more */
+  bind: (run, step) => run.vmm(step).plug(),
   boot: (run, step) => run.boot(step),
   /** commands of one queue: written, PROD stored, CONS waited for */
   send: (run, step) => {
@@ -214,9 +226,10 @@ const VERBS: Readonly<Record<string, (run: Run, step: Step) => void>> = {
   shutdown: (run, step) => run.vmm(step).shutdown(),
 };
 
-/** Runs a scenario on the kernel of a dialect. Throws ScenarioError; a call of the VMM that must not fail and does is one too. */
-export function runScenario(text: string, dialect: DialectName): Session {
+/** Runs a scenario on the kernel of a dialect; `watch` is called with each event. Throws ScenarioError; a call of the VMM that must not fail and does is one too. */
+export function runScenario(text: string, dialect: DialectName, watch?: (happened: Happened, session: Session) => void): Session {
   const run = new Run(dialect);
+  run.watch = watch;
   for (const step of parseScenario(text)) {
     const verb = Object.hasOwn(VERBS, step.verb) ? VERBS[step.verb] : undefined;
     if (verb === undefined)

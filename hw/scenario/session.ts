@@ -16,7 +16,7 @@ import { report } from '../iommufd/test-ops.ts';
 import type { DialectName } from '../uapi/table.ts';
 import { type Command, SCALAR_BYTES } from '../uapi/types.ts';
 import { GuestMemory } from './memory.ts';
-import { changes, keyOf } from './mirror.ts';
+import { type Asked, changes, keyOf } from './mirror.ts';
 
 export type Values = Readonly<Record<string, number | bigint>>;
 
@@ -90,12 +90,16 @@ export type SimEvent =
 export interface Happened {
   readonly event: SimEvent;
   readonly effects: readonly Effect[];
+  /** what the driver did because of it, as inputs of the hardware's model */
+  readonly inputs: readonly Input[];
   readonly digest: string;
 }
 
 export interface CallOptions {
   /** what pointer fields point to, by name */
   readonly nested?: Readonly<Record<string, Uint8Array>>;
+  /** of a call that makes a queue: where, and how long */
+  readonly asked?: Asked;
   /** what the kernel answers where the rules leave it open */
   readonly told?: { readonly values?: Values; readonly nested?: Readonly<Record<string, Uint8Array>> };
 }
@@ -122,7 +126,8 @@ export class Session {
     { readonly file: OpenFile; readonly length: bigint; readonly offset: bigint; readonly viommu: Viommu | undefined }
   >();
   #known: ReturnType<typeof changes>['known'] = new Map();
-  #effects: Effect[] = [];
+  readonly #effects: Effect[] = [];
+  readonly #inputs: Input[] = [];
 
   constructor(dialect: DialectName, size: Size) {
     this.model = new Model(dialect);
@@ -191,7 +196,7 @@ export class Session {
     }
     const output = answer.errno === '' ? this.#returned(command, answer.out, answer.files) : undefined;
     answer.commit();
-    this.#followed();
+    this.#followed(options.asked);
     const nestedOut = new Map([...answer.nestedOut].filter((e): e is [number, Uint8Array] => e[1] !== undefined));
     const { errno, ret } = answer;
     const at = { fd, file: file.file, fileKind: file.kind };
@@ -331,14 +336,20 @@ export class Session {
     return [...this.cmdqv.vintfs.values()].find((v) => viommu !== undefined && v.key === keyOf(viommu))?.index;
   }
 
+  /** Called with each event, when the state is that after it. */
+  watch: (happened: Happened) => void = () => {};
+
   add(event: SimEvent): void {
-    this.log.push({ event, effects: this.#effects.splice(0), digest: digest(this.cmdqv) });
+    const happened = { event, effects: this.#effects.splice(0), inputs: this.#inputs.splice(0), digest: digest(this.cmdqv) };
+    this.log.push(happened);
+    this.watch(happened);
   }
 
   /** The driver does what the calls made it do. */
-  #followed(): void {
-    const { inputs, known } = changes(this.model.kernel, this.#known);
+  #followed(asked?: Asked): void {
+    const { inputs, known } = changes(this.model.kernel, this.#known, asked);
     this.#known = known;
+    this.#inputs.push(...inputs);
     for (const input of inputs) this.hardware(input);
   }
 

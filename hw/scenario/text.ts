@@ -1,8 +1,8 @@
 /** What happened, one line each: for people and for tests. */
-import { locate } from '../cmdqv/places.ts';
-import { accessText } from '../cmdqv/places.ts';
-import type { Effect } from '../cmdqv/change.ts';
+
 import { hexText } from '../bits.ts';
+import type { Effect } from '../cmdqv/change.ts';
+import { accessText, locate } from '../cmdqv/places.ts';
 import { commandText, decodeWords } from '../smmuv3/commands.ts';
 import type { SimEvent } from './session.ts';
 import { WINDOW } from './vmm.ts';
@@ -16,7 +16,8 @@ export function eventText(e: SimEvent): string {
       return `${e.command.name} = ${e.errno === '' ? e.ret : e.errno}`;
     case 'mmio': {
       const arrow = e.store ? '' : 'load ';
-      if (e.source === 'exit') return `exit: ${arrow}${accessText(e.address - WINDOW, e.width, e.value, { kind: 'aperture' }, { log2Queues: 1 })}`;
+      if (e.source === 'exit')
+        return `exit: ${arrow}${accessText(e.address - WINDOW, e.width, e.value, { kind: 'aperture' }, { log2Queues: 1 })}`;
       const at = e.address & 0xffffn;
       return `page 0: ${arrow}${accessText(at, e.width, e.value, { kind: 'vintf', vintf: 1, page: 0 }, { log2Queues: 1 })}`;
     }

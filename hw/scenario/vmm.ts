@@ -57,11 +57,12 @@ export class Vmm {
     this.#cached(regs.cmdqv('PARAM'), encodeRegister(register('PARAM', 'CMDQV'), { VER: 1, NUM_VCMDQ_LOG2: 1, NUM_SID_PER_VINTF_LOG2: 4 }));
   }
 
-  /** A device that the guest gets; the first one brings the vIOMMU with it. */
-  plug(vsid: number): void {
+  /** A device that the guest gets; the first one brings the vIOMMU with it. Without a stream it is bound and no more. */
+  plug(vsid?: number): void {
     const fd = this.s.open('vfio-device', `/dev/vfio/devices/vfio${this.devices.length}`);
     const id = this.#must(fd, 'VFIO_DEVICE_BIND_IOMMUFD', { iommufd: this.iommufd }).u32('out_devid');
     this.devices.push({ fd, id });
+    if (vsid === undefined) return;
     if (this.viommu === 0) this.#start(id);
     const vdevice = this.s.call(this.iommufd, 'IOMMU_VDEVICE_ALLOC', { viommu_id: this.viommu, dev_id: id, virt_id: vsid });
     if (vdevice.errno === '' && this.s.model.table.has('IOMMU_VDEVICE_ALLOC', 'out_vdevice_id'))
@@ -124,8 +125,9 @@ export class Vmm {
   /** The guest loads 4 bytes. */
   load(offset: bigint): bigint {
     const place = locate(offset, { kind: 'aperture' }, this.cache.size);
-    const queue = place.lvcmdq !== undefined && this.queues.has(place.lvcmdq) && place.register?.block === 'PAGE0';
-    if (queue && place.view === 'logical' && this.mapped) return this.s.load(this.page0, offset - PAGE0, this.options.seen);
+    const page0 = place.register?.block === 'PAGE0' && place.lvcmdq !== undefined;
+    const queue = page0 && this.queues.has(place.lvcmdq);
+    if (page0 && place.view === 'logical' && this.mapped) return this.s.load(this.page0, offset - PAGE0, this.options.seen);
     const cached = readerOf(this.cache).get(place.name).value >> BigInt(8 * place.byte);
     const value = BigInt.asUintN(
       32,
@@ -185,7 +187,7 @@ export class Vmm {
     const row = register('BASE', 'PAGE1');
     const get = (name: string): bigint => getField([this.#base(q)], fieldOf(row, name));
     const c = queueCall(this.s.model.table, this.viommu, q, get('ADDR'), Number(get('LOG2SIZE')));
-    const made = this.s.call(this.iommufd, c.name, c.values, { nested: c.nested });
+    const made = this.s.call(this.iommufd, c.name, c.values, { nested: c.nested, asked: c.asked });
     if (made.errno !== '') {
       this.#cached(regs.page0(0, q, 'GERROR'), encodeRegister(register('GERROR', 'PAGE0'), { CMDQ_INIT_ERR: 1 }));
       this.#cached(regs.page0(0, q, 'STATUS'), 0n);
