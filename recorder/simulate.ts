@@ -1,0 +1,179 @@
+/**
+ * Scenarios as traces: what happened on the models (hw/scenario) in the frames that a recording would have. Times are made up:
+ * a microsecond for each event; nothing in them depends on when or where the scenario was run.
+ */
+import { errnoNumber } from '../hw/errno.ts';
+import type { FileKind as ModelKind } from '../hw/iommufd/state.ts';
+import { runScenario } from '../hw/scenario/script.ts';
+import type { Session, SimEvent } from '../hw/scenario/session.ts';
+import { type DialectName, uapiTable } from '../hw/uapi/table.ts';
+import { TraceWriter } from '../store/append.ts';
+import {
+  Close,
+  encodeFrame,
+  FileKind,
+  Found,
+  type Frame,
+  FrameCursor,
+  Kind,
+  makeArgs,
+  makeFrame,
+  makePart,
+  Open,
+  type Part,
+  PartKind,
+  Rw,
+  Start,
+} from '../store/frame.ts';
+import { RowIndex } from './index-row.ts';
+
+/** Kinds of accesses and of samples of a queue. */
+const MMIO = 19;
+const QUEUE = 20;
+const MMIO_STORE = 1;
+const MMIO_SOURCE = { mapping: 0, exit: 1 << 4 } as const;
+const QUEUE_WHY = { alloc: 1, destroy: 2, prod: 3, error: 4, sample: 5 } as const;
+const ENTRY_BYTES = 16;
+
+const KINDS: Readonly<Record<ModelKind, number>> = {
+  iommufd: FileKind.IOMMUFD,
+  container: FileKind.VFIO_CONTAINER,
+  'vfio-device': FileKind.VFIO_DEVICE,
+  'vfio-group': FileKind.VFIO_GROUP,
+  fault: FileKind.FAULT,
+  veventq: FileKind.VEVENTQ,
+  access: FileKind.ACCESS,
+  dmabuf: FileKind.DMABUF,
+  other: FileKind.UNKNOWN,
+};
+
+/** Made up, the same each time. */
+const PROCESS = { pid: 100, parent: 1, startTime: 1000, exe: '/bin/vmm' } as const;
+const EVENT_NS = 1000n;
+const RDWR = 2;
+const PROT_RW = 3;
+const MAP_SHARED = 1;
+
+const text = (t: string): Part => makePart(PartKind.TEXT, Buffer.from(t));
+const errorOf = (errno: string): number => (errno === '' ? 0 : (errnoNumber(errno) ?? 0));
+
+type Content = Partial<Frame> & { readonly kind: number };
+
+/** The frame of an event, without its number and times. */
+function contentOf(e: SimEvent): Content {
+  switch (e.kind) {
+    case 'open':
+      return { ...at(e), kind: Kind.OPEN, request: Open.OPENAT, ret: BigInt(e.fd), parts: [makeArgs(0, RDWR, 0), text(e.path)] };
+    case 'close':
+      return { ...at(e), kind: Kind.CLOSE, request: Close.CLOSE };
+    case 'found':
+      return {
+        ...at(e),
+        kind: Kind.FD,
+        request: Found.CREATED,
+        ret: BigInt(e.fd),
+        parts: [makeArgs(0, 0, 0, 0), text(`anon_inode:[${e.fileKind}]`)],
+      };
+    case 'ioctl':
+      return { ...at(e), kind: Kind.IOCTL, request: e.command.request, error: errorOf(e.errno), ret: e.ret, parts: structParts(e) };
+    case 'mmap':
+      return {
+        ...at({ ...e, fileKind: 'iommufd' }),
+        kind: Kind.MMAP,
+        error: errorOf(e.errno),
+        ret: e.address,
+        parts: [makeArgs(0, e.length, PROT_RW, MAP_SHARED, e.offset)],
+      };
+    case 'munmap':
+      return { kind: Kind.MUNMAP, parts: [makeArgs(e.address, e.length)] };
+    case 'read': {
+      const parts = [makeArgs(e.room, -1), makePart(PartKind.OUT, e.bytes)];
+      return {
+        ...at(e),
+        kind: Kind.READ,
+        request: Rw.PLAIN,
+        error: errorOf(e.errno),
+        ret: e.errno === '' ? BigInt(e.bytes.length) : -1n,
+        parts,
+      };
+    }
+    case 'mmio': {
+      const request = (e.store ? MMIO_STORE : 0) | MMIO_SOURCE[e.source];
+      const file = Math.max(e.file, 0);
+      return { kind: MMIO, request, file, ret: BigInt.asIntN(64, e.value), parts: [makeArgs(e.address, e.offset, e.width, 0, 0, 0)] };
+    }
+    case 'queue': {
+      const args = makeArgs(e.object, e.first, e.entries.length / ENTRY_BYTES, e.prod, e.cons);
+      const parts = [args, makePart(PartKind.OUT, e.entries, 0), makePart(PartKind.OUT, e.page0, 1)];
+      return { kind: QUEUE, request: QUEUE_WHY[e.why], file: e.file, fileKind: FileKind.IOMMUFD, parts };
+    }
+  }
+}
+
+const at = (e: { readonly fd: number; readonly file: number; readonly fileKind: ModelKind }) => ({
+  fd: e.fd,
+  file: e.file,
+  fileKind: KINDS[e.fileKind],
+});
+
+function structParts(e: Extract<SimEvent, { kind: 'ioctl' }>): Part[] {
+  if (e.input.length === 0) return [makeArgs(e.arg)];
+  const parts = [makePart(PartKind.IN, e.input)];
+  for (const [slot, bytes] of e.nestedIn) parts.push(makePart(PartKind.NESTED_IN, bytes, slot));
+  parts.push(makePart(PartKind.OUT, e.output ?? e.input));
+  for (const [slot, bytes] of e.nestedOut) parts.push(makePart(PartKind.NESTED_OUT, bytes, slot));
+  return parts;
+}
+
+/** Frames of a session, numbered from 1: the program's start, then what happened. */
+export function framesOf(session: Session): Buffer[] {
+  const start: Content = {
+    kind: Kind.START,
+    request: Start.EXEC,
+    parts: [makeArgs(PROCESS.parent, PROCESS.startTime, 0), text(PROCESS.exe)],
+  };
+  return [start, ...session.log.map((h) => contentOf(h.event))].map((content, i) => {
+    const tEnter = EVENT_NS * BigInt(i + 1);
+    return encodeFrame(makeFrame({ pid: PROCESS.pid, tid: PROCESS.pid, tEnter, tExit: tEnter + EVENT_NS / 2n, ...content, seq: i + 1 }));
+  });
+}
+
+export interface SimulateOptions {
+  readonly dialect: DialectName;
+  /** where the trace goes: it must not be there yet */
+  readonly output: string;
+  /** what the scenario is called, for the trace's command line */
+  readonly name: string;
+  readonly tool: string;
+}
+
+/** Runs a scenario (its text) and writes the trace. → its events. Throws ScenarioError, StoreError. */
+export function simulate(scenario: string, options: SimulateOptions): number {
+  const table = uapiTable(options.dialect);
+  const frames = framesOf(runScenario(scenario, options.dialect));
+  const rows = new RowIndex(table);
+  const writer = TraceWriter.create(options.output, {
+    v: 1,
+    tool: options.tool,
+    source: 'simulation',
+    kernel: '',
+    machine: '',
+    cpu: '',
+    command: ['simulate', options.name],
+    cwd: '',
+    dialect: options.dialect,
+    clock: { realtimeNs: 0n, monotonicNs: 0n },
+    complete: true,
+    dropped: 0,
+    exit: { status: 0 },
+  });
+  try {
+    const cursor = new FrameCursor();
+    for (const frame of frames) writer.append(frame, 0, rows.row(cursor.at(frame, 0)));
+    writer.flush();
+    writer.finish();
+  } finally {
+    writer.close();
+  }
+  return frames.length;
+}
