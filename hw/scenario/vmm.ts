@@ -3,13 +3,14 @@
  * maps. What the guest stores in the window exits to it; what it stores in the mapped page 0 does not.
  */
 
-import { getField, setField } from '../bits.ts';
+import { getField, setBits, setField } from '../bits.ts';
 import { type Access, store } from '../cmdqv/access.ts';
 import { apply, Pad } from '../cmdqv/change.ts';
 import { locate, offsetsOf, type Place } from '../cmdqv/places.ts';
 import { encodeRegister, fieldOf, register } from '../cmdqv/registers.ts';
 import { type CmdqvState, makeState, readerOf, regs } from '../cmdqv/state.ts';
 import { infoCalls, queueCall, u32s } from './dialect.ts';
+import { mapsIn } from './observer.ts';
 import type { Session } from './session.ts';
 
 /** of the CMDQV in the guest, and of page 0 of its VINTF in that */
@@ -221,22 +222,19 @@ export class Vmm {
     this.s.add({ kind: 'queue', why, file, object: this.queues.get(q) ?? 0, first: 0, prod, cons, entries, page0 });
   }
 
-  /** Reads the vEVENTQ and hands its maps to the guest. → records read */
+  /** Reads the vEVENTQ and hands its maps to the guest; the recorder looks at the queues that they name. → records read */
   events(): Uint8Array {
     this.s.hardware({ kind: 'run' });
     if (this.veventq.fd < 0) return new Uint8Array(0);
     const bytes = this.s.read(this.veventq.fd, EVENT_ROOM);
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    for (let at = 0; at + 8 <= bytes.length; ) {
-      const lost = (view.getUint32(at, true) & 1) !== 0;
-      if (!lost) {
-        const map = view.getBigUint64(at + 8, true);
-        this.#cached(regs.vintf(0, 'LVCMDQ_ERR_MAP', 0), map);
-        this.#cached(regs.cmdqv('CMDQ_ERR_MAP', 0), map);
-        this.#cached(regs.cmdqv('VI_ERR_MAP', 0), 1n);
-      }
-      at += lost ? 8 : 24;
+    const failed = new Set<number>();
+    for (const [map] of mapsIn(bytes)) {
+      this.#cached(regs.vintf(0, 'LVCMDQ_ERR_MAP', 0), map);
+      this.#cached(regs.cmdqv('CMDQ_ERR_MAP', 0), map);
+      this.#cached(regs.cmdqv('VI_ERR_MAP', 0), 1n);
+      for (const q of setBits(map)) failed.add(q);
     }
+    for (const q of failed) this.sample('error', q);
     return bytes;
   }
 
