@@ -13,6 +13,9 @@ export interface BitField {
   readonly bits: readonly [number, number];
   /** which word of several */
   readonly word: number;
+  /** the same, in place; and the lowest one */
+  readonly mask: bigint;
+  readonly shift: bigint;
   readonly note: string;
   readonly source: Source;
   /** names of values, by value; a hole has none */
@@ -26,6 +29,8 @@ export interface BitField {
 
 type More = Partial<Pick<BitField, 'values' | 'format' | 'word'>>;
 
+const ones = (bits: number): bigint => (1n << BigInt(bits)) - 1n;
+
 /** A row. `bits`: one bit, or the highest and the lowest. */
 export function field(
   name: string,
@@ -34,37 +39,37 @@ export function field(
   source: Source = 'linux',
   more: More = {},
 ): BitField {
-  return { name, bits: typeof bits === 'number' ? [bits, bits] : bits, note, source, word: 0, ...more };
+  const [high, low] = typeof bits === 'number' ? [bits, bits] : bits;
+  const shift = BigInt(low);
+  return { name, bits: [high, low], mask: ones(high - low + 1) << shift, shift, note, source, word: 0, ...more };
 }
 
 const WORD = 64n;
-const ones = (bits: number): bigint => (1n << BigInt(bits)) - 1n;
-
-/** Bits of its word that a field takes. */
-export const maskOf = (f: BitField): bigint => ones(f.bits[0] - f.bits[1] + 1) << BigInt(f.bits[1]);
 
 /** Greatest value; of an address the greatest one that fits. */
-export const greatest = (f: BitField): bigint => (f.format === 'address' ? maskOf(f) : ones(f.bits[0] - f.bits[1] + 1));
+export const greatest = (f: BitField): bigint => (f.format === 'address' ? f.mask : f.mask >> f.shift);
 
 /** What is in a field. Words that are not there count as 0. */
 export function getField(words: readonly bigint[], f: BitField): bigint {
-  const bits = (words[f.word] ?? 0n) & maskOf(f);
-  return f.format === 'address' ? bits : bits >> BigInt(f.bits[1]);
+  const bits = (words[f.word] ?? 0n) & f.mask;
+  return f.format === 'address' ? bits : bits >> f.shift;
 }
 
 /** The word of a field with this value in it. Bits of the value that have no place are left out. */
 export function setField(word: bigint, f: BitField, value: bigint): bigint {
-  const placed = f.format === 'address' ? value : value << BigInt(f.bits[1]);
-  return (word & ~maskOf(f)) | (placed & maskOf(f));
+  const placed = f.format === 'address' ? value : value << f.shift;
+  return (word & ~f.mask) | (placed & f.mask);
 }
 
 /** Does the value fit without loss? */
 export const fits = (f: BitField, value: bigint): boolean =>
-  getField([setField(0n, { ...f, word: 0 }, value)], { ...f, word: 0 }) === value;
+  value >= 0n && (f.format === 'address' ? (value & ~f.mask) === 0n : value <= f.mask >> f.shift);
 
 /** Bits that no field of the rows takes, word by word. */
 export function unknownBits(words: readonly bigint[], fields: readonly BitField[]): bigint[] {
-  return words.map((word, i) => fields.reduce((rest, f) => (f.word === i ? rest & ~maskOf(f) : rest), word));
+  const rest = [...words];
+  for (const f of fields) if (f.word < rest.length) rest[f.word] = rest[f.word]! & ~f.mask;
+  return rest;
 }
 
 export const hexText = (value: bigint): string => (value < 0n ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`);

@@ -1,5 +1,5 @@
 /** Loads and stores of registers by a guest or its VMM, and registers read beside them: what each does to what is known. */
-import { getField, hexText, maskOf } from '../bits.ts';
+import { getField, hexText } from '../bits.ts';
 import type { Pad, Words } from './change.ts';
 import { acknowledged, forgetErrors, showErrors } from './errors.ts';
 import { usedOf } from './indexes.ts';
@@ -59,7 +59,7 @@ function storeRegister(p: Pad, place: Place, value: bigint, mask: bigint, from: 
     return;
   }
   // why the hardware stopped is the hardware's to say: assumed as well
-  if (place.register!.name === 'CONS_INDX') p.set(place.name, value & bits, mask & maskOf(fieldOf(place.register!, 'RD')), from);
+  if (place.register!.name === 'CONS_INDX') p.set(place.name, value & bits, mask & fieldOf(place.register!, 'RD').mask, from);
   else write();
   if (place.register!.name === 'GERRORN') acknowledged(p, vintf, lvcmdq);
   if (place.register!.name === 'PROD_INDX') contradiction(p, vintf, queue);
@@ -71,7 +71,7 @@ function moveQueue(p: Pad, vintf: Vintf, queue: Queue, base: Value): void {
   const row = register('BASE', 'PAGE1');
   const get = (name: string): bigint | undefined => {
     const f = fieldOf(row, name);
-    return (base.known & maskOf(f)) === maskOf(f) ? getField([base.value], f) : undefined;
+    return (base.known & f.mask) === f.mask ? getField([base.value], f) : undefined;
   };
   const there: Queue = { ...queue, base: get('ADDR') ?? queue.base, log2: Number(get('LOG2SIZE') ?? queue.log2) };
   p.put(vintf.index, { ...vintf, queues: vintf.queues.map((q) => (q === queue ? there : q)) });

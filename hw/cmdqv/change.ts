@@ -1,5 +1,4 @@
 /** What one input does to a CMDQV, in order, and the pad on which it is worked out before it is applied. */
-import { maskOf } from '../bits.ts';
 import { type Block, fieldOf, register } from './registers.ts';
 import { type CmdqvState, type Provenance, type Reader, type Size, UNKNOWN, type Value, type Vintf } from './state.ts';
 
@@ -69,7 +68,7 @@ export class Pad implements Reader {
   /** The same, for one field. */
   setField(name: string, of: readonly [Block, string, string], value: number): void {
     const f = fieldOf(register(of[1], of[0]), of[2]);
-    this.set(name, BigInt(value) << BigInt(f.bits[1]), maskOf(f));
+    this.set(name, BigInt(value) << BigInt(f.bits[1]), f.mask);
   }
   /** Nobody knows what it is now; `bits`: of some bits. */
   forget(name: string, bits: bigint = -1n): void {

@@ -1,5 +1,4 @@
 /** Errors of queues: GERROR, the maps that lead to them, the interrupt and what the kernel makes of it. */
-import { maskOf } from '../bits.ts';
 import type { Pad } from './change.ts';
 import { encodeRegister, fieldOf, register } from './registers.ts';
 import { fieldValue, pendingErrors, regs } from './state.ts';
@@ -33,7 +32,7 @@ export function forgetErrors(p: Pad, vintf: number, lvcmdq: number): void {
   for (const name of ['GERROR', 'CONS_INDX']) p.forget(regs.page0(vintf, lvcmdq, name));
   const { queue, whole } = bitsOf(p, vintf, lvcmdq);
   for (const [name, bit] of [...queue, whole]) p.forget(name, bit);
-  p.forget(regs.vintf(vintf, 'STATUS'), maskOf(fieldOf(register('STATUS', 'VINTF'), 'STATUS')));
+  p.forget(regs.vintf(vintf, 'STATUS'), fieldOf(register('STATUS', 'VINTF'), 'STATUS').mask);
 }
 
 /** LVCMDQ_ERR_MAP of a VINTF: what the kernel hands on. */

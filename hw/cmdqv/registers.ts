@@ -3,7 +3,7 @@
  * is 0x100 bytes of the CONFIG page, queue q is 0x80 bytes of each of its pages. drivers/iommu/arm/arm-smmu-v3/tegra241-cmdqv.c;
  * what only QEMU's device shows is marked so. Places of the blocks: places.ts.
  */
-import { type BitField, field, getField, hexText, maskOf, setField, unknownBits, valueText } from '../bits.ts';
+import { type BitField, field, getField, hexText, setField, unknownBits, valueText } from '../bits.ts';
 
 /** CMDQV: global, in the CONFIG page. VINTF: one virtual interface, in the same page. PAGE0, PAGE1: of a queue. */
 export type Block = 'CMDQV' | 'VINTF' | 'PAGE0' | 'PAGE1';
@@ -199,14 +199,23 @@ export function register(name: string, of: Block): Register {
   return found;
 }
 
-/** The register of a block at this offset (bytes) and which of its elements; undefined in a hole. */
-export function registerAt(of: Block, offset: number): { readonly register: Register; readonly index: number } | undefined {
-  for (const r of REGISTERS) {
-    if (r.block !== of || offset < r.offset || offset >= r.offset + r.bytes * r.count) continue;
-    return { register: r, index: Math.floor((offset - r.offset) / r.bytes) };
-  }
-  return undefined;
+export interface Element {
+  readonly register: Register;
+  readonly index: number;
 }
+
+/** By block, then by offset */
+const BY_OFFSET = Object.fromEntries(
+  Object.entries(BLOCKS).map(([name, b]) => [name, new Array<Element | undefined>(b.bytes).fill(undefined)]),
+) as Record<Block, (Element | undefined)[]>;
+for (const r of REGISTERS)
+  for (let index = 0; index < r.count; index++) {
+    const element = { register: r, index };
+    BY_OFFSET[r.block].fill(element, r.offset + index * r.bytes, r.offset + (index + 1) * r.bytes);
+  }
+
+/** The register of a block at this offset (bytes) and which of its elements; undefined in a hole. */
+export const registerAt = (of: Block, offset: number): Element | undefined => BY_OFFSET[of][offset];
 
 /** Fields of a value, in the order of the rows. */
 export const decodeRegister = (r: Register, value: bigint): { readonly field: BitField; readonly value: bigint }[] =>
@@ -226,13 +235,13 @@ export function fieldOf(r: Register, name: string): BitField {
 }
 
 /** Bits that a register keeps. */
-export const implemented = (r: Register): bigint => r.fields.reduce((mask, f) => mask | maskOf(f), 0n);
+export const implemented = (r: Register): bigint => r.fields.reduce((mask, f) => mask | f.mask, 0n);
 
 /** Its fields in words, one by one; `known`: bits whose value is known, of the others `?` is said. Fields of 0 are left out where there are others. */
 export function fieldParts(r: Register, index: number, value: bigint, known: bigint = -1n): string[] {
   const first = BigInt(index * r.bytes * 8);
   return r.fields.flatMap((f) => {
-    const mask = maskOf(f);
+    const mask = f.mask;
     const v = getField([value & known], f);
     if (f.format === 'set' && (known & mask) !== 0n) return v === 0n ? [] : [`${f.name} ${valueText(f, v << first)}`];
     if ((known & mask) !== mask) return [`${f.name} ?`];

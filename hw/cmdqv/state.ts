@@ -2,7 +2,7 @@
  * The state of one CMDQV: its registers, each with what is known of it and from where, and what the kernel has set up on it.
  * Plain data. `apply` and `revert` (model.ts) are the only writers; records are immutable and replaced as a whole.
  */
-import { getField, hexText, maskOf } from '../bits.ts';
+import { getField, hexText } from '../bits.ts';
 import { elementName, named, type Owner, ownerName } from './places.ts';
 import { type Block, fieldOf, implemented, register, registerText } from './registers.ts';
 
@@ -105,7 +105,7 @@ export const regs = {
 /** A field of a value; undefined where one of its bits is not known. */
 export function fieldValue(v: Value, block: Block, name: string, key: string): number | undefined {
   const f = fieldOf(register(name, block), key);
-  return (v.known & maskOf(f)) === maskOf(f) ? Number(getField([v.value], f)) : undefined;
+  return (v.known & f.mask) === f.mask ? Number(getField([v.value], f)) : undefined;
 }
 
 /** What a queue looks like; undefined: not known. */

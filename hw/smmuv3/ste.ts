@@ -3,7 +3,7 @@
  * may set the fields marked `guest`. drivers/iommu/arm/arm-smmu-v3/arm-smmu-v3.h (STRTAB_STE_*), arm-smmu-v3-iommufd.c
  * (arm_smmu_validate_vste()).
  */
-import { type BitField, bytesOf, field, fits, getField, hexText, maskOf, setField, unknownBits, valueText, wordsOf } from '../bits.ts';
+import { type BitField, bytesOf, field, fits, getField, hexText, setField, unknownBits, valueText, wordsOf } from '../bits.ts';
 
 export interface SteField extends BitField {
   /** a guest's entry of a nested HWPT may have it */
@@ -47,7 +47,7 @@ export const STE_FIELDS: readonly SteField[] = [
 /** Bytes of a guest's entry. */
 export const GUEST_STE_BYTES = 16;
 
-const guestMask = (word: number): bigint => STE_FIELDS.reduce((mask, f) => (f.guest && f.word === word ? mask | maskOf(f) : mask), 0n);
+const guestMask = (word: number): bigint => STE_FIELDS.reduce((mask, f) => (f.guest && f.word === word ? mask | f.mask : mask), 0n);
 /** Bits of its two words that a guest may set. */
 export const GUEST_STE_MASKS: readonly [bigint, bigint] = [guestMask(0), guestMask(1)];
 
