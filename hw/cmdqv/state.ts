@@ -3,6 +3,7 @@
  * Plain data. `apply` and `revert` (model.ts) are the only writers; records are immutable and replaced as a whole.
  */
 import { getField, hexText } from '../bits.ts';
+import { usedOf } from './indexes.ts';
 import { elementName, named, type Owner, ownerName } from './places.ts';
 import { type Block, fieldOf, implemented, register, registerText } from './registers.ts';
 
@@ -139,7 +140,7 @@ export function viewQueue(from: Reader, vintf: number, lvcmdq: number): QueueVie
     cons,
     err: fieldValue(page0('CONS_INDX'), 'PAGE0', 'CONS_INDX', 'ERR'),
     log2,
-    used: all ? (((prod - cons) % 2 ** (log2 + 1)) + 2 ** (log2 + 1)) % 2 ** (log2 + 1) : undefined,
+    used: all ? usedOf(prod, cons, log2) : undefined,
     errors: pendingErrors(page0('GERROR'), page0('GERRORN')),
   };
 }
