@@ -11,7 +11,7 @@
  */
 import { errnoName, errnoText } from './errno.ts';
 import { Printing, printKind } from './event-calls.ts';
-import { ARG_WORDS, FRAME_NUMBERS } from './event-words.ts';
+import { ARG_WORDS, FRAME_NUMBERS, MMIO_FLAG, MMIO_HOW, MMIO_SOURCES, usualWords } from './event-words.ts';
 import { exactTook, secondsText, tookText } from './time-text.ts';
 import type { UapiTable } from './uapi/table.ts';
 import type { Meaning } from './uapi/view.ts';
@@ -113,6 +113,7 @@ function resultText(p: Printing): string {
   const { e } = p;
   if (NO_RESULT.has(p.kind)) return '';
   if (e.state === STATE.ENTERED) return '= ? <unfinished>';
+  if (p.kind === 'mmio') return mmioResult(p);
   if (e.error !== 0) {
     const words = p.o.errorText === true ? ` (${errnoText(e.error)})` : '';
     return `= ${p.ret} ${errnoName(e.error)}${words}`;
@@ -129,6 +130,31 @@ function resultText(p: Printing): string {
   return `= ${e.ret === 0n ? 'NULL' : `0x${BigInt.asUintN(64, e.ret).toString(16)}`}`;
 }
 
+/** What a load has brought; a store brings nothing. */
+function mmioResult(p: Printing): string {
+  const { e } = p;
+  if (e.error !== 0) return `= ? ${errnoName(e.error)}`;
+  const how = e.request & 15;
+  if (how === MMIO_HOW.STORE) return '';
+  if ((p.words[4] ?? 0n) & BigInt(MMIO_FLAG.STEPPED)) return '= ?';
+  const wide = p.part(PART.OUT);
+  if (wide !== undefined) return `= ${p.bytes(wide)}`;
+  p.toldRet = true;
+  return `= 0x${BigInt.asUintN(64, e.ret).toString(16)}`;
+}
+
+/** How it was seen, and what of it is not known. */
+function mmioNotes(p: Printing): string[] {
+  const notes: string[] = [];
+  const source = p.e.request >> 4;
+  if (source !== 0) notes.push(MMIO_SOURCES[source] ?? `source ${source}`);
+  const flags = p.words[4] ?? 0n;
+  if (flags & BigInt(MMIO_FLAG.STEPPED)) notes.push('single-stepped: the value is not known');
+  if (flags & BigInt(MMIO_FLAG.EXCLUSIVE)) notes.push('exclusive');
+  if (flags <= BigInt(MMIO_FLAG.STEPPED | MMIO_FLAG.EXCLUSIVE)) p.toldWords.add(4);
+  return notes;
+}
+
 const PART_NAMES = ['unused', 'in', 'out', 'nested in', 'nested out', 'args', 'text'] as const;
 
 /** What the recording has to say about itself: how the event was seen, what of it is missing, and what nothing else has told. */
@@ -138,6 +164,7 @@ function notesText(p: Printing): string {
   if (e.flags & FLAG.VFORK) notes.push('vfork child');
   if (e.flags & FLAG.OBSERVED) notes.push('observed from outside');
   if (e.flags & FLAG.SIGNAL) notes.push('in a signal handler');
+  if (p.kind === 'mmio') notes.push(...mmioNotes(p));
   if (p.whole) notes.push(...restNotes(p));
   for (const part of e.parts) notes.push(...partNotes(p, part));
   return notes.length === 0 ? '' : `/* ${notes.join('; ')} */`;
@@ -165,10 +192,10 @@ const opensAnother = (p: Printing): boolean => p.kind === 'open' && p.toldRet &&
 
 /** Words that were not told; a zero needs no telling, but that there are more or fewer words than usual does. */
 function wordNotes(p: Printing): string[] {
-  const usual = ARG_WORDS[p.kind]?.length ?? p.words.length;
+  const usual = ARG_WORDS[p.kind] === undefined ? p.words.length > 0 : usualWords(p.e, p.words.length);
   const notes = p.words.flatMap((w, i) => (w === 0n || p.toldWords.has(i) ? [] : [`args[${i}]=0x${w.toString(16)}`]));
   const some = p.e.parts.some((part) => part.kind === PART.ARGS && part.slot === 0);
-  return some && (p.words.length !== usual || usual === 0) ? [...notes, `${p.words.length} words`] : notes;
+  return some && !usual ? [...notes, `${p.words.length} words`] : notes;
 }
 
 /** A part of which bytes are missing, or that nothing has told. Addresses of texts and words say nothing about the program. */

@@ -22,6 +22,7 @@ export const KIND_NAMES = [
   'return',
   'gap',
   'part',
+  'mmio',
 ] as const;
 export type KindName = (typeof KIND_NAMES)[number];
 
@@ -50,10 +51,17 @@ const SYSCALL: Partial<Record<KindName, readonly string[]>> = {
 /** Kinds whose `request` is printed by name as something else than the call: how a process started, a descriptor was found. */
 const HOW: ReadonlySet<string> = new Set(['start', 'fd', 'gap']);
 
+/** Loads and stores of mapped regions: low bits of `request`; above them is who saw it. */
+const MMIO = ['mmio_read', 'mmio_write', 'mmio_rmw'] as const;
+export const MMIO_HOW = { LOAD: 0, STORE: 1, BOTH: 2 } as const;
+export const MMIO_SOURCES = ['trapped', 'KVM exit', 'imported'] as const;
+export const MMIO_FLAG = { STEPPED: 1, EXCLUSIVE: 2 } as const;
+
 /** Does the call's name (or what is printed in its place) say what `request` is? */
 export function isNamedRequest(event: { readonly kind: number; readonly request: number }): boolean {
   const kind = kindName(event.kind) as KindName;
   const { request } = event;
+  if (kind === 'mmio') return (request & 15) < MMIO.length && request >> 4 < MMIO_SOURCES.length;
   if (kind === 'ioctl' || HOW.has(kind)) return true;
   const names = SYSCALL[kind];
   if (names === undefined || names.length === 1) return request === 0;
@@ -61,7 +69,7 @@ export function isNamedRequest(event: { readonly kind: number; readonly request:
 }
 
 /** Every name that the calls beside ioctl have. */
-export const syscallNames = (): string[] => [...new Set(Object.values(SYSCALL).flat())];
+export const syscallNames = (): string[] => [...new Set([...Object.values(SYSCALL).flat(), ...MMIO])];
 
 export const FOUND = ['found', 'inherited', 'received', 'created', 'in use', 'pidfd_getfd'] as const;
 export const START = ['start', 'exec', 'fork'] as const;
@@ -80,6 +88,7 @@ export function callName(event: { readonly kind: number; readonly fileKind: numb
     const known = target === undefined ? undefined : table.command(target, event.request);
     return known?.name ?? `0x${event.request.toString(16)}`;
   }
+  if (kind === 'mmio') return MMIO[event.request & 15] ?? kind;
   return SYSCALL[kind as KindName]?.[event.request] ?? kind;
 }
 
@@ -98,7 +107,7 @@ export const ARG_WORDS: Readonly<Record<string, readonly ArgWord[]>> = {
   open: row('dirfd:fd flags:open mode:hex'),
   close: row('first:dec last:dec flags:close_range'),
   dup: row('newfd:fd flags:open'),
-  mmap: row('addr length prot:prot flags:map offset'),
+  mmap: row('addr length prot:prot flags:map offset alias'),
   munmap: row('addr length'),
   mremap: row('addr old_length length flags:mremap new_addr'),
   read: row('count:dec offset'),
@@ -107,7 +116,16 @@ export const ARG_WORDS: Readonly<Record<string, readonly ArgWord[]>> = {
   fd: row('rdev inode:dec peer_pid:dec peer_fd:fd via_fd:fd'),
   sendfd: row('socket_fd:fd socket_inode:dec'),
   return: row('call_seq:dec'),
+  mmio: row('address offset width:dec ip flags stored'),
 };
+
+/** Whether an event may have so many words: those at the end that only some have need not be there. */
+export function usualWords(event: { readonly kind: number; readonly request: number }, count: number): boolean {
+  const kind = kindName(event.kind);
+  const names = ARG_WORDS[kind]?.length ?? 0;
+  if (kind === 'mmap') return count === names || count === names - 1;
+  return count === (kind === 'mmio' && (event.request & 15) !== MMIO_HOW.BOTH ? names - 1 : names);
+}
 
 /** Texts, by kind of event and slot. */
 export const TEXTS: Readonly<Record<string, readonly string[]>> = {

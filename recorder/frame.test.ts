@@ -78,6 +78,9 @@ const ENUM_OF = {
   irr_exit: ['IRR_EXIT_', frame.Exit],
   irr_found: ['IRR_FOUND_', frame.Found],
   irr_gap: ['IRR_GAP_', frame.Gap],
+  irr_mmio_how: ['IRR_MMIO_', frame.MmioHow],
+  irr_mmio_source: ['IRR_MMIO_', frame.MmioSource],
+  irr_mmio_flag: ['IRR_MMIO_', frame.MmioFlag],
   // a spool alone has these two: a reader of traces never meets them
   irr_part_kind: ['IRR_PART_', { UNUSED: LAYOUT.partUnused, ...frame.PartKind }],
   irr_part_flag: ['IRR_PART_', { ...frame.PartFlag, SPILLED: LAYOUT.partSpilled }],
@@ -138,6 +141,7 @@ describe.skipIf(!compiler)('the layout in C and in TypeScript', () => {
     const others = Object.fromEntries(DEFINES.filter((name) => name !== 'IRR_MARK').map((name) => [name, c[name]]));
     expect(others).toEqual({
       IRR_FLAG_FILE_SHIFT: '8', // store/frame.ts reads the high byte
+      IRR_MMIO_SOURCE_SHIFT: String(frame.MMIO_SOURCE_SHIFT),
       IRR_FRAME_VERSION: String(LAYOUT.version),
       IRR_SPOOL_MAGIC: 'IRRSPOOL',
       IRR_SPOOL_VERSION: String(LAYOUT.version),

@@ -1,5 +1,7 @@
 /** What is run: the program's file, whether the shim can be loaded into it, and the descriptors that it is given. */
+import { spawnSync } from 'node:child_process';
 import { accessSync, closeSync, constants, existsSync, openSync, readdirSync, readlinkSync, readSync, statSync } from 'node:fs';
+import { arch } from 'node:os';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { IrrError } from '../store/errors.ts';
@@ -11,6 +13,23 @@ export function shimPath(): string {
   const here = dirname(fileURLToPath(import.meta.url));
   for (const path of [join(here, 'shim', SHIM), join(here, '..', 'dist', 'recorder', 'shim', SHIM)]) if (existsSync(path)) return path;
   throw new IrrError('no-shim', `the capture library ${SHIM} was not built`, { hint: 'run npm run build (it needs a C compiler)' });
+}
+
+/** What `record --mmio` decodes x86-64 instructions with: a library of ours that stands on Zydis. */
+export const DECODER = 'libiommufd-rr-decode.so';
+
+/** Throws where loads and stores cannot be recorded here: the decoder was not built, or its library is gone. */
+export function checkDecoder(shim: string): void {
+  if (arch() !== 'x64') return;
+  const path = join(dirname(shim), DECODER);
+  if (!existsSync(path))
+    throw new IrrError('no-decoder', 'record --mmio needs the instruction decoder Zydis, which was not there when this was built', {
+      hint: 'apt install libzydis-dev, then npm run build',
+    });
+  // the loader says it in words where it cannot load the library, and goes on without it
+  const said = spawnSync('/bin/true', { env: { LD_PRELOAD: path }, encoding: 'utf8' }).stderr;
+  if (said !== '')
+    throw new IrrError('no-decoder', `record --mmio cannot load ${path}`, { hint: 'apt install libzydis4.0, or npm run build again' });
 }
 
 /**

@@ -15,7 +15,7 @@ import { Drain, observedExit } from './drain.ts';
 import { RowIndex } from './index-row.ts';
 import { type ModelHost, startModel } from './model/host.ts';
 import { Processes } from './processes.ts';
-import { checkDynamic, findProgram, givenDescriptors, shimPath } from './program.ts';
+import { checkDecoder, checkDynamic, findProgram, givenDescriptors, shimPath } from './program.ts';
 import { Spool } from './spool.ts';
 import { createSpool } from './spool-layout.ts';
 
@@ -30,6 +30,8 @@ export interface RecordOptions {
   readonly model?: DialectName | undefined;
   /** folder of the spool; default: memory, or beside the trace where there is too little of it */
   readonly spool?: string;
+  /** loads and stores of mapped regions as well */
+  readonly mmio?: boolean;
   /** version of the program, for the trace's meta */
   readonly tool: string;
   /** a line for the user, on standard error */
@@ -60,6 +62,7 @@ export async function record(options: RecordOptions): Promise<number> {
   const program = findProgram(options.command[0] ?? '');
   checkDynamic(program);
   const shim = shimPath();
+  if (options.mmio === true) checkDecoder(shim);
   const output = resolve(options.output);
   const folder = options.spool === undefined ? spoolFolder(output) : resolve(options.spool);
   const to = destination(output, folder, options.force === true);
@@ -98,6 +101,7 @@ export async function record(options: RecordOptions): Promise<number> {
       recording,
       trace: writer.livePath,
       bootId: bootId(),
+      mmio: options.mmio === true,
     });
     spool = new Spool(spoolPath);
     if (options.model !== undefined) model = await startModel(spoolPath, options.model, options.note);

@@ -52,6 +52,7 @@ export const Kind = {
   RETURN: 16,
   GAP: 17,
   PART: 18,
+  MMIO: 19,
 } as const;
 export type Kind = (typeof Kind)[keyof typeof Kind];
 
@@ -82,6 +83,13 @@ export const Start = { EXEC: 1, FORK: 2 } as const;
 export const Exit = { EXIT: 1, IMMEDIATE: 2, OBSERVED: 3 } as const;
 export const Found = { INHERITED: 1, RECEIVED: 2, CREATED: 3, IN_USE: 4, PIDFD: 5 } as const;
 export const Gap = { FULL: 1, HOLE: 2, CONFINED: 3 } as const;
+
+/** A load or store of a mapped region (Kind.MMIO): low bits of `request`; the source stands from bit 4 on. */
+export const MmioHow = { LOAD: 0, STORE: 1, BOTH: 2 } as const;
+export const MmioSource = { TRAPPED: 0, KVM: 1, IMPORTED: 2 } as const;
+export const MMIO_SOURCE_SHIFT = 4;
+/** STEPPED: the value is not known; EXCLUSIVE: half of an exclusive pair (ldxr, stxr). */
+export const MmioFlag = { STEPPED: 1, EXCLUSIVE: 2 } as const;
 
 export const PartKind = { IN: 1, OUT: 2, NESTED_IN: 3, NESTED_OUT: 4, ARGS: 5, TEXT: 6 } as const;
 export type PartKind = (typeof PartKind)[keyof typeof PartKind];

@@ -20,7 +20,7 @@ enum irr_kind {
 	IRR_KIND_OPEN = 2,    /* ret = new fd; request = enum irr_open; ARGS dirfd, flags, mode; TEXT path */
 	IRR_KIND_CLOSE = 3,   /* request = enum irr_close; ARGS first, last, flags for close_range */
 	IRR_KIND_DUP = 4,     /* fd -> ret; request = enum irr_dup; ARGS new fd or minimum, flags */
-	IRR_KIND_MMAP = 5,    /* ret = address or -1; ARGS addr, length, prot, flags, offset */
+	IRR_KIND_MMAP = 5,    /* ret = address or -1; ARGS addr, length, prot, flags, offset; where loads and stores are recorded, of a region: the address of its alias, 0 where its accesses are not trapped */
 	IRR_KIND_MUNMAP = 6,  /* ARGS addr, length */
 	IRR_KIND_MREMAP = 7,  /* ret = address or -1; ARGS old addr, old length, new length, flags, new addr */
 	IRR_KIND_READ = 8,    /* ret = bytes; request = enum irr_rw; ARGS count, offset; part OUT = the bytes */
@@ -34,6 +34,23 @@ enum irr_kind {
 	IRR_KIND_RETURN = 16, /* made by the recorder: a call that was stored as entered has returned; ARGS its seq */
 	IRR_KIND_GAP = 17,    /* ret = events lost; request = enum irr_gap; TEXT in words */
 	IRR_KIND_PART = 18,   /* spool only: more of a big part; ARGS position of its frame, part index, offset in the part */
+	/*
+	 * One load or store of a mapped region. request = enum irr_mmio_how | enum irr_mmio_source << IRR_MMIO_SOURCE_SHIFT; fd = -1;
+	 * ret = the value, zero-extended, for both at once what was there before; error = EFAULT where the access itself faulted.
+	 * ARGS address as the accessor used it, offset in the mapping's file, width in bytes (0: not known), instruction pointer
+	 * (0: not known), enum irr_mmio_flag, and for both at once the value that was stored. Wider than 8 bytes: ret = 0, and
+	 * part OUT has the bytes loaded, IN those stored.
+	 */
+	IRR_KIND_MMIO = 19,
+};
+
+enum irr_mmio_how { IRR_MMIO_LOAD = 0, IRR_MMIO_STORE = 1, IRR_MMIO_BOTH = 2 };
+enum irr_mmio_source { IRR_MMIO_TRAPPED = 0, IRR_MMIO_KVM = 1, IRR_MMIO_IMPORTED = 2 };
+#define IRR_MMIO_SOURCE_SHIFT 4
+
+enum irr_mmio_flag {
+	IRR_MMIO_STEPPED = 1,   /* the processor made the access itself, single-stepped: its value is not known */
+	IRR_MMIO_EXCLUSIVE = 2, /* half of an exclusive pair (ldxr, stxr) */
 };
 
 enum irr_state {

@@ -18,6 +18,7 @@
 #include "irr.h"
 #include "irr_hooks.h"
 #include "irr_ioctl.h"
+#include "irr_mmio.h"
 #include "irr_model.h"
 
 struct irr_next irr_next;
@@ -359,13 +360,17 @@ static void *mapped(void *addr, size_t length, int prot, int flags, int fd, off_
 		return real(addr, length, prot, flags, fd, offset);
 	int before = errno;
 	struct irr_call c;
-	uint64_t args[5] = { from, length, (unsigned)prot, (unsigned)flags, (uint64_t)offset };
-	bool recorded = irr_begin(&c, IRR_KIND_MMAP, irr_room(sizeof args), irr_now());
+	uint64_t args[6] = { from, length, (unsigned)prot, (unsigned)flags, (uint64_t)offset, 0 };
+	uint64_t *alias = NULL;
+	size_t bytes = 8 * (known && irr_mmio ? 6 : 5);
+	bool recorded = irr_begin(&c, IRR_KIND_MMAP, irr_room(bytes), irr_now());
 	if (recorded) {
 		c.frame->fd = known ? fd : -1;
 		c.frame->file = irr_file_of(known);
 		c.frame->flags |= (uint16_t)(irr_kind_of(known) << IRR_FLAG_FILE_SHIFT);
-		memcpy(irr_part(&c, IRR_PART_ARGS, 0, 0, sizeof args, sizeof args, 0), args, sizeof args);
+		uint8_t *words = irr_part(&c, IRR_PART_ARGS, 0, 0, (uint32_t)bytes, bytes, 0);
+		memcpy(words, args, bytes);
+		alias = (uint64_t *)words + 5;
 		irr_enter(&c);
 	}
 	errno = before;
@@ -374,11 +379,17 @@ static void *mapped(void *addr, size_t length, int prot, int flags, int fd, off_
 	if (ret != MAP_FAILED) {
 		if (flags & MAP_FIXED) {
 			irr_map_remove(from, from + length);
+			irr_mmio_unmapped(from, from + length);
 			if (over)
 				irr_model_unmapped(from, length);
 		}
 		if (known)
 			irr_map_add((uintptr_t)ret, (uintptr_t)ret + length);
+		if (known && irr_mmio) {
+			uint64_t at = irr_mmio_mapped((uintptr_t)ret, length, prot, flags, fd, (uint64_t)offset, known);
+			if (recorded)
+				*alias = at;
+		}
 	}
 	if (recorded)
 		done(&c, (int64_t)(intptr_t)ret, ret == MAP_FAILED ? saved : 0);
@@ -416,6 +427,7 @@ IRR_HOOK int munmap(void *addr, size_t length)
 	int ret = irr_next.munmap(addr, length), saved = errno;
 	if (ret == 0) {
 		irr_map_remove(from, from + length);
+		irr_mmio_unmapped(from, from + length);
 		irr_model_unmapped(from, length);
 	}
 	if (recorded)
@@ -449,8 +461,11 @@ IRR_HOOK void *mremap(void *addr, size_t old_length, size_t length, int flags, .
 	void *ret = irr_next.mremap(addr, old_length, length, flags, to);
 	int saved = errno;
 	if (ret != MAP_FAILED) {
-		if (flags & MREMAP_FIXED)
+		if (flags & MREMAP_FIXED) {
 			irr_map_remove(target, target + length);
+			irr_mmio_unmapped(target, target + length);
+		}
+		irr_mmio_mremapped(from, old_length, (uintptr_t)ret, length, flags & MREMAP_DONTUNMAP);
 		if (old_length && !(flags & MREMAP_DONTUNMAP))
 			irr_map_remove(from, from + old_length);
 		if (moved)
@@ -463,9 +478,12 @@ IRR_HOOK void *mremap(void *addr, size_t old_length, size_t length, int flags, .
 	return ret;
 }
 
-/* Not recorded; but memory that loses its rights must not be read directly any more. */
+/* Not recorded; but memory that loses its rights must not be read directly any more, and a region's are its alias's. */
 IRR_HOOK int mprotect(void *addr, size_t length, int prot)
 {
+	int ret;
+	if (irr_unlikely(irr_mmio) && irr_ready() && irr_mmio_protected((uintptr_t)addr, length, prot, &ret))
+		return ret;
 	if (!(prot & PROT_READ) && irr_ready())
 		irr_distrust((uintptr_t)addr, (uintptr_t)addr + length);
 	return (int)NEXT(mprotect, RAW(mprotect, addr, length, prot, 0, 0, 0), addr, length, prot);

@@ -6,7 +6,11 @@
 #ifndef IRR_HOOKS_H
 #define IRR_HOOKS_H
 
+#include <poll.h>
+#include <signal.h>
 #include <spawn.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -68,6 +72,19 @@
 	X(sendmmsg, int, (int, struct mmsghdr *, unsigned, int))                                                       \
 	X(recvmmsg, int, (int, struct mmsghdr *, unsigned, int, struct timespec *))                                    \
 	X(__recvmsg_chk, ssize_t, (int, struct msghdr *, int))                                                         \
+	X(sigaction, int, (int, const struct sigaction *, struct sigaction *))                                         \
+	X(__sigaction, int, (int, const struct sigaction *, struct sigaction *))                                       \
+	X(signal, __sighandler_t, (int, __sighandler_t))                                                               \
+	X(bsd_signal, __sighandler_t, (int, __sighandler_t))                                                           \
+	X(ssignal, __sighandler_t, (int, __sighandler_t))                                                              \
+	X(sysv_signal, __sighandler_t, (int, __sighandler_t))                                                          \
+	X(__sysv_signal, __sighandler_t, (int, __sighandler_t))                                                        \
+	X(sigprocmask, int, (int, const sigset_t *, sigset_t *))                                                       \
+	X(pthread_sigmask, int, (int, const sigset_t *, sigset_t *))                                                   \
+	X(sigsuspend, int, (const sigset_t *))                                                                         \
+	X(ppoll, int, (struct pollfd *, nfds_t, const struct timespec *, const sigset_t *))                            \
+	X(pselect, int, (int, fd_set *, fd_set *, fd_set *, const struct timespec *, const sigset_t *))                \
+	X(epoll_pwait, int, (int, struct epoll_event *, int, int, const sigset_t *))                                   \
 	X(prctl, int, (int, ...))                                                                                      \
 	X(syscall, long, (long, ...))
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "irr.h"
+#include "irr_mmio.h"
 #include "irr_model.h"
 
 _Atomic int irr_phase;
@@ -106,6 +107,7 @@ void irr_start(void)
 	atomic_store(&irr_self->pid, (uint32_t)irr_sys(SYS_getpid, 0, 0, 0, 0, 0, 0));
 	irr_copy_init();
 	irr_model_start(path);
+	irr_mmio_start();
 	atomic_store_explicit(&irr_phase, IRR_READY, memory_order_release);
 	start_frame(IRR_START_EXEC, irr_files_look());
 	irr_files_start();

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -91,6 +92,8 @@ static bool create(int fd)
 	s->version = IRR_SPOOL_VERSION;
 	s->frame_version = IRR_FRAME_VERSION;
 	s->segment_bytes = (uint32_t)IRR_SEGMENT;
+	const char *mmio = getenv("IRR_MMIO");
+	s->mmio = mmio && *mmio && strcmp(mmio, "0") != 0;
 	s->creator = (uint32_t)irr_sys(SYS_getpid, 0, 0, 0, 0, 0, 0);
 	clock_gettime(CLOCK_REALTIME, &t);
 	s->realtime_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;

@@ -42,7 +42,7 @@ export function eventJson(event: SelectedEvent, opened: Opened, text: TextOption
 
 /** A number, or `"0x…"` for an address and for what a number cannot hold. */
 function retJson(frame: EventLike): number | bigint {
-  const address = (frame.kind === Kind.MMAP || frame.kind === Kind.MREMAP) && frame.error === 0;
+  const address = (frame.kind === Kind.MMAP || frame.kind === Kind.MREMAP || frame.kind === Kind.MMIO) && frame.error === 0;
   const n = Number(frame.ret);
   return address || !Number.isSafeInteger(n) ? frame.ret : n;
 }

@@ -32,6 +32,7 @@ export const run: Run = async (command, options, io) => {
     force: options.force === true,
     ...(options.on === 'model' ? { model: dialectOf(options.dialect) } : {}),
     ...(typeof options.spool === 'string' ? { spool: options.spool } : {}),
+    mmio: options.mmio === true,
     tool: `${PROGRAM} ${version()}`,
     note: io.note,
   });

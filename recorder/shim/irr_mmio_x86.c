@@ -1,0 +1,562 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * x86-64: an instruction of the program that met a trapped region.
+ *
+ * Moves, string instructions, exchanges and whole vector registers are done here. Any other instruction the processor does
+ * itself, single-stepped, with one register of its address changed for that step, in this thread alone:
+ *   - where it makes one access of a known width, to a buffer: what it reads is loaded into the buffer before, what it writes
+ *     is stored from there after, each once and with its width, so the values are known;
+ *   - where it does not (locked arithmetic, gathers, saved states), to the alias: noted as stepped.
+ * An address without such a register (absolute, relative to the instruction pointer, or the same register as the data) is
+ * stepped with the page made accessible for that moment; what other threads do with that page meanwhile is not seen.
+ */
+#define _GNU_SOURCE
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <dlfcn.h>
+#include <limits.h>
+#include <sys/mman.h>
+
+#include "irr_decode.h"
+#include "irr_mmio.h"
+
+#define TRAP_FLAG 0x100
+#define DIRECTION_FLAG 0x400
+#define BATCH 4096u /* elements of a repeated string instruction in one signal */
+#define PAGE 4096u
+
+static irr_decode_fn *decode;
+static uint32_t ymm_at; /* offset of the upper halves in an XSAVE area; 0: none */
+
+extern irr_raw_fn irr_raw_xchg1, irr_raw_xchg2, irr_raw_xchg4, irr_raw_xchg8, irr_raw_xadd1, irr_raw_xadd2, irr_raw_xadd4, irr_raw_xadd8, irr_raw_cmpxchg1,
+	irr_raw_cmpxchg2, irr_raw_cmpxchg4, irr_raw_cmpxchg8, irr_raw_movdir64b;
+static irr_raw_fn *const xchg[] = { irr_raw_xchg1, irr_raw_xchg2, irr_raw_xchg4, irr_raw_xchg8 };
+static irr_raw_fn *const xadd[] = { irr_raw_xadd1, irr_raw_xadd2, irr_raw_xadd4, irr_raw_xadd8 };
+static irr_raw_fn *const cmpxchg[] = { irr_raw_cmpxchg1, irr_raw_cmpxchg2, irr_raw_cmpxchg4, irr_raw_cmpxchg8 };
+
+/* One instruction that met a region. */
+struct trap {
+	struct irr_region region;
+	struct irr_insn in;
+	ucontext_t *context;
+	greg_t *r;
+	uintptr_t ip, address;
+	siginfo_t *info;
+};
+
+/* Loads the decoder that lies beside this library. */
+bool irr_insn_start(void)
+{
+	Dl_info self;
+	char path[PATH_MAX];
+	uint32_t a, b, c, d;
+	if (!dladdr((void *)irr_insn_start, &self) || !self.dli_fname)
+		return false;
+	const char *slash = strrchr(self.dli_fname, '/');
+	size_t folder = slash ? (size_t)(slash - self.dli_fname) + 1 : 0;
+	if (folder + sizeof IRR_DECODE_OBJECT > sizeof path)
+		return false;
+	memcpy(path, self.dli_fname, folder);
+	memcpy(path + folder, IRR_DECODE_OBJECT, sizeof IRR_DECODE_OBJECT);
+	void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+	decode = object ? (irr_decode_fn *)dlsym(object, IRR_DECODE_SYMBOL) : NULL;
+	if (__get_cpuid_count(0xd, 2, &a, &b, &c, &d) && a >= 256)
+		ymm_at = b;
+	return decode != NULL;
+}
+
+/* ---- decoding, remembered ---- */
+
+#define CACHE 256u
+static struct cached {
+	_Atomic uint32_t version;
+	uint8_t code[IRR_CODE_MAX];
+	struct irr_insn in;
+} cache[CACHE];
+
+static bool read_code(uintptr_t ip, uint8_t *code, size_t *bytes)
+{
+	size_t here = PAGE - (ip & (PAGE - 1));
+	*bytes = here < IRR_CODE_MAX ? here : IRR_CODE_MAX;
+	memset(code, 0, IRR_CODE_MAX);
+	memcpy(code, (const void *)ip, *bytes); /* the processor has just read it */
+	if (*bytes == IRR_CODE_MAX)
+		return true;
+	*bytes += irr_copy(code + *bytes, (const void *)(ip + *bytes), IRR_CODE_MAX - *bytes);
+	return true;
+}
+
+static bool decoded(uintptr_t ip, struct irr_insn *in)
+{
+	uint8_t code[16] = { 0 };
+	size_t bytes;
+	struct cached *c = &cache[(ip ^ ip >> 8) % CACHE];
+	read_code(ip, code, &bytes);
+	uint32_t v = atomic_load_explicit(&c->version, memory_order_acquire);
+	if (!(v & 1) && v) {
+		bool same = memcmp(c->code, code, IRR_CODE_MAX) == 0;
+		*in = c->in;
+		atomic_thread_fence(memory_order_acquire);
+		if (same && atomic_load_explicit(&c->version, memory_order_relaxed) == v)
+			return true;
+	}
+	if (!decode(code, bytes, in))
+		return false;
+	if (!(v & 1) && atomic_compare_exchange_strong(&c->version, &v, v + 1)) {
+		memcpy(c->code, code, IRR_CODE_MAX);
+		c->in = *in;
+		atomic_store_explicit(&c->version, v + 2, memory_order_release);
+	}
+	return true;
+}
+
+/* ---- registers ---- */
+
+static const uint8_t places[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+				    REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
+#define GPR(t, n) ((t)->r[places[n]])
+enum { RAX = 0, RCX = 1, RSI = 6, RDI = 7 };
+
+static uint64_t get_reg(const struct trap *t)
+{
+	uint64_t v = (uint64_t)GPR(t, t->in.reg);
+	return t->in.reg_high ? v >> 8 : v;
+}
+
+/* As the processor does it: 32 bits clear what is above, 8 and 16 leave it. */
+static void set_reg(struct trap *t, unsigned n, unsigned width, bool high, uint64_t v)
+{
+	uint64_t old = (uint64_t)GPR(t, n);
+	if (width == 8)
+		old = v;
+	else if (width == 4)
+		old = (uint32_t)v;
+	else if (width == 2)
+		old = (old & ~UINT64_C(0xffff)) | (v & 0xffff);
+	else if (high)
+		old = (old & ~UINT64_C(0xff00)) | (v & 0xff) << 8;
+	else
+		old = (old & ~UINT64_C(0xff)) | (v & 0xff);
+	GPR(t, n) = (greg_t)old;
+}
+
+static uint64_t segment_base(unsigned segment)
+{
+	uint64_t base = 0;
+	if (segment)
+		irr_sys(SYS_arch_prctl, segment == 1 ? 0x1003 : 0x1004, (long)&base, 0, 0, 0, 0);
+	return base;
+}
+
+static uintptr_t effective(const struct trap *t)
+{
+	const struct irr_insn *in = &t->in;
+	uint64_t a = (uint64_t)in->disp;
+	if (in->base == IRR_REG_IP)
+		a += t->ip + in->length;
+	else if (in->base < IRR_REG_IP)
+		a += (uint64_t)GPR(t, in->base);
+	if (in->index < IRR_REG_IP)
+		a += (uint64_t)GPR(t, in->index) * in->scale;
+	if (in->address_bits == 32)
+		a = (uint32_t)a;
+	return a + segment_base(in->segment);
+}
+
+/* ---- vector registers, as the signal frame has them ---- */
+
+static uint8_t *upper_half(const struct trap *t, unsigned n, uint64_t **present)
+{
+	uint8_t *area = (uint8_t *)t->context->uc_mcontext.fpregs;
+	uint32_t magic;
+	memcpy(&magic, area + 464, sizeof magic); /* FP_XSTATE_MAGIC1: what follows the legacy area is there */
+	*present = (uint64_t *)(area + 512);
+	return ymm_at && magic == 0x46505853 ? area + ymm_at + 16 * n : NULL;
+}
+
+static void vector_get(const struct trap *t, unsigned n, unsigned width, uint8_t *to)
+{
+	uint64_t *present;
+	uint8_t *half = upper_half(t, n, &present);
+	memset(to, 0, width);
+	/* A component that is not present is in its initial state: zero. */
+	if (!half || *present & 2)
+		memcpy(to, &t->context->uc_mcontext.fpregs->_xmm[n], 16);
+	if (width == 32 && half && *present & 4)
+		memcpy(to + 16, half, 16);
+}
+
+static void vector_set(struct trap *t, unsigned n, unsigned width, const uint8_t *from)
+{
+	uint64_t *present;
+	uint8_t *half = upper_half(t, n, &present);
+	if (half && !(*present & 2)) {
+		memset(t->context->uc_mcontext.fpregs->_xmm, 0, sizeof t->context->uc_mcontext.fpregs->_xmm);
+		*present |= 2;
+	}
+	memcpy(&t->context->uc_mcontext.fpregs->_xmm[n], from, 16);
+	if (!half || !t->in.vex)
+		return;
+	if (!(*present & 4)) {
+		if (width == 16)
+			return;
+		memset(half - 16 * n, 0, 256);
+		*present |= 4;
+	}
+	if (width == 32)
+		memcpy(half, from + 16, 16);
+	else
+		memset(half, 0, 16);
+}
+
+/* A register that the vectors of AVX-512 make longer than what is done here. */
+static bool longer_state(const struct trap *t)
+{
+	uint64_t *present;
+	return t->in.vex && upper_half(t, 0, &present) && *present & 0x40;
+}
+
+/* ---- accesses ---- */
+
+/* The access faulted: the program gets what it would have got, at its own address. */
+static enum irr_trap refused(struct trap *t)
+{
+	uintptr_t at = (uintptr_t)irr_mmio_thread.failed.si_addr, size = t->region.to - t->region.from;
+	*t->info = irr_mmio_thread.failed;
+	if (at - t->region.alias < size)
+		t->info->si_addr = (void *)(t->region.from + (at - t->region.alias));
+	return IRR_TRAP_PROGRAM;
+}
+
+static uintptr_t alias_of(const struct trap *t, uintptr_t address) { return t->region.alias + (address - t->region.from); }
+
+static bool make(struct trap *t, irr_raw_fn *raw, uintptr_t address, unsigned width, unsigned how, void *data, const void *stored)
+{
+	struct irr_access a;
+	irr_access_begin(&a, &t->region, address, width, how, 0, t->ip, stored);
+	bool ok = raw(alias_of(t, address), data);
+	irr_access_end(&a, width, how == IRR_MMIO_STORE ? NULL : data, !ok);
+	return ok;
+}
+
+static bool load(struct trap *t, uintptr_t address, unsigned width, void *to)
+{
+	return make(t, irr_raw_load(width), address, width, IRR_MMIO_LOAD, to, NULL);
+}
+
+static bool store(struct trap *t, uintptr_t address, unsigned width, void *from)
+{
+	return make(t, irr_raw_store(width), address, width, IRR_MMIO_STORE, from, from);
+}
+
+static enum irr_trap next(struct trap *t)
+{
+	t->r[REG_RIP] = (greg_t)(t->ip + t->in.length);
+	return IRR_TRAP_DONE;
+}
+
+static uint64_t extended(uint64_t v, const struct irr_insn *in)
+{
+	unsigned shift = 64 - 8u * in->width;
+	return in->sign ? (uint64_t)((int64_t)(v << shift) >> shift) : v;
+}
+
+/*
+ * Flags of an addition or a comparison, of the instruction's width: carry, zero, sign and overflow from the values moved to
+ * the top of a register, parity and adjust from the lowest byte.
+ */
+static void set_flags(struct trap *t, bool carry, bool zero, bool sign, bool overflow, uint64_t result, uint64_t mixed)
+{
+	uint64_t flags = (uint64_t)carry | (uint64_t)zero << 6 | (uint64_t)sign << 7 | (uint64_t)overflow << 11;
+	flags |= (__builtin_parity((uint8_t)result) ? 0u : 4u) | (mixed & 0x10);
+	t->r[REG_EFL] = (greg_t)(((uint64_t)t->r[REG_EFL] & ~UINT64_C(0x8d5)) | flags);
+}
+
+static void compare_flags(struct trap *t, uint64_t a, uint64_t b)
+{
+	unsigned shift = 64 - 8u * t->in.width;
+	bool carry, zero, sign, overflow;
+	__asm__("cmpq %5, %4" : "=@ccc"(carry), "=@ccz"(zero), "=@ccs"(sign), "=@cco"(overflow) : "r"(a << shift), "r"(b << shift));
+	set_flags(t, carry, zero, sign, overflow, a - b, a ^ b ^ (a - b));
+}
+
+static void add_flags(struct trap *t, uint64_t a, uint64_t b)
+{
+	unsigned shift = 64 - 8u * t->in.width;
+	uint64_t x = a << shift;
+	bool carry, zero, sign, overflow;
+	__asm__("addq %5, %4" : "=@ccc"(carry), "=@ccz"(zero), "=@ccs"(sign), "=@cco"(overflow), "+r"(x) : "r"(b << shift));
+	set_flags(t, carry, zero, sign, overflow, a + b, a ^ b ^ (a + b));
+}
+
+static enum irr_trap exchange(struct trap *t)
+{
+	const struct irr_insn *in = &t->in;
+	unsigned k = (unsigned)__builtin_ctz(in->width), shift = 64 - 8u * in->width;
+	uint64_t mine = get_reg(t) << shift >> shift, data[2] = { mine, 0 };
+	if (in->op == IRR_OP_XCHG || in->op == IRR_OP_XADD) {
+		struct irr_access a;
+		irr_access_begin(&a, &t->region, t->address, in->width, IRR_MMIO_BOTH, 0, t->ip, data);
+		uint8_t *args = a.call.frame ? (uint8_t *)(a.call.frame + 1) + sizeof(struct irr_part) + 40 : NULL;
+		bool ok = (in->op == IRR_OP_XCHG ? xchg : xadd)[k](alias_of(t, t->address), data);
+		uint64_t stored = in->op == IRR_OP_XCHG ? mine : (data[0] + mine) << shift >> shift;
+		if (args && ok)
+			memcpy(args, &stored, sizeof stored);
+		irr_access_end(&a, in->width, data, !ok);
+		if (!ok)
+			return refused(t);
+		if (in->op == IRR_OP_XADD)
+			add_flags(t, data[0], mine);
+		set_reg(t, in->reg, in->width, in->reg_high, data[0]);
+		return next(t);
+	}
+	uint64_t expected = (uint64_t)GPR(t, RAX) << shift >> shift;
+	data[0] = expected;
+	data[1] = mine;
+	struct irr_access a;
+	irr_access_begin(&a, &t->region, t->address, in->width, IRR_MMIO_BOTH, 0, t->ip, &data[1]);
+	uint8_t *args = a.call.frame ? (uint8_t *)(a.call.frame + 1) + sizeof(struct irr_part) + 40 : NULL;
+	bool ok = cmpxchg[k](alias_of(t, t->address), data);
+	/* A comparison that failed has stored what it found. */
+	if (args && ok && data[0] != expected)
+		memcpy(args, &data[0], sizeof data[0]);
+	irr_access_end(&a, in->width, data, !ok);
+	if (!ok)
+		return refused(t);
+	compare_flags(t, expected, data[0]);
+	if (data[0] != expected)
+		set_reg(t, RAX, in->width, false, data[0]);
+	return next(t);
+}
+
+/* ---- strings ---- */
+
+/* One side of a string instruction: a region, or other memory of the program. */
+static bool element(struct trap *t, uintptr_t address, bool writes, void *data, bool *other)
+{
+	struct irr_region r;
+	unsigned width = t->in.width;
+	*other = !irr_mmio_find(address, &r) || r.to - address < width;
+	if (*other)
+		return (writes ? irr_raw_store(width) : irr_raw_load(width))(address, data);
+	t->region = r;
+	return writes ? store(t, address, width, data) : load(t, address, width, data);
+}
+
+static enum irr_trap strings(struct trap *t)
+{
+	const struct irr_insn *in = &t->in;
+	int64_t step = t->r[REG_EFL] & DIRECTION_FLAG ? -(int64_t)in->width : (int64_t)in->width;
+	uint64_t data = 0, from_segment = in->op == IRR_OP_STOS ? 0 : segment_base(in->segment);
+	bool other;
+	for (unsigned done = 0; !in->rep || GPR(t, RCX); done++) {
+		if (done == BATCH)
+			return IRR_TRAP_DONE; /* it goes on where it stands */
+		if (in->op == IRR_OP_STOS)
+			data = (uint64_t)GPR(t, RAX);
+		else if (!element(t, (uintptr_t)GPR(t, RSI) + from_segment, false, &data, &other))
+			return refused(t);
+		if (in->op == IRR_OP_LODS)
+			set_reg(t, RAX, in->width, false, data);
+		else if (!element(t, (uintptr_t)GPR(t, RDI), true, &data, &other))
+			return refused(t);
+		if (in->op != IRR_OP_STOS)
+			GPR(t, RSI) += step;
+		if (in->op != IRR_OP_LODS)
+			GPR(t, RDI) += step;
+		if (!in->rep)
+			break;
+		GPR(t, RCX)--;
+	}
+	return next(t);
+}
+
+static enum irr_trap movdir64b(struct trap *t)
+{
+	uint8_t *data = irr_mmio_thread.buffer;
+	uintptr_t to = (uintptr_t)GPR(t, t->in.reg);
+	struct irr_region r;
+	if (irr_mmio_find(t->address, &r)) { /* the source is a region's */
+		t->region = r;
+		if (!load(t, t->address, 64, data))
+			return refused(t);
+	} else if (!irr_raw_load(64)(t->address, data))
+		return refused(t);
+	bool trapped = irr_mmio_find(to, &r);
+	if (trapped)
+		t->region = r;
+	if (!(trapped ? make(t, irr_raw_movdir64b, to, 64, IRR_MMIO_STORE, data, data) : irr_raw_movdir64b(to, data)))
+		return refused(t);
+	return next(t);
+}
+
+/* ---- instructions that the processor makes ---- */
+
+static void step_mask(struct trap *t)
+{
+	sigset_t *mask = &t->context->uc_sigmask;
+	irr_mmio_thread.step.mask = *mask;
+	sigfillset(mask);
+	static const int open[] = { SIGSEGV, SIGBUS, SIGTRAP, SIGILL, SIGFPE };
+	for (unsigned i = 0; i < sizeof open / sizeof open[0]; i++)
+		sigdelset(mask, open[i]);
+}
+
+static void view(const struct irr_region *r, uintptr_t address, int prot)
+{
+	uintptr_t page = address & ~(uintptr_t)(PAGE - 1), end = r->to - page < 2 * PAGE ? r->to : page + 2 * PAGE;
+	irr_sys(SYS_mprotect, (long)page, (long)(end - page), prot, 0, 0, 0);
+}
+
+static void note_step(struct irr_mmio_thread *self)
+{
+	irr_access_begin(&self->step.access, &self->step.region, self->step.address, self->step.width, self->step.how, IRR_MMIO_STEPPED, self->step.ip, NULL);
+}
+
+static enum irr_trap step(struct trap *t)
+{
+	struct irr_mmio_thread *self = &irr_mmio_thread;
+	const struct irr_insn *in = &t->in;
+	bool inside = t->address >= t->region.from && t->address + in->width <= t->region.to;
+	self->step.buffered = in->width && !in->locked && in->swap != IRR_REG_NONE && inside;
+	if (self->step.buffered && in->reads && !load(t, t->address, in->width, self->buffer))
+		return refused(t);
+	self->step.viewed = in->swap == IRR_REG_NONE || t->address < t->region.from;
+	self->step.swap = in->swap;
+	self->step.ip = t->ip;
+	self->step.region = t->region;
+	self->step.address = self->step.viewed ? (uintptr_t)t->info->si_addr : t->address;
+	self->step.width = in->width;
+	self->step.writes = in->writes;
+	self->step.how = in->reads && in->writes ? IRR_MMIO_BOTH : in->writes ? IRR_MMIO_STORE : IRR_MMIO_LOAD;
+	self->step.traced = (t->r[REG_EFL] & TRAP_FLAG) != 0;
+	/* With the page open, another thread may close it before the step is made, and all begins again: noted when it is done. */
+	if (self->step.viewed)
+		view(&t->region, self->step.address, t->region.prot);
+	else {
+		if (!self->step.buffered)
+			note_step(self);
+		self->step.swapped = (uint64_t)GPR(t, in->swap);
+		self->step.shifted = self->step.buffered ? (uintptr_t)self->buffer - t->address : t->region.alias - t->region.from;
+		GPR(t, in->swap) += (greg_t)self->step.shifted;
+	}
+	step_mask(t);
+	t->r[REG_EFL] |= TRAP_FLAG;
+	self->step.active = true;
+	return IRR_TRAP_DONE;
+}
+
+/* Undoes what step() did to the thread. */
+static void unstep(ucontext_t *context)
+{
+	struct irr_mmio_thread *self = &irr_mmio_thread;
+	greg_t *r = context->uc_mcontext.gregs;
+	self->step.active = false;
+	if (self->step.viewed)
+		view(&self->step.region, self->step.address, PROT_NONE);
+	else
+		r[places[self->step.swap]] = (greg_t)self->step.swapped;
+	if (!self->step.traced)
+		r[REG_EFL] &= ~(greg_t)TRAP_FLAG;
+	context->uc_sigmask = self->step.mask;
+}
+
+/* SIGTRAP. false: it is not for us. */
+bool irr_insn_stepped(siginfo_t *info, ucontext_t *context, enum irr_trap *how)
+{
+	struct irr_mmio_thread *self = &irr_mmio_thread;
+	if (!self->step.active)
+		return false;
+	greg_t *r = context->uc_mcontext.gregs;
+	struct trap t = { .region = self->step.region, .context = context, .r = r, .ip = self->step.ip, .address = self->step.address, .info = info };
+	bool repeats = (uintptr_t)r[REG_RIP] == self->step.ip; /* a step of a repeated string instruction: it will meet us again */
+	unstep(context);
+	*how = IRR_TRAP_DONE;
+	if (self->step.viewed)
+		note_step(self);
+	if (!self->step.buffered)
+		irr_access_end(&self->step.access, 0, NULL, false);
+	else if (self->step.writes && !store(&t, t.address, self->step.width, self->buffer)) {
+		r[REG_RIP] = (greg_t)t.ip;
+		*how = refused(&t);
+	}
+	if (self->step.traced && *how == IRR_TRAP_DONE && !repeats)
+		*how = IRR_TRAP_PROGRAM; /* the program, or its debugger, steps too */
+	return true;
+}
+
+/* A fault while an instruction was stepped: it was not made, and the fault is at the program's own address. */
+void irr_insn_abort(siginfo_t *info, ucontext_t *context)
+{
+	struct irr_mmio_thread *self = &irr_mmio_thread;
+	if (!self->step.active)
+		return;
+	uintptr_t at = (uintptr_t)info->si_addr, size = self->step.region.to - self->step.region.from;
+	if (at - self->step.region.alias < size)
+		info->si_addr = (void *)(self->step.region.from + (at - self->step.region.alias));
+	unstep(context);
+	if (!self->step.buffered && !self->step.viewed)
+		irr_access_end(&self->step.access, 0, NULL, true);
+}
+
+/* ---- */
+
+static enum irr_trap one(struct trap *t)
+{
+	const struct irr_insn *in = &t->in;
+	struct irr_mmio_thread *self = &irr_mmio_thread;
+	uint64_t value = 0;
+	if (in->address_bits == 32 && in->op >= IRR_OP_MOVS && in->op <= IRR_OP_MOVDIR64B)
+		return step(t);
+	switch ((enum irr_op)in->op) {
+	case IRR_OP_MOVS:
+	case IRR_OP_STOS:
+	case IRR_OP_LODS:
+		return strings(t);
+	case IRR_OP_MOVDIR64B:
+		return movdir64b(t);
+	default:
+		break;
+	}
+	/* Over the edge of the region, or not an address of it at all. */
+	if (t->address < t->region.from || t->address >= t->region.to || t->region.to - t->address < in->width || !in->width)
+		return step(t);
+	switch ((enum irr_op)in->op) {
+	case IRR_OP_LOAD:
+		if (!load(t, t->address, in->width, &value))
+			return refused(t);
+		set_reg(t, in->reg, in->reg_width, in->reg_high, extended(value, in));
+		return next(t);
+	case IRR_OP_STORE:
+	case IRR_OP_STORE_IMM:
+		value = in->op == IRR_OP_STORE ? get_reg(t) : in->imm;
+		return store(t, t->address, in->width, &value) ? next(t) : refused(t);
+	case IRR_OP_XCHG:
+	case IRR_OP_XADD:
+	case IRR_OP_CMPXCHG:
+		return exchange(t);
+	case IRR_OP_VLOAD:
+		if (longer_state(t))
+			return step(t);
+		if (!load(t, t->address, in->width, self->buffer))
+			return refused(t);
+		vector_set(t, in->reg, in->width, self->buffer);
+		return next(t);
+	case IRR_OP_VSTORE:
+		vector_get(t, in->reg, in->width, self->buffer);
+		return store(t, t->address, in->width, self->buffer) ? next(t) : refused(t);
+	default:
+		return step(t);
+	}
+}
+
+enum irr_trap irr_insn_trap(const struct irr_region *region, siginfo_t *info, ucontext_t *context)
+{
+	struct trap t = { .region = *region, .context = context, .r = context->uc_mcontext.gregs, .info = info };
+	t.ip = (uintptr_t)t.r[REG_RIP];
+	if (!decoded(t.ip, &t.in) || t.in.op == IRR_OP_NONE)
+		return IRR_TRAP_PROGRAM;
+	t.address = effective(&t);
+	return one(&t);
+}
+#endif
