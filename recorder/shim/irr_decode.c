@@ -147,7 +147,7 @@ static bool exact(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *
 {
 	const ZydisOperandActions sometimes = ZYDIS_OPERAND_ACTION_CONDREAD | ZYDIS_OPERAND_ACTION_CONDWRITE;
 	unsigned bytes = memory->size / 8;
-	bool always = !(memory->actions & sometimes) || in->mnemonic == ZYDIS_MNEMONIC_CMPXCHG;
+	bool always = !(memory->actions & sometimes) || in->mnemonic == ZYDIS_MNEMONIC_CMPXCHG || in->meta.category == ZYDIS_CATEGORY_STRINGOP;
 	bool masked = in->avx.mask.mode > ZYDIS_MASK_MODE_DISABLED;
 	return memory->mem.type == ZYDIS_MEMOP_TYPE_MEM && always && !masked && bytes && bytes <= 64 && !(bytes & (bytes - 1)) && memory->size % 8 == 0;
 }
