@@ -112,6 +112,17 @@ static enum irr_op classify(const ZydisDecodedInstruction *in, const ZydisDecode
 	case ZYDIS_MNEMONIC_LODSD:
 	case ZYDIS_MNEMONIC_LODSQ:
 		return IRR_OP_LODS;
+	case ZYDIS_MNEMONIC_CMPSB:
+	case ZYDIS_MNEMONIC_CMPSW:
+	case ZYDIS_MNEMONIC_CMPSQ:
+		return IRR_OP_CMPS;
+	case ZYDIS_MNEMONIC_CMPSD:
+		return in->meta.category == ZYDIS_CATEGORY_STRINGOP ? IRR_OP_CMPS : IRR_OP_ANY;
+	case ZYDIS_MNEMONIC_SCASB:
+	case ZYDIS_MNEMONIC_SCASW:
+	case ZYDIS_MNEMONIC_SCASD:
+	case ZYDIS_MNEMONIC_SCASQ:
+		return IRR_OP_SCAS;
 	case ZYDIS_MNEMONIC_MOVDIR64B:
 		return data_register(&o[0], out) ? IRR_OP_MOVDIR64B : IRR_OP_ANY;
 	case ZYDIS_MNEMONIC_MOVUPS:
@@ -142,12 +153,14 @@ static enum irr_op classify(const ZydisDecodedInstruction *in, const ZydisDecode
 	}
 }
 
+static bool is_pair(ZydisMnemonic m) { return m == ZYDIS_MNEMONIC_CMPXCHG8B || m == ZYDIS_MNEMONIC_CMPXCHG16B; }
+
 /* Is it one access of the operand's width, whatever the registers hold? */
 static bool exact(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *memory)
 {
 	const ZydisOperandActions sometimes = ZYDIS_OPERAND_ACTION_CONDREAD | ZYDIS_OPERAND_ACTION_CONDWRITE;
 	unsigned bytes = memory->size / 8;
-	bool always = !(memory->actions & sometimes) || in->mnemonic == ZYDIS_MNEMONIC_CMPXCHG || in->meta.category == ZYDIS_CATEGORY_STRINGOP;
+	bool always = !(memory->actions & sometimes) || in->mnemonic == ZYDIS_MNEMONIC_CMPXCHG || is_pair(in->mnemonic) || in->meta.category == ZYDIS_CATEGORY_STRINGOP;
 	bool masked = in->avx.mask.mode > ZYDIS_MASK_MODE_DISABLED;
 	return memory->mem.type == ZYDIS_MEMOP_TYPE_MEM && always && !masked && bytes && bytes <= 64 && !(bytes & (bytes - 1)) && memory->size % 8 == 0;
 }
@@ -177,6 +190,73 @@ static uint8_t swappable(const ZydisDecodedInstruction *in, const ZydisDecodedOp
 	return IRR_REG_NONE;
 }
 
+/* Does it need general registers and flags alone? `used` gets the registers. */
+static bool general_alone(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *o, const ZydisDecodedOperand *memory, uint32_t *used)
+{
+	if (in->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || in->meta.category == ZYDIS_CATEGORY_STRINGOP || in->mnemonic == ZYDIS_MNEMONIC_DIV ||
+	    in->mnemonic == ZYDIS_MNEMONIC_IDIV)
+		return false;
+	*used = 0;
+	for (unsigned i = 0; i < in->operand_count; i++) {
+		if (o[i].type == ZYDIS_OPERAND_TYPE_MEMORY && &o[i] != memory)
+			return false;
+		if (o[i].type != ZYDIS_OPERAND_TYPE_REGISTER)
+			continue;
+		uint8_t n = general(o[i].reg.value);
+		if (ZydisRegisterGetClass(o[i].reg.value) == ZYDIS_REGCLASS_FLAGS)
+			continue;
+		if (n >= IRR_REG_IP || n == 4)
+			return false;
+		*used |= 1u << n;
+	}
+	return true;
+}
+
+/* What it stores is what it read and another number. */
+static bool is_linear(ZydisMnemonic m)
+{
+	return m == ZYDIS_MNEMONIC_ADD || m == ZYDIS_MNEMONIC_SUB || m == ZYDIS_MNEMONIC_INC || m == ZYDIS_MNEMONIC_DEC || m == ZYDIS_MNEMONIC_ADC ||
+	       m == ZYDIS_MNEMONIC_SBB;
+}
+
+/* The same instruction with its memory at a register that it does not use. It is decoded again, so that nothing else is made. */
+static void move_away(const ZydisDecoder *decoder, const ZydisDecodedInstruction *in, const ZydisDecodedOperand *o, const ZydisDecodedOperand *memory,
+		      struct irr_insn *out)
+{
+	static const ZydisRegister candidates[] = { ZYDIS_REGISTER_RDI, ZYDIS_REGISTER_RSI, ZYDIS_REGISTER_RBX };
+	ZydisEncoderRequest request;
+	ZydisDecodedInstruction again;
+	ZydisDecodedOperand p[ZYDIS_MAX_OPERAND_COUNT];
+	ZyanUSize bytes = IRR_CODE_MAX;
+	unsigned k = (unsigned)(memory - o), pick = 0;
+	uint32_t used;
+	if (!general_alone(in, o, memory, &used) || memory->visibility != ZYDIS_OPERAND_VISIBILITY_EXPLICIT ||
+	    !ZYAN_SUCCESS(ZydisEncoderDecodedInstructionToEncoderRequest(in, o, in->operand_count_visible, &request)) || k >= request.operand_count)
+		return;
+	while (pick < 3 && used >> general(candidates[pick]) & 1)
+		pick++;
+	if (pick == 3)
+		return;
+	out->pair = out->locked && is_pair(in->mnemonic);
+	out->linear = out->locked && is_linear(in->mnemonic);
+	request.prefixes &= ~(ZydisInstructionAttributes)(ZYDIS_ATTRIB_HAS_SEGMENT | (out->linear ? ZYDIS_ATTRIB_HAS_LOCK : 0));
+	request.address_size_hint = ZYDIS_ADDRESS_SIZE_HINT_64;
+	request.operands[k].mem.base = candidates[pick];
+	request.operands[k].mem.index = ZYDIS_REGISTER_NONE;
+	request.operands[k].mem.scale = 0;
+	request.operands[k].mem.displacement = 0;
+	if (!ZYAN_SUCCESS(ZydisEncoderEncodeInstruction(&request, out->moved, &bytes)) ||
+	    !ZYAN_SUCCESS(ZydisDecoderDecodeFull(decoder, out->moved, bytes, &again, p)) || again.mnemonic != in->mnemonic || again.length != bytes ||
+	    again.operand_width != in->operand_width || p[k].type != ZYDIS_OPERAND_TYPE_MEMORY || p[k].size != memory->size ||
+	    p[k].mem.base != candidates[pick] || p[k].mem.index != ZYDIS_REGISTER_NONE || p[k].mem.disp.value != 0)
+		return;
+	for (unsigned i = 0; i < in->operand_count_visible; i++)
+		if (i != k && (p[i].type != o[i].type || p[i].size != o[i].size || (o[i].type == ZYDIS_OPERAND_TYPE_REGISTER && p[i].reg.value != o[i].reg.value)))
+			return;
+	out->moved_reg = general(candidates[pick]);
+	out->moved_length = (uint8_t)bytes;
+}
+
 __attribute__((visibility("default"))) bool irr_decode_x86(const uint8_t *code, size_t bytes, struct irr_insn *out)
 {
 	ZydisDecoder decoder;
@@ -191,7 +271,7 @@ __attribute__((visibility("default"))) bool irr_decode_x86(const uint8_t *code, 
 	if (!memory)
 		return true;
 	out->locked = (in.attributes & ZYDIS_ATTRIB_HAS_LOCK) != 0;
-	out->rep = (in.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)) != 0;
+	out->rep = in.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE) ? 1 : in.attributes & ZYDIS_ATTRIB_HAS_REPNE ? 2 : 0;
 	out->reads = (memory->actions & (ZYDIS_OPERAND_ACTION_READ | ZYDIS_OPERAND_ACTION_CONDREAD)) != 0;
 	out->writes = (memory->actions & (ZYDIS_OPERAND_ACTION_WRITE | ZYDIS_OPERAND_ACTION_CONDWRITE)) != 0;
 	out->address_bits = in.address_width;
@@ -203,5 +283,7 @@ __attribute__((visibility("default"))) bool irr_decode_x86(const uint8_t *code, 
 	out->width = exact(&in, memory) ? (uint8_t)(memory->size / 8) : 0;
 	out->op = (uint8_t)classify(&in, o, memory, out);
 	out->swap = swappable(&in, o, memory, out);
+	if (out->op == IRR_OP_ANY && out->width)
+		move_away(&decoder, &in, o, memory, out);
 	return true;
 }

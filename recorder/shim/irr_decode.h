@@ -27,6 +27,8 @@ enum irr_op {
 	IRR_OP_MOVS,
 	IRR_OP_STOS,
 	IRR_OP_LODS,
+	IRR_OP_CMPS,
+	IRR_OP_SCAS,
 	IRR_OP_MOVDIR64B, /* 64 bytes from memory to the address in `reg` */
 	IRR_OP_VLOAD,     /* the whole of a vector register of 16 or 32 bytes = memory */
 	IRR_OP_VSTORE,
@@ -43,7 +45,7 @@ struct irr_insn {
 	uint8_t width;       /* bytes of the access; 0: not one access of a known width */
 	uint8_t reads, writes;
 	uint8_t locked;
-	uint8_t rep;
+	uint8_t rep;         /* 1 rep, repe; 2 repne */
 	uint8_t vex;         /* VLOAD clears what of the register it does not load */
 	uint8_t reg;         /* the other operand */
 	uint8_t reg_width;
@@ -52,6 +54,11 @@ struct irr_insn {
 	uint8_t base, index, scale;
 	uint8_t segment;     /* 0 none that counts, 1 fs, 2 gs */
 	uint8_t address_bits;
+	uint8_t moved_length; /* 0: `moved` is not there */
+	uint8_t moved_reg;
+	uint8_t pair;        /* cmpxchg8b, cmpxchg16b */
+	uint8_t linear;      /* what it stores is what it read and a number that does not depend on that: add, sub, inc, dec */
+	uint8_t moved[IRR_CODE_MAX + 1]; /* the same, not locked where it is linear, with [moved_reg] for memory; it needs general registers alone */
 	uint8_t swap;        /* a register of the address that is nothing else in this instruction, or IRR_REG_NONE */
 	int64_t disp;
 	uint64_t imm;

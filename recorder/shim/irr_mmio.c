@@ -264,6 +264,13 @@ void irr_access_begin(struct irr_access *a, const struct irr_region *region, uin
 	irr_enter(c);
 }
 
+/* Of both at once: what was stored, where it is only known afterwards. */
+void irr_access_stored(struct irr_access *a, unsigned width, const void *stored)
+{
+	if (a->call.frame)
+		memcpy((uint8_t *)(a->call.frame + 1) + sizeof(struct irr_part) + (width > 8 ? 48 + sizeof(struct irr_part) : 40), stored, width);
+}
+
 void irr_access_end(struct irr_access *a, unsigned width, const void *loaded, bool failed)
 {
 	struct irr_call *c = &a->call;

@@ -50,6 +50,7 @@ struct irr_access {
 
 void irr_access_begin(struct irr_access *a, const struct irr_region *region, uintptr_t address, unsigned width, unsigned how, unsigned flags,
 		      uintptr_t ip, const void *stored);
+void irr_access_stored(struct irr_access *a, unsigned width, const void *stored);
 void irr_access_end(struct irr_access *a, unsigned width, const void *loaded, bool failed);
 
 /* ---- accesses that may fault (irr_raw.c) ---- */
@@ -75,6 +76,7 @@ struct irr_mmio_thread {
 		uint8_t width;
 		uint64_t value[2];
 	} exclusive;
+	uint64_t *running; /* registers of an instruction that is made elsewhere */
 	uint32_t blocked; /* of our signals, those that the program believes to be blocked */
 	_Alignas(64) uint8_t buffer[128];
 };
@@ -93,6 +95,7 @@ enum irr_trap {
 };
 
 bool irr_insn_start(void);
+bool irr_run_faulted(ucontext_t *context);
 enum irr_trap irr_insn_trap(const struct irr_region *region, siginfo_t *info, ucontext_t *context);
 bool irr_insn_stepped(siginfo_t *info, ucontext_t *context, enum irr_trap *how);
 void irr_insn_abort(siginfo_t *info, ucontext_t *context);

@@ -2,13 +2,14 @@
 /*
  * x86-64: an instruction of the program that met a trapped region.
  *
- * Moves, string instructions, exchanges and whole vector registers are done here. Any other instruction the processor does
- * itself, single-stepped, with one register of its address changed for that step, in this thread alone:
- *   - where it makes one access of a known width, to a buffer: what it reads is loaded into the buffer before, what it writes
+ * Moves, string instructions, exchanges and whole vector registers are done here. An instruction that needs general registers
+ * alone is made in a copy whose memory is elsewhere. Any other the processor does itself, single-stepped, with one register of
+ * its address changed for that step, in this thread alone. In both ways the memory is:
+ *   - where it makes one access of a known width, a buffer: what it reads is loaded into the buffer before, what it writes
  *     is stored from there after, each once and with its width, so the values are known;
- *   - where it does not (locked arithmetic, gathers, saved states), to the alias: noted as stepped.
- * An address without such a register (absolute, relative to the instruction pointer, or the same register as the data) is
- * stepped with the page made accessible for that moment; what other threads do with that page meanwhile is not seen.
+ *   - where it does not (locked logic, gathers, saved states), the alias: noted as stepped.
+ * What is left (an address without such a register, or over the edge of the region) is stepped with the page made accessible
+ * for that moment; what other threads do with that page meanwhile is not seen.
  */
 #define _GNU_SOURCE
 #if defined(__x86_64__)
@@ -25,7 +26,11 @@
 #define BATCH 4096u /* elements of a repeated string instruction in one signal */
 #define PAGE 4096u
 
+#define ARENA 512u /* copies of instructions */
+#define SLOT 32u   /* bytes that each may take */
+
 static irr_decode_fn *decode;
+static uint8_t *arena;
 static uint32_t ymm_at; /* offset of the upper halves in an XSAVE area; 0: none */
 
 extern irr_raw_fn irr_raw_xchg1, irr_raw_xchg2, irr_raw_xchg4, irr_raw_xchg8, irr_raw_xadd1, irr_raw_xadd2, irr_raw_xadd4, irr_raw_xadd8, irr_raw_cmpxchg1,
@@ -62,6 +67,9 @@ bool irr_insn_start(void)
 	decode = object ? (irr_decode_fn *)dlsym(object, IRR_DECODE_SYMBOL) : NULL;
 	if (__get_cpuid_count(0xd, 2, &a, &b, &c, &d) && a >= 256)
 		ymm_at = b;
+	long room = irr_sys(SYS_mmap, 0, ARENA * SLOT, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if ((unsigned long)room <= -4096UL)
+		arena = (uint8_t *)room;
 	return decode != NULL;
 }
 
@@ -115,7 +123,7 @@ static bool decoded(uintptr_t ip, struct irr_insn *in)
 static const uint8_t places[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
 				    REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
 #define GPR(t, n) ((t)->r[places[n]])
-enum { RAX = 0, RCX = 1, RSI = 6, RDI = 7 };
+enum { RAX = 0, RCX = 1, RDX = 2, RBX = 3, RSI = 6, RDI = 7 };
 
 static uint64_t get_reg(const struct trap *t)
 {
@@ -297,11 +305,9 @@ static enum irr_trap exchange(struct trap *t)
 	if (in->op == IRR_OP_XCHG || in->op == IRR_OP_XADD) {
 		struct irr_access a;
 		irr_access_begin(&a, &t->region, t->address, in->width, IRR_MMIO_BOTH, 0, t->ip, data);
-		uint8_t *args = a.call.frame ? (uint8_t *)(a.call.frame + 1) + sizeof(struct irr_part) + 40 : NULL;
 		bool ok = (in->op == IRR_OP_XCHG ? xchg : xadd)[k](alias_of(t, t->address), data);
 		uint64_t stored = in->op == IRR_OP_XCHG ? mine : (data[0] + mine) << shift >> shift;
-		if (args && ok)
-			memcpy(args, &stored, sizeof stored);
+		irr_access_stored(&a, in->width, &stored);
 		irr_access_end(&a, in->width, data, !ok);
 		if (!ok)
 			return refused(t);
@@ -315,11 +321,10 @@ static enum irr_trap exchange(struct trap *t)
 	data[1] = mine;
 	struct irr_access a;
 	irr_access_begin(&a, &t->region, t->address, in->width, IRR_MMIO_BOTH, 0, t->ip, &data[1]);
-	uint8_t *args = a.call.frame ? (uint8_t *)(a.call.frame + 1) + sizeof(struct irr_part) + 40 : NULL;
 	bool ok = cmpxchg[k](alias_of(t, t->address), data);
 	/* A comparison that failed has stored what it found. */
-	if (args && ok && data[0] != expected)
-		memcpy(args, &data[0], sizeof data[0]);
+	if (data[0] != expected)
+		irr_access_stored(&a, in->width, &data[0]);
 	irr_access_end(&a, in->width, data, !ok);
 	if (!ok)
 		return refused(t);
@@ -327,6 +332,156 @@ static enum irr_trap exchange(struct trap *t)
 	if (data[0] != expected)
 		set_reg(t, RAX, in->width, false, data[0]);
 	return next(t);
+}
+
+/* ---- an instruction elsewhere ---- */
+
+/*
+ * An instruction that uses general registers alone is made here: a copy of it whose memory is a register's, with the
+ * program's registers and flags. The copies lie in memory that can be executed; where the system refuses that, such
+ * instructions are single-stepped.
+ */
+#define ARITHMETIC 0x8d5u
+
+static _Atomic uint8_t ready[ARENA]; /* 0 free, 1 being written, 2 there */
+
+static const uint8_t *slot_of(const struct irr_insn *in)
+{
+	uint32_t hash = 2166136261u;
+	for (unsigned i = 0; i < in->moved_length; i++)
+		hash = (hash ^ in->moved[i]) * 16777619u;
+	for (unsigned probe = 0; arena && in->moved_length && probe < 16; probe++) {
+		unsigned n = (hash + probe) % ARENA;
+		uint8_t *code = arena + n * SLOT, state = atomic_load_explicit(&ready[n], memory_order_acquire);
+		if (state == 0 && atomic_compare_exchange_strong(&ready[n], &state, 1)) {
+			memcpy(code, in->moved, in->moved_length);
+			code[in->moved_length] = 0xc3; /* ret */
+			code[SLOT - 1] = in->moved_length;
+			atomic_store_explicit(&ready[n], 2, memory_order_release);
+			return code;
+		}
+		if (state == 2 && code[SLOT - 1] == in->moved_length && memcmp(code, in->moved, in->moved_length) == 0)
+			return code;
+	}
+	return NULL;
+}
+
+/* Registers 0 to 15, of which 4 is the stack pointer's and kept here, and the flags. 0: it faulted. */
+unsigned irr_run(uint64_t *registers, const uint8_t *code);
+extern const char irr_run_failed[];
+__asm__(".text\n.hidden irr_run, irr_run_failed\n.type irr_run, @function\nirr_run:\n"
+	"	pushq %rbx\n	pushq %rbp\n	pushq %r12\n	pushq %r13\n	pushq %r14\n	pushq %r15\n"
+	"	pushq %rdi\n	pushq %rsi\n	movq %rsp, 32(%rdi)\n"
+	"	pushq 128(%rdi)\n	popfq\n"
+	"	movq 0(%rdi), %rax\n	movq 8(%rdi), %rcx\n	movq 16(%rdi), %rdx\n	movq 24(%rdi), %rbx\n	movq 40(%rdi), %rbp\n"
+	"	movq 48(%rdi), %rsi\n	movq 64(%rdi), %r8\n	movq 72(%rdi), %r9\n	movq 80(%rdi), %r10\n	movq 88(%rdi), %r11\n"
+	"	movq 96(%rdi), %r12\n	movq 104(%rdi), %r13\n	movq 112(%rdi), %r14\n	movq 120(%rdi), %r15\n	movq 56(%rdi), %rdi\n"
+	"	call *(%rsp)\n"
+	"	pushq %rdi\n	movq 16(%rsp), %rdi\n"
+	"	pushfq\n	popq 128(%rdi)\n"
+	"	movq %rax, 0(%rdi)\n	movq %rcx, 8(%rdi)\n	movq %rdx, 16(%rdi)\n	movq %rbx, 24(%rdi)\n	movq %rbp, 40(%rdi)\n"
+	"	movq %rsi, 48(%rdi)\n	movq %r8, 64(%rdi)\n	movq %r9, 72(%rdi)\n	movq %r10, 80(%rdi)\n	movq %r11, 88(%rdi)\n"
+	"	movq %r12, 96(%rdi)\n	movq %r13, 104(%rdi)\n	movq %r14, 112(%rdi)\n	movq %r15, 120(%rdi)\n"
+	"	popq %rax\n	movq %rax, 56(%rdi)\n	movl $1, %eax\n"
+	"1:	cld\n	addq $16, %rsp\n"
+	"	popq %r15\n	popq %r14\n	popq %r13\n	popq %r12\n	popq %rbp\n	popq %rbx\n	ret\n"
+	"irr_run_failed:\n	xorl %eax, %eax\n	jmp 1b\n");
+
+/* A fault of the copy: irr_run returns 0. */
+bool irr_run_faulted(ucontext_t *context)
+{
+	greg_t *r = context->uc_mcontext.gregs;
+	if (!arena || (uintptr_t)r[REG_RIP] - (uintptr_t)arena >= ARENA * SLOT || !irr_mmio_thread.running)
+		return false;
+	r[REG_RSP] = (greg_t)irr_mmio_thread.running[4];
+	r[REG_RIP] = (greg_t)(uintptr_t)irr_run_failed;
+	return true;
+}
+
+static bool run(struct trap *t, const uint8_t *code, uint64_t *registers, uintptr_t memory)
+{
+	for (unsigned n = 0; n < 16; n++)
+		registers[n] = (uint64_t)GPR(t, n);
+	registers[t->in.moved_reg] = memory;
+	registers[16] = ((uint64_t)t->r[REG_EFL] & ARITHMETIC) | 0x202;
+	irr_mmio_thread.running = registers;
+	bool ok = irr_run(registers, code);
+	irr_mmio_thread.running = NULL;
+	return ok;
+}
+
+static enum irr_trap taken(struct trap *t, const uint64_t *registers)
+{
+	for (unsigned n = 0; n < 16; n++)
+		if (n != 4 && n != t->in.moved_reg)
+			GPR(t, n) = (greg_t)registers[n];
+	t->r[REG_EFL] = (greg_t)(((uint64_t)t->r[REG_EFL] & ~(uint64_t)ARITHMETIC) | (registers[16] & ARITHMETIC));
+	return next(t);
+}
+
+/* Locked addition and its kin: one exchange that adds, and what it found tells the rest. */
+static enum irr_trap locked_add(struct trap *t, const uint8_t *code, uint64_t *registers)
+{
+	const struct irr_insn *in = &t->in;
+	unsigned shift = 64 - 8u * in->width;
+	uint64_t *cell = (uint64_t *)irr_mmio_thread.buffer, data, added;
+	struct irr_access a;
+	*cell = 0;
+	run(t, code, registers, (uintptr_t)cell);
+	data = added = *cell << shift >> shift;
+	irr_access_begin(&a, &t->region, t->address, in->width, IRR_MMIO_BOTH, 0, t->ip, &added);
+	bool ok = xadd[__builtin_ctz(in->width)](alias_of(t, t->address), &data);
+	added = (data + added) << shift >> shift;
+	irr_access_stored(&a, in->width, &added);
+	irr_access_end(&a, in->width, &data, !ok);
+	if (!ok)
+		return refused(t);
+	*cell = data;
+	run(t, code, registers, (uintptr_t)cell);
+	return taken(t, registers);
+}
+
+/* Locked cmpxchg8b and cmpxchg16b: what was there comes back in registers. */
+static enum irr_trap locked_pair(struct trap *t, const uint8_t *code, uint64_t *registers)
+{
+	const unsigned half = t->in.width / 2;
+	uint8_t found[16], stored[16];
+	struct irr_access a;
+	memcpy(stored, &GPR(t, RBX), half);
+	memcpy(stored + half, &GPR(t, RCX), half);
+	irr_access_begin(&a, &t->region, t->address, 2 * half, IRR_MMIO_BOTH, 0, t->ip, stored);
+	bool ok = run(t, code, registers, alias_of(t, t->address)), same = ok && registers[16] & 0x40;
+	/* A comparison that held leaves the registers as they were: what was there is what they expected. */
+	memcpy(found, &registers[RAX], half);
+	memcpy(found + half, &registers[RDX], half);
+	if (ok && !same)
+		irr_access_stored(&a, 2 * half, found);
+	irr_access_end(&a, 2 * half, found, !ok);
+	return ok ? taken(t, registers) : refused(t);
+}
+
+static enum irr_trap elsewhere(struct trap *t, const uint8_t *code)
+{
+	const struct irr_insn *in = &t->in;
+	uint64_t registers[17];
+	uint8_t *buffer = irr_mmio_thread.buffer;
+	struct irr_access a;
+	if (in->linear && in->width <= 8)
+		return locked_add(t, code, registers);
+	if (in->pair)
+		return locked_pair(t, code, registers);
+	if (in->locked) {
+		irr_access_begin(&a, &t->region, t->address, in->width, IRR_MMIO_BOTH, IRR_MMIO_STEPPED, t->ip, NULL);
+		bool ok = run(t, code, registers, alias_of(t, t->address));
+		irr_access_end(&a, in->width, NULL, !ok);
+		return ok ? taken(t, registers) : refused(t);
+	}
+	if (in->reads && !load(t, t->address, in->width, buffer))
+		return refused(t);
+	run(t, code, registers, (uintptr_t)buffer);
+	if (in->writes && !store(t, t->address, in->width, buffer))
+		return refused(t);
+	return taken(t, registers);
 }
 
 /* ---- strings ---- */
@@ -343,30 +498,45 @@ static bool element(struct trap *t, uintptr_t address, bool writes, void *data, 
 	return writes ? store(t, address, width, data) : load(t, address, width, data);
 }
 
+/* What each does: from memory at rsi, from memory at rdi, to memory at rdi. */
+static const struct { bool from, other, to; } string_ops[] = {
+	[IRR_OP_MOVS] = { true, false, true },
+	[IRR_OP_STOS] = { false, false, true },
+	[IRR_OP_LODS] = { true, false, false },
+	[IRR_OP_CMPS] = { true, true, false },
+	[IRR_OP_SCAS] = { false, true, false },
+};
+
 static enum irr_trap strings(struct trap *t)
 {
 	const struct irr_insn *in = &t->in;
-	int64_t step = t->r[REG_EFL] & DIRECTION_FLAG ? -(int64_t)in->width : (int64_t)in->width;
-	uint64_t data = 0, from_segment = in->op == IRR_OP_STOS ? 0 : segment_base(in->segment);
-	bool other;
+	const unsigned op = in->op, shift = 64 - 8u * in->width;
+	int64_t by = t->r[REG_EFL] & DIRECTION_FLAG ? -(int64_t)in->width : (int64_t)in->width;
+	uint64_t segment = string_ops[op].from ? segment_base(in->segment) : 0;
+	bool outside;
 	for (unsigned done = 0; !in->rep || GPR(t, RCX); done++) {
+		uint64_t data = (uint64_t)GPR(t, RAX), with = 0;
 		if (done == BATCH)
 			return IRR_TRAP_DONE; /* it goes on where it stands */
-		if (in->op == IRR_OP_STOS)
-			data = (uint64_t)GPR(t, RAX);
-		else if (!element(t, (uintptr_t)GPR(t, RSI) + from_segment, false, &data, &other))
+		if (string_ops[op].from && !element(t, (uintptr_t)GPR(t, RSI) + segment, false, &data, &outside))
 			return refused(t);
-		if (in->op == IRR_OP_LODS)
+		if (string_ops[op].other && !element(t, (uintptr_t)GPR(t, RDI), false, &with, &outside))
+			return refused(t);
+		if (string_ops[op].to && !element(t, (uintptr_t)GPR(t, RDI), true, &data, &outside))
+			return refused(t);
+		if (op == IRR_OP_LODS)
 			set_reg(t, RAX, in->width, false, data);
-		else if (!element(t, (uintptr_t)GPR(t, RDI), true, &data, &other))
-			return refused(t);
-		if (in->op != IRR_OP_STOS)
-			GPR(t, RSI) += step;
-		if (in->op != IRR_OP_LODS)
-			GPR(t, RDI) += step;
+		if (string_ops[op].from)
+			GPR(t, RSI) += by;
+		if (string_ops[op].other || string_ops[op].to)
+			GPR(t, RDI) += by;
+		if (string_ops[op].other)
+			compare_flags(t, data << shift >> shift, with << shift >> shift);
 		if (!in->rep)
 			break;
 		GPR(t, RCX)--;
+		if (string_ops[op].other && ((t->r[REG_EFL] & 0x40) != 0) != (in->rep == 1))
+			break;
 	}
 	return next(t);
 }
@@ -512,6 +682,8 @@ static enum irr_trap one(struct trap *t)
 	case IRR_OP_MOVS:
 	case IRR_OP_STOS:
 	case IRR_OP_LODS:
+	case IRR_OP_CMPS:
+	case IRR_OP_SCAS:
 		return strings(t);
 	case IRR_OP_MOVDIR64B:
 		return movdir64b(t);
@@ -545,8 +717,10 @@ static enum irr_trap one(struct trap *t)
 	case IRR_OP_VSTORE:
 		vector_get(t, in->reg, in->width, self->buffer);
 		return store(t, t->address, in->width, self->buffer) ? next(t) : refused(t);
-	default:
-		return step(t);
+	default: {
+		const uint8_t *code = slot_of(in);
+		return code ? elsewhere(t, code) : step(t);
+	}
 	}
 }
 

@@ -87,6 +87,10 @@ bool irr_raw_faulted(const siginfo_t *info, ucontext_t *context)
 #if defined(__x86_64__)
 	greg_t *r = context->uc_mcontext.gregs;
 	uintptr_t at = (uintptr_t)r[REG_RIP];
+	if (irr_run_faulted(context)) {
+		irr_mmio_thread.failed = *info;
+		return true;
+	}
 	if (at < (uintptr_t)irr_raw_from || at >= (uintptr_t)irr_raw_to)
 		return false;
 	r[REG_RIP] = *(greg_t *)r[REG_RSP];
