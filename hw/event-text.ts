@@ -151,7 +151,8 @@ function mmioNotes(p: Printing): string[] {
   const flags = p.words[4] ?? 0n;
   if (flags & BigInt(MMIO_FLAG.STEPPED)) notes.push('single-stepped: the value is not known');
   if (flags & BigInt(MMIO_FLAG.EXCLUSIVE)) notes.push('exclusive');
-  if (flags <= BigInt(MMIO_FLAG.STEPPED | MMIO_FLAG.EXCLUSIVE)) p.toldWords.add(4);
+  if (flags & BigInt(MMIO_FLAG.RELEASED)) notes.push('from here on this page is not trapped');
+  if (flags < 8n) p.toldWords.add(4);
   return notes;
 }
 

@@ -88,8 +88,8 @@ export const Gap = { FULL: 1, HOLE: 2, CONFINED: 3 } as const;
 export const MmioHow = { LOAD: 0, STORE: 1, BOTH: 2 } as const;
 export const MmioSource = { TRAPPED: 0, KVM: 1, IMPORTED: 2 } as const;
 export const MMIO_SOURCE_SHIFT = 4;
-/** STEPPED: the value is not known; EXCLUSIVE: half of an exclusive pair (ldxr, stxr). */
-export const MmioFlag = { STEPPED: 1, EXCLUSIVE: 2 } as const;
+/** STEPPED: the value is not known; EXCLUSIVE: half of an exclusive pair (ldxr, stxr); RELEASED: its page is not trapped any more. */
+export const MmioFlag = { STEPPED: 1, EXCLUSIVE: 2, RELEASED: 4 } as const;
 
 export const PartKind = { IN: 1, OUT: 2, NESTED_IN: 3, NESTED_OUT: 4, ARGS: 5, TEXT: 6 } as const;
 export type PartKind = (typeof PartKind)[keyof typeof PartKind];

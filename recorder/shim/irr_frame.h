@@ -51,6 +51,7 @@ enum irr_mmio_source { IRR_MMIO_TRAPPED = 0, IRR_MMIO_KVM = 1, IRR_MMIO_IMPORTED
 enum irr_mmio_flag {
 	IRR_MMIO_STEPPED = 1,   /* the processor made the access itself, single-stepped: its value is not known */
 	IRR_MMIO_EXCLUSIVE = 2, /* half of an exclusive pair (ldxr, stxr) */
+	IRR_MMIO_RELEASED = 4,  /* from here on this page is not trapped any more */
 };
 
 enum irr_state {

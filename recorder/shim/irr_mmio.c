@@ -199,6 +199,14 @@ void irr_mmio_mremapped(uintptr_t from, size_t old, uintptr_t to, size_t length,
 		irr_sys(SYS_mprotect, (long)to, (long)length, r.prot, 0, 0, 0);
 }
 
+/* The page of an address is the program's own again; the alias stays, for accesses under way. */
+void irr_mmio_release(const struct irr_region *region, uintptr_t address)
+{
+	uintptr_t page = address & ~(uintptr_t)(PAGE - 1);
+	irr_sys(SYS_mprotect, (long)page, PAGE, region->prot, 0, 0, 0);
+	cut(page, page + PAGE, false);
+}
+
 static bool overlap(uintptr_t from, uintptr_t to, struct irr_region *first)
 {
 	unsigned n = atomic_load_explicit(&top, memory_order_relaxed);
@@ -286,6 +294,26 @@ void irr_access_end(struct irr_access *a, unsigned width, const void *loaded, bo
 	}
 	c->frame->t_exit = irr_now();
 	irr_leave(c, ret, failed ? EFAULT : 0);
+}
+
+/* Makes an access by `raw` on the alias, and notes it. false: it faulted. */
+bool irr_access_make(const struct irr_region *region, uintptr_t address, unsigned width, unsigned how, unsigned flags, uintptr_t ip,
+		     unsigned (*raw)(uintptr_t, void *), void *data, const void *stored)
+{
+	struct irr_access a;
+	irr_access_begin(&a, region, address, width, how, flags, ip, stored);
+	bool ok = raw(region->alias + (address - region->from), data);
+	irr_access_end(&a, width, how == IRR_MMIO_STORE ? NULL : data, !ok);
+	return ok;
+}
+
+/* The access faulted: the program gets what it would have got, at its own address. */
+void irr_access_refused(const struct irr_region *region, siginfo_t *info)
+{
+	*info = irr_mmio_thread.failed;
+	uintptr_t at = (uintptr_t)info->si_addr;
+	if (at - region->alias < region->to - region->from)
+		info->si_addr = (void *)(region->from + (at - region->alias));
 }
 
 /* ---- start ---- */

@@ -40,6 +40,7 @@ void irr_mmio_unmapped(uintptr_t from, uintptr_t to);
 void irr_mmio_mremapped(uintptr_t from, size_t old, uintptr_t to, size_t length, bool keeps);
 bool irr_mmio_protected(uintptr_t from, size_t length, int prot, int *ret);
 bool irr_mmio_find(uintptr_t address, struct irr_region *region);
+void irr_mmio_release(const struct irr_region *region, uintptr_t address);
 uintptr_t irr_mmio_alias(uintptr_t from, size_t length);
 
 /* ---- an access, noted ---- */
@@ -52,6 +53,10 @@ void irr_access_begin(struct irr_access *a, const struct irr_region *region, uin
 		      uintptr_t ip, const void *stored);
 void irr_access_stored(struct irr_access *a, unsigned width, const void *stored);
 void irr_access_end(struct irr_access *a, unsigned width, const void *loaded, bool failed);
+
+bool irr_access_make(const struct irr_region *region, uintptr_t address, unsigned width, unsigned how, unsigned flags, uintptr_t ip,
+		     unsigned (*raw)(uintptr_t, void *), void *data, const void *stored);
+void irr_access_refused(const struct irr_region *region, siginfo_t *info);
 
 /* ---- accesses that may fault (irr_raw.c) ---- */
 
@@ -71,11 +76,8 @@ struct irr_mmio_thread {
 		uint8_t width, writes, buffered, how;
 		struct irr_access access;
 	} step;
-	struct {          /* aarch64: what an exclusive load has read */
-		uintptr_t address;
-		uint8_t width;
-		uint64_t value[2];
-	} exclusive;
+	uintptr_t exclusive;  /* aarch64: where an exclusive load was made, and how often in a row */
+	uint32_t exclusives;
 	uint64_t *running; /* registers of an instruction that is made elsewhere */
 	uint32_t blocked; /* of our signals, those that the program believes to be blocked */
 	_Alignas(64) uint8_t buffer[128];

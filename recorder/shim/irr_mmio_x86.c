@@ -226,13 +226,9 @@ static bool longer_state(const struct trap *t)
 
 /* ---- accesses ---- */
 
-/* The access faulted: the program gets what it would have got, at its own address. */
 static enum irr_trap refused(struct trap *t)
 {
-	uintptr_t at = (uintptr_t)irr_mmio_thread.failed.si_addr, size = t->region.to - t->region.from;
-	*t->info = irr_mmio_thread.failed;
-	if (at - t->region.alias < size)
-		t->info->si_addr = (void *)(t->region.from + (at - t->region.alias));
+	irr_access_refused(&t->region, t->info);
 	return IRR_TRAP_PROGRAM;
 }
 
@@ -240,11 +236,7 @@ static uintptr_t alias_of(const struct trap *t, uintptr_t address) { return t->r
 
 static bool make(struct trap *t, irr_raw_fn *raw, uintptr_t address, unsigned width, unsigned how, void *data, const void *stored)
 {
-	struct irr_access a;
-	irr_access_begin(&a, &t->region, address, width, how, 0, t->ip, stored);
-	bool ok = raw(alias_of(t, address), data);
-	irr_access_end(&a, width, how == IRR_MMIO_STORE ? NULL : data, !ok);
-	return ok;
+	return irr_access_make(&t->region, address, width, how, 0, t->ip, raw, data, stored);
 }
 
 static bool load(struct trap *t, uintptr_t address, unsigned width, void *to)

@@ -33,11 +33,10 @@ __asm__(RAW_BEGIN
 #define FUNCTION(name, body)                                                                                           \
 	".globl irr_raw_" name "\n.hidden irr_raw_" name "\n.type irr_raw_" name ", %function\nirr_raw_" name ":\n" body "\n\tmov w0, #1\n\tret\n"
 #define MOVES(n, suffix, reg) FUNCTION("load" #n, "\tldr" suffix " " reg "2, [x0]\n\tstr" suffix " " reg "2, [x1]") FUNCTION("store" #n, "\tldr" suffix " " reg "2, [x1]\n\tstr" suffix " " reg "2, [x0]")
-#define PAIRS(n, r, s) FUNCTION("loadpair" #n, "\tldp " r ", " s ", [x0]\n\tstp " r ", " s ", [x1]") FUNCTION("storepair" #n, "\tldp " r ", " s ", [x1]\n\tstp " r ", " s ", [x0]")
 #define ORDERED(n, suffix, reg) FUNCTION("acquire" #n, "\tldar" suffix " " reg "2, [x0]\n\tstr" suffix " " reg "2, [x1]") FUNCTION("release" #n, "\tldr" suffix " " reg "2, [x1]\n\tstlr" suffix " " reg "2, [x0]")
-/* data[0] expected and found, data[1] new; a failed exchange has made no store */
-#define EXCHANGE(n, suffix, reg, extend)                                                                               \
-	FUNCTION("exchange" #n, "\tldr" suffix " " reg "3, [x1]\n\tldr" suffix " " reg "4, [x1, #8]\n1:\tldaxr" suffix " " reg "2, [x0]\n\tcmp " reg "2, " reg "3" extend "\n\tb.ne 2f\n" \
+/* data[0] expected and found, data[1] new (16 bytes: two of each); an exchange that did not come about has made no store */
+#define EXCHANGE(n, suffix, reg)                                                                               \
+	FUNCTION("exchange" #n, "\tldr" suffix " " reg "3, [x1]\n\tldr" suffix " " reg "4, [x1, #8]\n1:\tldaxr" suffix " " reg "2, [x0]\n\tcmp " reg "2, " reg "3\n\tb.ne 2f\n" \
 		"\tstlxr" suffix " w5, " reg "4, [x0]\n\tcbnz w5, 1b\n2:\tclrex\n\tstr" suffix " " reg "2, [x1]")
 /* data[0] operand in, what was there out; `how` makes 4 from 2, what was there, and 3, the operand */
 #define ATOMIC(name, n, suffix, reg, how)                                                                              \
@@ -48,9 +47,10 @@ __asm__(RAW_BEGIN
 	ATOMIC("swap", n, suffix, reg, "mov " reg "4, " reg "3")
 __asm__(RAW_BEGIN
 	MOVES(1, "b", "w") MOVES(2, "h", "w") MOVES(4, "", "w") MOVES(8, "", "x") MOVES(16, "", "q")
-	PAIRS(4, "w2", "w3") PAIRS(8, "x2", "x3") PAIRS(16, "q2", "q3")
 	ORDERED(1, "b", "w") ORDERED(2, "h", "w") ORDERED(4, "", "w") ORDERED(8, "", "x")
-	EXCHANGE(1, "b", "w", "") EXCHANGE(2, "h", "w", "") EXCHANGE(4, "", "w", "") EXCHANGE(8, "", "x", "")
+	EXCHANGE(1, "b", "w") EXCHANGE(2, "h", "w") EXCHANGE(4, "", "w") EXCHANGE(8, "", "x")
+	FUNCTION("exchange16", "\tldp x3, x4, [x1]\n\tldp x6, x7, [x1, #16]\n1:\tldaxp x2, x8, [x0]\n\tcmp x2, x3\n\tccmp x8, x4, #0, eq\n\tb.ne 2f\n"
+		"\tstlxp w5, x6, x7, [x0]\n\tcbnz w5, 1b\n2:\tclrex\n\tstp x2, x8, [x1]")
 	ATOMICS(1, "b", "w") ATOMICS(2, "h", "w") ATOMICS(4, "", "w") ATOMICS(8, "", "x")
 	RAW_END);
 #endif
