@@ -59,8 +59,8 @@ IRR_HOOK int ioctl(int fd, unsigned long request, ...)
 	va_end(ap);
 	int (*real)(int, unsigned long, ...) = irr_next.ioctl ? irr_next.ioctl : raw_ioctl;
 	if (irr_likely(((request >> 8) & 0xff) != ';') || !irr_ready())
-		return real(fd, request, arg);
-	return irr_ioctl(fd, request, arg, irr_unlikely(irr_model != NULL) ? irr_model_ioctl : real);
+		return irr_unlikely(irr_mmio) ? irr_mmio_ioctl(fd, request, arg) : real(fd, request, arg);
+	return irr_ioctl(fd, request, arg, irr_unlikely(irr_model != NULL) ? irr_model_ioctl : irr_unlikely(irr_mmio) ? irr_mmio_ioctl : real);
 }
 
 /* ---- open ---- */
@@ -544,6 +544,8 @@ static uint64_t iov_bytes(const struct iovec *iov, int n, ssize_t ret)
 #define PLAIN_HOOK(name, kind, how, parameters, buffer, count, offset, call, raw)                                      \
 	IRR_HOOK ssize_t name parameters                                                                               \
 	{                                                                                                              \
+		if (irr_unlikely(irr_mmio))                                                                            \
+			buffer = (void *)irr_mmio_alias((uintptr_t)buffer, count);                                     \
 		if (irr_likely(!OURS(fd)))                                                                             \
 			return irr_likely(irr_next.name != NULL) ? irr_next.name call : raw;                           \
 		uint64_t t = irr_now();                                                                                \

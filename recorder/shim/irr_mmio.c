@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "irr_hooks.h"
 #include "irr_mmio.h"
 #include "irr_model.h"
 
@@ -245,6 +246,54 @@ bool irr_mmio_protected(uintptr_t from, size_t length, int prot, int *ret)
 	if (e < 0)
 		errno = (int)-e;
 	return true;
+}
+
+/* ---- addresses that the kernel uses ---- */
+
+/* Structs with an address of the program that may be a region's: a BAR as guest memory, or for DMA between devices. */
+static const struct handed {
+	uint32_t request;
+	uint8_t kinds; /* of files, a bit each; 0: any */
+	uint8_t bytes, address, length; /* of the struct, and where in it */
+} handed[] = {
+	{ 0x4020ae46, 0, 32, 24, 16 },                                                 /* KVM_SET_USER_MEMORY_REGION */
+	{ 0x40a0ae49, 0, 160, 24, 16 },                                                /* KVM_SET_USER_MEMORY_REGION2 */
+	{ 0x3b85, 1 << IRR_FILE_IOMMUFD, 40, 16, 24 },                                 /* IOMMU_IOAS_MAP */
+	{ 0x3b71, 1 << IRR_FILE_IOMMUFD | 1 << IRR_FILE_VFIO_CONTAINER, 32, 8, 24 },   /* VFIO_IOMMU_MAP_DMA */
+};
+
+static const struct handed *handed_over(int fd, unsigned long request)
+{
+	for (unsigned i = 0; i < sizeof handed / sizeof handed[0]; i++)
+		if (handed[i].request == (uint32_t)request && (!handed[i].kinds || handed[i].kinds >> irr_kind_of(irr_fd(fd)) & 1))
+			return &handed[i];
+	return NULL;
+}
+
+/* ioctl(2), with the alias in place of a region: the kernel cannot use what the program has. */
+int irr_mmio_ioctl(int fd, unsigned long request, ...)
+{
+	__builtin_va_list ap;
+	__builtin_va_start(ap, request);
+	void *arg = __builtin_va_arg(ap, void *);
+	__builtin_va_end(ap);
+	const struct handed *h = atomic_load_explicit(&top, memory_order_relaxed) ? handed_over(fd, request) : NULL;
+	uint64_t address, length;
+	uint8_t copy[160];
+	if (!h || irr_copy(copy, arg, h->bytes) < h->bytes)
+		return irr_next.ioctl(fd, request, arg);
+	memcpy(&address, copy + h->address, sizeof address);
+	memcpy(&length, copy + h->length, sizeof length);
+	uint64_t alias = irr_mmio_alias(address, length);
+	if (alias == address)
+		return irr_next.ioctl(fd, request, arg);
+	memcpy(copy + h->address, &alias, sizeof alias);
+	int ret = irr_next.ioctl(fd, request, copy);
+	/* What the kernel has written is behind the address or before it. */
+	memcpy(copy + h->address, &address, sizeof address);
+	if (h->kinds)
+		memcpy(arg, copy, h->bytes);
+	return ret;
 }
 
 /* ---- an access ---- */

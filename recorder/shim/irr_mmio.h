@@ -42,6 +42,7 @@ bool irr_mmio_protected(uintptr_t from, size_t length, int prot, int *ret);
 bool irr_mmio_find(uintptr_t address, struct irr_region *region);
 void irr_mmio_release(const struct irr_region *region, uintptr_t address);
 uintptr_t irr_mmio_alias(uintptr_t from, size_t length);
+int irr_mmio_ioctl(int fd, unsigned long request, ...);
 
 /* ---- an access, noted ---- */
 

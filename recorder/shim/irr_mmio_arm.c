@@ -165,8 +165,9 @@ static enum irr_trap step(struct trap *t)
 	self->step.swap = (uint8_t)rn;
 	self->step.shifted = t->region.alias - t->region.from;
 	self->step.mask = t->context->uc_sigmask;
-	bool loads = BITS(t->word, 22, 1);
-	irr_access_begin(&self->step.access, &t->region, self->step.address, 0, loads ? IRR_MMIO_LOAD : IRR_MMIO_STORE, IRR_MMIO_STEPPED, t->ip, NULL);
+	bool both = (t->word & 0x3b200c00) == 0x38200000, loads = BITS(t->word, 22, 1);
+	irr_access_begin(&self->step.access, &t->region, self->step.address, 0, both ? IRR_MMIO_BOTH : loads ? IRR_MMIO_LOAD : IRR_MMIO_STORE,
+			 IRR_MMIO_STEPPED, t->ip, NULL);
 	t->context->uc_mcontext.regs[rn] += self->step.shifted;
 	t->context->uc_mcontext.pc = (uintptr_t)copy;
 	static const int open[] = { SIGSEGV, SIGBUS, SIGTRAP, SIGILL, SIGFPE };
@@ -475,6 +476,8 @@ static enum irr_trap single(struct trap *t)
 	unsigned size = BITS(w, 30, 2), opc = BITS(w, 22, 2);
 	struct form f = { .vector = BITS(w, 26, 1), .width = 1u << size, .loads = opc != 0, .sign = opc >= 2, .to64 = opc != 3 };
 	unsigned scale = size;
+	if ((w & 0x01200c00) == 0x00200000)
+		return operation(t);
 	if (f.vector) {
 		f.loads = opc & 1;
 		f.sign = false;
@@ -493,7 +496,7 @@ static enum irr_trap single(struct trap *t)
 	else if (BITS(w, 10, 2) == 2)
 		indexed(t, &f, 0, (int64_t)index_register(t, scale));
 	else
-		return BITS(w, 10, 2) == 0 ? operation(t) : step(t);
+		return step(t);
 	return registers(t, &f, 1);
 }
 
