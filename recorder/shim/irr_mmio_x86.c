@@ -18,36 +18,18 @@
 #include <limits.h>
 #include <sys/mman.h>
 
-#include "irr_decode.h"
-#include "irr_mmio.h"
+#include "irr_x86.h"
 
-#define TRAP_FLAG 0x100
 #define DIRECTION_FLAG 0x400
 #define BATCH 4096u /* elements of a repeated string instruction in one signal */
-#define PAGE 4096u
-
-#define ARENA 512u /* copies of instructions */
-#define SLOT 32u   /* bytes that each may take */
 
 static irr_decode_fn *decode;
-static uint8_t *arena;
 static uint32_t ymm_at; /* offset of the upper halves in an XSAVE area; 0: none */
 
-extern irr_raw_fn irr_raw_xchg1, irr_raw_xchg2, irr_raw_xchg4, irr_raw_xchg8, irr_raw_xadd1, irr_raw_xadd2, irr_raw_xadd4, irr_raw_xadd8, irr_raw_cmpxchg1,
+extern irr_raw_fn irr_raw_xchg1, irr_raw_xchg2, irr_raw_xchg4, irr_raw_xchg8, irr_raw_cmpxchg1,
 	irr_raw_cmpxchg2, irr_raw_cmpxchg4, irr_raw_cmpxchg8, irr_raw_movdir64b;
 static irr_raw_fn *const xchg[] = { irr_raw_xchg1, irr_raw_xchg2, irr_raw_xchg4, irr_raw_xchg8 };
-static irr_raw_fn *const xadd[] = { irr_raw_xadd1, irr_raw_xadd2, irr_raw_xadd4, irr_raw_xadd8 };
 static irr_raw_fn *const cmpxchg[] = { irr_raw_cmpxchg1, irr_raw_cmpxchg2, irr_raw_cmpxchg4, irr_raw_cmpxchg8 };
-
-/* One instruction that met a region. */
-struct trap {
-	struct irr_region region;
-	struct irr_insn in;
-	ucontext_t *context;
-	greg_t *r;
-	uintptr_t ip, address;
-	siginfo_t *info;
-};
 
 /* Loads the decoder that lies beside this library. */
 bool irr_insn_start(void)
@@ -67,9 +49,7 @@ bool irr_insn_start(void)
 	decode = object ? (irr_decode_fn *)dlsym(object, IRR_DECODE_SYMBOL) : NULL;
 	if (__get_cpuid_count(0xd, 2, &a, &b, &c, &d) && a >= 256)
 		ymm_at = b;
-	long room = irr_sys(SYS_mmap, 0, ARENA * SLOT, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if ((unsigned long)room <= -4096UL)
-		arena = (uint8_t *)room;
+	irr_copies_start();
 	return decode != NULL;
 }
 
@@ -119,11 +99,6 @@ static bool decoded(uintptr_t ip, struct irr_insn *in)
 }
 
 /* ---- registers ---- */
-
-static const uint8_t places[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
-				    REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
-#define GPR(t, n) ((t)->r[places[n]])
-enum { RAX = 0, RCX = 1, RDX = 2, RBX = 3, RSI = 6, RDI = 7 };
 
 static uint64_t get_reg(const struct trap *t)
 {
@@ -226,35 +201,6 @@ static bool longer_state(const struct trap *t)
 
 /* ---- accesses ---- */
 
-static enum irr_trap refused(struct trap *t)
-{
-	irr_access_refused(&t->region, t->info);
-	return IRR_TRAP_PROGRAM;
-}
-
-static uintptr_t alias_of(const struct trap *t, uintptr_t address) { return t->region.alias + (address - t->region.from); }
-
-static bool make(struct trap *t, irr_raw_fn *raw, uintptr_t address, unsigned width, unsigned how, void *data, const void *stored)
-{
-	return irr_access_make(&t->region, address, width, how, 0, t->ip, raw, data, stored);
-}
-
-static bool load(struct trap *t, uintptr_t address, unsigned width, void *to)
-{
-	return make(t, irr_raw_load(width), address, width, IRR_MMIO_LOAD, to, NULL);
-}
-
-static bool store(struct trap *t, uintptr_t address, unsigned width, void *from)
-{
-	return make(t, irr_raw_store(width), address, width, IRR_MMIO_STORE, from, from);
-}
-
-static enum irr_trap next(struct trap *t)
-{
-	t->r[REG_RIP] = (greg_t)(t->ip + t->in.length);
-	return IRR_TRAP_DONE;
-}
-
 static uint64_t extended(uint64_t v, const struct irr_insn *in)
 {
 	unsigned shift = 64 - 8u * in->width;
@@ -297,7 +243,7 @@ static enum irr_trap exchange(struct trap *t)
 	if (in->op == IRR_OP_XCHG || in->op == IRR_OP_XADD) {
 		struct irr_access a;
 		irr_access_begin(&a, &t->region, t->address, in->width, IRR_MMIO_BOTH, 0, t->ip, data);
-		bool ok = (in->op == IRR_OP_XCHG ? xchg : xadd)[k](alias_of(t, t->address), data);
+		bool ok = (in->op == IRR_OP_XCHG ? xchg[k] : irr_raw_xadd(in->width))(alias_of(t, t->address), data);
 		uint64_t stored = in->op == IRR_OP_XCHG ? mine : (data[0] + mine) << shift >> shift;
 		irr_access_stored(&a, in->width, &stored);
 		irr_access_end(&a, in->width, data, !ok);
@@ -324,156 +270,6 @@ static enum irr_trap exchange(struct trap *t)
 	if (data[0] != expected)
 		set_reg(t, RAX, in->width, false, data[0]);
 	return next(t);
-}
-
-/* ---- an instruction elsewhere ---- */
-
-/*
- * An instruction that uses general registers alone is made here: a copy of it whose memory is a register's, with the
- * program's registers and flags. The copies lie in memory that can be executed; where the system refuses that, such
- * instructions are single-stepped.
- */
-#define ARITHMETIC 0x8d5u
-
-static _Atomic uint8_t ready[ARENA]; /* 0 free, 1 being written, 2 there */
-
-static const uint8_t *slot_of(const struct irr_insn *in)
-{
-	uint32_t hash = 2166136261u;
-	for (unsigned i = 0; i < in->moved_length; i++)
-		hash = (hash ^ in->moved[i]) * 16777619u;
-	for (unsigned probe = 0; arena && in->moved_length && probe < 16; probe++) {
-		unsigned n = (hash + probe) % ARENA;
-		uint8_t *code = arena + n * SLOT, state = atomic_load_explicit(&ready[n], memory_order_acquire);
-		if (state == 0 && atomic_compare_exchange_strong(&ready[n], &state, 1)) {
-			memcpy(code, in->moved, in->moved_length);
-			code[in->moved_length] = 0xc3; /* ret */
-			code[SLOT - 1] = in->moved_length;
-			atomic_store_explicit(&ready[n], 2, memory_order_release);
-			return code;
-		}
-		if (state == 2 && code[SLOT - 1] == in->moved_length && memcmp(code, in->moved, in->moved_length) == 0)
-			return code;
-	}
-	return NULL;
-}
-
-/* Registers 0 to 15, of which 4 is the stack pointer's and kept here, and the flags. 0: it faulted. */
-unsigned irr_run(uint64_t *registers, const uint8_t *code);
-extern const char irr_run_failed[];
-__asm__(".text\n.hidden irr_run, irr_run_failed\n.type irr_run, @function\nirr_run:\n"
-	"	pushq %rbx\n	pushq %rbp\n	pushq %r12\n	pushq %r13\n	pushq %r14\n	pushq %r15\n"
-	"	pushq %rdi\n	pushq %rsi\n	movq %rsp, 32(%rdi)\n"
-	"	pushq 128(%rdi)\n	popfq\n"
-	"	movq 0(%rdi), %rax\n	movq 8(%rdi), %rcx\n	movq 16(%rdi), %rdx\n	movq 24(%rdi), %rbx\n	movq 40(%rdi), %rbp\n"
-	"	movq 48(%rdi), %rsi\n	movq 64(%rdi), %r8\n	movq 72(%rdi), %r9\n	movq 80(%rdi), %r10\n	movq 88(%rdi), %r11\n"
-	"	movq 96(%rdi), %r12\n	movq 104(%rdi), %r13\n	movq 112(%rdi), %r14\n	movq 120(%rdi), %r15\n	movq 56(%rdi), %rdi\n"
-	"	call *(%rsp)\n"
-	"	pushq %rdi\n	movq 16(%rsp), %rdi\n"
-	"	pushfq\n	popq 128(%rdi)\n"
-	"	movq %rax, 0(%rdi)\n	movq %rcx, 8(%rdi)\n	movq %rdx, 16(%rdi)\n	movq %rbx, 24(%rdi)\n	movq %rbp, 40(%rdi)\n"
-	"	movq %rsi, 48(%rdi)\n	movq %r8, 64(%rdi)\n	movq %r9, 72(%rdi)\n	movq %r10, 80(%rdi)\n	movq %r11, 88(%rdi)\n"
-	"	movq %r12, 96(%rdi)\n	movq %r13, 104(%rdi)\n	movq %r14, 112(%rdi)\n	movq %r15, 120(%rdi)\n"
-	"	popq %rax\n	movq %rax, 56(%rdi)\n	movl $1, %eax\n"
-	"1:	cld\n	addq $16, %rsp\n"
-	"	popq %r15\n	popq %r14\n	popq %r13\n	popq %r12\n	popq %rbp\n	popq %rbx\n	ret\n"
-	"irr_run_failed:\n	xorl %eax, %eax\n	jmp 1b\n");
-
-/* A fault of the copy: irr_run returns 0. */
-bool irr_run_faulted(ucontext_t *context)
-{
-	greg_t *r = context->uc_mcontext.gregs;
-	if (!arena || (uintptr_t)r[REG_RIP] - (uintptr_t)arena >= ARENA * SLOT || !irr_mmio_thread.running)
-		return false;
-	r[REG_RSP] = (greg_t)irr_mmio_thread.running[4];
-	r[REG_RIP] = (greg_t)(uintptr_t)irr_run_failed;
-	return true;
-}
-
-static bool run(struct trap *t, const uint8_t *code, uint64_t *registers, uintptr_t memory)
-{
-	for (unsigned n = 0; n < 16; n++)
-		registers[n] = (uint64_t)GPR(t, n);
-	registers[t->in.moved_reg] = memory;
-	registers[16] = ((uint64_t)t->r[REG_EFL] & ARITHMETIC) | 0x202;
-	irr_mmio_thread.running = registers;
-	bool ok = irr_run(registers, code);
-	irr_mmio_thread.running = NULL;
-	return ok;
-}
-
-static enum irr_trap taken(struct trap *t, const uint64_t *registers)
-{
-	for (unsigned n = 0; n < 16; n++)
-		if (n != 4 && n != t->in.moved_reg)
-			GPR(t, n) = (greg_t)registers[n];
-	t->r[REG_EFL] = (greg_t)(((uint64_t)t->r[REG_EFL] & ~(uint64_t)ARITHMETIC) | (registers[16] & ARITHMETIC));
-	return next(t);
-}
-
-/* Locked addition and its kin: one exchange that adds, and what it found tells the rest. */
-static enum irr_trap locked_add(struct trap *t, const uint8_t *code, uint64_t *registers)
-{
-	const struct irr_insn *in = &t->in;
-	unsigned shift = 64 - 8u * in->width;
-	uint64_t *cell = (uint64_t *)irr_mmio_thread.buffer, data, added;
-	struct irr_access a;
-	*cell = 0;
-	run(t, code, registers, (uintptr_t)cell);
-	data = added = *cell << shift >> shift;
-	irr_access_begin(&a, &t->region, t->address, in->width, IRR_MMIO_BOTH, 0, t->ip, &added);
-	bool ok = xadd[__builtin_ctz(in->width)](alias_of(t, t->address), &data);
-	added = (data + added) << shift >> shift;
-	irr_access_stored(&a, in->width, &added);
-	irr_access_end(&a, in->width, &data, !ok);
-	if (!ok)
-		return refused(t);
-	*cell = data;
-	run(t, code, registers, (uintptr_t)cell);
-	return taken(t, registers);
-}
-
-/* Locked cmpxchg8b and cmpxchg16b: what was there comes back in registers. */
-static enum irr_trap locked_pair(struct trap *t, const uint8_t *code, uint64_t *registers)
-{
-	const unsigned half = t->in.width / 2;
-	uint8_t found[16], stored[16];
-	struct irr_access a;
-	memcpy(stored, &GPR(t, RBX), half);
-	memcpy(stored + half, &GPR(t, RCX), half);
-	irr_access_begin(&a, &t->region, t->address, 2 * half, IRR_MMIO_BOTH, 0, t->ip, stored);
-	bool ok = run(t, code, registers, alias_of(t, t->address)), same = ok && registers[16] & 0x40;
-	/* A comparison that held leaves the registers as they were: what was there is what they expected. */
-	memcpy(found, &registers[RAX], half);
-	memcpy(found + half, &registers[RDX], half);
-	if (ok && !same)
-		irr_access_stored(&a, 2 * half, found);
-	irr_access_end(&a, 2 * half, found, !ok);
-	return ok ? taken(t, registers) : refused(t);
-}
-
-static enum irr_trap elsewhere(struct trap *t, const uint8_t *code)
-{
-	const struct irr_insn *in = &t->in;
-	uint64_t registers[17];
-	uint8_t *buffer = irr_mmio_thread.buffer;
-	struct irr_access a;
-	if (in->linear && in->width <= 8)
-		return locked_add(t, code, registers);
-	if (in->pair)
-		return locked_pair(t, code, registers);
-	if (in->locked) {
-		irr_access_begin(&a, &t->region, t->address, in->width, IRR_MMIO_BOTH, IRR_MMIO_STEPPED, t->ip, NULL);
-		bool ok = run(t, code, registers, alias_of(t, t->address));
-		irr_access_end(&a, in->width, NULL, !ok);
-		return ok ? taken(t, registers) : refused(t);
-	}
-	if (in->reads && !load(t, t->address, in->width, buffer))
-		return refused(t);
-	run(t, code, registers, (uintptr_t)buffer);
-	if (in->writes && !store(t, t->address, in->width, buffer))
-		return refused(t);
-	return taken(t, registers);
 }
 
 /* ---- strings ---- */
@@ -552,115 +348,6 @@ static enum irr_trap movdir64b(struct trap *t)
 	return next(t);
 }
 
-/* ---- instructions that the processor makes ---- */
-
-static void step_mask(struct trap *t)
-{
-	sigset_t *mask = &t->context->uc_sigmask;
-	irr_mmio_thread.step.mask = *mask;
-	sigfillset(mask);
-	static const int open[] = { SIGSEGV, SIGBUS, SIGTRAP, SIGILL, SIGFPE };
-	for (unsigned i = 0; i < sizeof open / sizeof open[0]; i++)
-		sigdelset(mask, open[i]);
-}
-
-static void view(const struct irr_region *r, uintptr_t address, int prot)
-{
-	uintptr_t page = address & ~(uintptr_t)(PAGE - 1), end = r->to - page < 2 * PAGE ? r->to : page + 2 * PAGE;
-	irr_sys(SYS_mprotect, (long)page, (long)(end - page), prot, 0, 0, 0);
-}
-
-static void note_step(struct irr_mmio_thread *self)
-{
-	irr_access_begin(&self->step.access, &self->step.region, self->step.address, self->step.width, self->step.how, IRR_MMIO_STEPPED, self->step.ip, NULL);
-}
-
-static enum irr_trap step(struct trap *t)
-{
-	struct irr_mmio_thread *self = &irr_mmio_thread;
-	const struct irr_insn *in = &t->in;
-	bool inside = t->address >= t->region.from && t->address + in->width <= t->region.to;
-	self->step.buffered = in->width && !in->locked && in->swap != IRR_REG_NONE && inside;
-	if (self->step.buffered && in->reads && !load(t, t->address, in->width, self->buffer))
-		return refused(t);
-	self->step.viewed = in->swap == IRR_REG_NONE || t->address < t->region.from;
-	self->step.swap = in->swap;
-	self->step.ip = t->ip;
-	self->step.region = t->region;
-	self->step.address = self->step.viewed ? (uintptr_t)t->info->si_addr : t->address;
-	self->step.width = in->width;
-	self->step.writes = in->writes;
-	self->step.how = in->reads && in->writes ? IRR_MMIO_BOTH : in->writes ? IRR_MMIO_STORE : IRR_MMIO_LOAD;
-	self->step.traced = (t->r[REG_EFL] & TRAP_FLAG) != 0;
-	/* With the page open, another thread may close it before the step is made, and all begins again: noted when it is done. */
-	if (self->step.viewed)
-		view(&t->region, self->step.address, t->region.prot);
-	else {
-		if (!self->step.buffered)
-			note_step(self);
-		self->step.swapped = (uint64_t)GPR(t, in->swap);
-		self->step.shifted = self->step.buffered ? (uintptr_t)self->buffer - t->address : t->region.alias - t->region.from;
-		GPR(t, in->swap) += (greg_t)self->step.shifted;
-	}
-	step_mask(t);
-	t->r[REG_EFL] |= TRAP_FLAG;
-	self->step.active = true;
-	return IRR_TRAP_DONE;
-}
-
-/* Undoes what step() did to the thread. */
-static void unstep(ucontext_t *context)
-{
-	struct irr_mmio_thread *self = &irr_mmio_thread;
-	greg_t *r = context->uc_mcontext.gregs;
-	self->step.active = false;
-	if (self->step.viewed)
-		view(&self->step.region, self->step.address, PROT_NONE);
-	else
-		r[places[self->step.swap]] = (greg_t)self->step.swapped;
-	if (!self->step.traced)
-		r[REG_EFL] &= ~(greg_t)TRAP_FLAG;
-	context->uc_sigmask = self->step.mask;
-}
-
-/* SIGTRAP. false: it is not for us. */
-bool irr_insn_stepped(siginfo_t *info, ucontext_t *context, enum irr_trap *how)
-{
-	struct irr_mmio_thread *self = &irr_mmio_thread;
-	if (!self->step.active)
-		return false;
-	greg_t *r = context->uc_mcontext.gregs;
-	struct trap t = { .region = self->step.region, .context = context, .r = r, .ip = self->step.ip, .address = self->step.address, .info = info };
-	bool repeats = (uintptr_t)r[REG_RIP] == self->step.ip; /* a step of a repeated string instruction: it will meet us again */
-	unstep(context);
-	*how = IRR_TRAP_DONE;
-	if (self->step.viewed)
-		note_step(self);
-	if (!self->step.buffered)
-		irr_access_end(&self->step.access, 0, NULL, false);
-	else if (self->step.writes && !store(&t, t.address, self->step.width, self->buffer)) {
-		r[REG_RIP] = (greg_t)t.ip;
-		*how = refused(&t);
-	}
-	if (self->step.traced && *how == IRR_TRAP_DONE && !repeats)
-		*how = IRR_TRAP_PROGRAM; /* the program, or its debugger, steps too */
-	return true;
-}
-
-/* A fault while an instruction was stepped: it was not made, and the fault is at the program's own address. */
-void irr_insn_abort(siginfo_t *info, ucontext_t *context)
-{
-	struct irr_mmio_thread *self = &irr_mmio_thread;
-	if (!self->step.active)
-		return;
-	uintptr_t at = (uintptr_t)info->si_addr, size = self->step.region.to - self->step.region.from;
-	if (at - self->step.region.alias < size)
-		info->si_addr = (void *)(self->step.region.from + (at - self->step.region.alias));
-	unstep(context);
-	if (!self->step.buffered && !self->step.viewed)
-		irr_access_end(&self->step.access, 0, NULL, true);
-}
-
 /* ---- */
 
 static enum irr_trap one(struct trap *t)
@@ -669,7 +356,7 @@ static enum irr_trap one(struct trap *t)
 	struct irr_mmio_thread *self = &irr_mmio_thread;
 	uint64_t value = 0;
 	if (in->address_bits == 32 && in->op >= IRR_OP_MOVS && in->op <= IRR_OP_MOVDIR64B)
-		return step(t);
+		return irr_step(t);
 	switch ((enum irr_op)in->op) {
 	case IRR_OP_MOVS:
 	case IRR_OP_STOS:
@@ -684,7 +371,7 @@ static enum irr_trap one(struct trap *t)
 	}
 	/* Over the edge of the region, or not an address of it at all. */
 	if (t->address < t->region.from || t->address >= t->region.to || t->region.to - t->address < in->width || !in->width)
-		return step(t);
+		return irr_step(t);
 	switch ((enum irr_op)in->op) {
 	case IRR_OP_LOAD:
 		if (!load(t, t->address, in->width, &value))
@@ -701,7 +388,7 @@ static enum irr_trap one(struct trap *t)
 		return exchange(t);
 	case IRR_OP_VLOAD:
 		if (longer_state(t))
-			return step(t);
+			return irr_step(t);
 		if (!load(t, t->address, in->width, self->buffer))
 			return refused(t);
 		vector_set(t, in->reg, in->width, self->buffer);
@@ -710,8 +397,8 @@ static enum irr_trap one(struct trap *t)
 		vector_get(t, in->reg, in->width, self->buffer);
 		return store(t, t->address, in->width, self->buffer) ? next(t) : refused(t);
 	default: {
-		const uint8_t *code = slot_of(in);
-		return code ? elsewhere(t, code) : step(t);
+		const uint8_t *code = irr_copy_of(in);
+		return code ? irr_made_in_copy(t, code) : irr_step(t);
 	}
 	}
 }
