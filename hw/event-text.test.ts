@@ -89,6 +89,43 @@ describe('the line of an event', () => {
       { kind: 14, request: 2, fd: 8, ret: 8n, parts: [part(PART.ARGS, words(0xa7cn, 9n, 4700n, 7n, 5n)), text('/dev/iommu')] },
     ],
     ['sendmsg(5, {SCM_RIGHTS [8]}) = 1', { kind: 15, request: 1, fd: 8, ret: 1n, parts: [part(PART.ARGS, words(5n, 777n))] }],
+    [
+      'mmio_read32(vfio-device#2+0x1c) = 0x80000001',
+      { kind: 19, file: 2, fileKind: 2, fd: -1, ret: 0x80000001n, parts: [part(PART.ARGS, words(0x7f00001cn, 0x1cn, 4n, 0x401000n, 0n))] },
+    ],
+    [
+      'mmio_write64(iommufd#1+0x1008, 0xffffffffffffffff)',
+      { kind: 19, request: 1, file: 1, fileKind: 1, fd: -1, ret: -1n, parts: [part(PART.ARGS, words(8n, 0x1008n, 8n, 0n, 0n))] },
+    ],
+    [
+      'mmio_rmw16(iommufd#1+0x8, 0x12) = 0x11',
+      { kind: 19, request: 2, file: 1, fileKind: 1, fd: -1, ret: 0x11n, parts: [part(PART.ARGS, words(8n, 8n, 2n, 0n, 0n, 0x12n))] },
+    ],
+    [
+      'mmio_read128(iommufd#1+0x0) = bytes:01020304050607080102030405060708',
+      {
+        kind: 19,
+        file: 1,
+        fileKind: 1,
+        fd: -1,
+        parts: [
+          part(PART.ARGS, words(0n, 0n, 16n, 0n, 0n)),
+          part(PART.OUT, new Uint8Array([1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8])),
+        ],
+      },
+    ],
+    [
+      'mmio_rmw32(iommufd#1+0x8, ?) = ? /* single-stepped: the value is not known */',
+      { kind: 19, request: 2, file: 1, fileKind: 1, fd: -1, parts: [part(PART.ARGS, words(8n, 8n, 4n, 0n, 1n, 0n))] },
+    ],
+    [
+      'mmio_read8(iommufd#1+0x8) = ? EFAULT',
+      { kind: 19, file: 1, fileKind: 1, fd: -1, error: 14, parts: [part(PART.ARGS, words(8n, 8n, 1n, 0n, 0n))] },
+    ],
+    [
+      'mmio_write32(0xfee00000, 0x5) /* KVM exit */',
+      { kind: 19, request: 17, fd: -1, ret: 5n, parts: [part(PART.ARGS, words(0xfee00000n, 0n, 4n, 0n, 0n))] },
+    ],
     ['gap(confined, 3 events lost, "seccomp")', { kind: 17, request: 3, ret: 3n, parts: [text('seccomp')] }],
     [
       'ioctl(8, IOMMU_DESTROY, {id=7}) = -1 EBUSY',

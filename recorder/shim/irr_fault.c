@@ -170,8 +170,13 @@ static void on_signal(int sig, siginfo_t *info, void *raw)
 		}
 	} else {
 		irr_insn_abort(&theirs, context);
-		if (sig == SIGSEGV && info->si_code == SEGV_ACCERR && irr_mmio_find((uintptr_t)info->si_addr, &region))
-			how = irr_insn_trap(&region, &theirs, context);
+		if (sig == SIGSEGV && info->si_code == SEGV_ACCERR && irr_mmio_find((uintptr_t)info->si_addr, &region)) {
+			if (irr_unlikely(irr_spool->stop)) { /* nobody records any more: the program gets its page back */
+				irr_mmio_release(&region, (uintptr_t)info->si_addr);
+				how = IRR_TRAP_DONE;
+			} else
+				how = irr_insn_trap(&region, &theirs, context);
+		}
 		if (how == IRR_TRAP_DONE) {
 			errno = saved;
 			return;
@@ -189,6 +194,13 @@ static int action(int sig, const struct sigaction *act, struct sigaction *old, i
 	int i = index_of(sig);
 	if (i >= 0) {
 		struct sigaction was = read_program(i);
+		/* A vfork child has the kernel's actions for itself, but our memory is its parent's. */
+		if (act && irr_unlikely(irr_thread.vfork)) {
+			int ret = real(sig, act, NULL);
+			if (ret == 0 && old)
+				*old = was;
+			return ret;
+		}
 		if (act) {
 			struct sigaction fresh = *act;
 			write_program(i, &fresh);
@@ -198,7 +210,7 @@ static int action(int sig, const struct sigaction *act, struct sigaction *old, i
 			*old = was;
 		return 0;
 	}
-	if (sig <= 0 || sig >= _NSIG)
+	if (sig <= 0 || sig >= _NSIG || irr_unlikely(irr_thread.vfork))
 		return real(sig, act, old);
 	uint8_t was = atomic_load(&masked[sig]), bits = was;
 	struct sigaction fresh;
@@ -243,7 +255,7 @@ ACTION_HOOK(__sigaction)
 		if (!ON() || index_of(sig) < 0 || handler == SIG_ERR)                                                  \
 			return irr_next.name(sig, handler);                                                            \
 		struct sigaction act = { .sa_handler = handler, .sa_flags = (int)(flags) }, old;                       \
-		action(sig, &act, &old, NULL);                                                                         \
+		action(sig, &act, &old, irr_next.sigaction);                                                                         \
 		return old.sa_handler;                                                                                 \
 	}
 SIGNAL_HOOK(signal, SA_RESTART)
@@ -257,6 +269,8 @@ static int mask(int how, const sigset_t *set, sigset_t *old, int (*real)(int, co
 	struct irr_mmio_thread *t = &irr_mmio_thread;
 	uint32_t before = t->blocked, bits = 0;
 	sigset_t rest;
+	if (irr_unlikely(irr_thread.vfork))
+		return real(how, set, old);
 	if (set) {
 		rest = *set;
 		bits = take_out(&rest);

@@ -736,6 +736,18 @@ IRR_HOOK long syscall(long nr, ...)
 		errno = saved;
 		return fd;
 	}
+	case SYS_rt_sigprocmask:
+		if (irr_unlikely(irr_mmio) && d == 8) {
+			sigset_t set, old;
+			sigemptyset(&set);
+			if (b)
+				memcpy(&set, (void *)b, 8);
+			int ret = sigprocmask((int)a, b ? &set : NULL, &old);
+			if (ret == 0 && c)
+				memcpy((void *)c, &old, 8);
+			return ret;
+		}
+		break;
 	case SYS_seccomp:
 		if (a == 0 || a == 1) /* SECCOMP_SET_MODE_STRICT, SECCOMP_SET_MODE_FILTER */
 			confine();
