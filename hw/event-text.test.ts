@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type EventLike, type PartLike, printEvent, type TextOptions, type TextStyle } from './event-text.ts';
+import { KIND_NAMES } from './event-words.ts';
 import { secondsText, tookText } from './time-text.ts';
 import { uapiTable } from './uapi/table.ts';
 
@@ -217,7 +218,7 @@ const request = fc.oneof(
 );
 const anyEvent: fc.Arbitrary<EventLike> = fc.record({
   seq: fc.nat(),
-  kind: fc.oneof(fc.nat(18), fc.nat(255)),
+  kind: fc.oneof(fc.nat(KIND_NAMES.length - 1), fc.nat(255)),
   state: fc.oneof(fc.constantFrom(1, 2), fc.nat(255)),
   flags: fc.oneof(fc.constant(0), fc.nat(255)),
   fileKind: fc.oneof(fc.nat(8), fc.nat(255)),

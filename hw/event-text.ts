@@ -146,7 +146,7 @@ function mmioResult(p: Printing): string {
 /** How it was seen, and what of it is not known. */
 function mmioNotes(p: Printing): string[] {
   const notes: string[] = [];
-  const source = p.e.request >> 4;
+  const source = p.e.request >>> 4;
   if (source !== 0) notes.push(MMIO_SOURCES[source] ?? `source ${source}`);
   const flags = p.words[4] ?? 0n;
   if (flags & BigInt(MMIO_FLAG.STEPPED)) notes.push('single-stepped: the value is not known');

@@ -61,7 +61,7 @@ export const MMIO_FLAG = { STEPPED: 1, EXCLUSIVE: 2, RELEASED: 4 } as const;
 export function isNamedRequest(event: { readonly kind: number; readonly request: number }): boolean {
   const kind = kindName(event.kind) as KindName;
   const { request } = event;
-  if (kind === 'mmio') return (request & 15) < MMIO.length && request >> 4 < MMIO_SOURCES.length;
+  if (kind === 'mmio') return (request & 15) < MMIO.length && request >>> 4 < MMIO_SOURCES.length;
   if (kind === 'ioctl' || HOW.has(kind)) return true;
   const names = SYSCALL[kind];
   if (names === undefined || names.length === 1) return request === 0;
