@@ -91,6 +91,10 @@ describe('the line of an event', () => {
     ],
     ['sendmsg(5, {SCM_RIGHTS [8]}) = 1', { kind: 15, request: 1, fd: 8, ret: 1n, parts: [part(PART.ARGS, words(5n, 777n))] }],
     [
+      'mmap(NULL, 0x1000, PROT_READ, MAP_SHARED, 8, 0x1000) = 0x7f0000001000 /* its loads and stores are not trapped */',
+      { kind: 5, fd: 8, ret: 0x7f0000001000n, parts: [part(PART.ARGS, words(0n, 0x1000n, 1n, 1n, 0x1000n, 0n))] },
+    ],
+    [
       'mmio_read32(vfio-device#2+0x1c) = 0x80000001',
       { kind: 19, file: 2, fileKind: 2, fd: -1, ret: 0x80000001n, parts: [part(PART.ARGS, words(0x7f00001cn, 0x1cn, 4n, 0x401000n, 0n))] },
     ],

@@ -156,6 +156,12 @@ function mmioNotes(p: Printing): string[] {
   return notes;
 }
 
+/** A region that was mapped while its loads and stores were wanted. */
+function aliasNotes(p: Printing): string[] {
+  if (p.words[5] === 0n) return p.e.error === 0 ? ['its loads and stores are not trapped'] : [];
+  return p.whole ? [`alias at ${p.word(5, (w) => `0x${w.toString(16)}`)}`] : [];
+}
+
 const PART_NAMES = ['unused', 'in', 'out', 'nested in', 'nested out', 'args', 'text'] as const;
 
 /** What the recording has to say about itself: how the event was seen, what of it is missing, and what nothing else has told. */
@@ -166,6 +172,7 @@ function notesText(p: Printing): string {
   if (e.flags & FLAG.OBSERVED) notes.push('observed from outside');
   if (e.flags & FLAG.SIGNAL) notes.push('in a signal handler');
   if (p.kind === 'mmio') notes.push(...mmioNotes(p));
+  if (p.kind === 'mmap' && p.words.length > 5) notes.push(...aliasNotes(p));
   if (p.whole) notes.push(...restNotes(p));
   for (const part of e.parts) notes.push(...partNotes(p, part));
   return notes.length === 0 ? '' : `/* ${notes.join('; ')} */`;

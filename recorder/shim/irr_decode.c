@@ -155,6 +155,25 @@ static enum irr_op classify(const ZydisDecodedInstruction *in, const ZydisDecode
 
 static bool is_pair(ZydisMnemonic m) { return m == ZYDIS_MNEMONIC_CMPXCHG8B || m == ZYDIS_MNEMONIC_CMPXCHG16B; }
 
+/* Does it touch something else than its operand says: the bit that a register names, which may be far away, or a cache line? */
+static bool elsewhere(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *o)
+{
+	switch (in->mnemonic) {
+	case ZYDIS_MNEMONIC_BT:
+	case ZYDIS_MNEMONIC_BTS:
+	case ZYDIS_MNEMONIC_BTR:
+	case ZYDIS_MNEMONIC_BTC:
+		return o[1].type == ZYDIS_OPERAND_TYPE_REGISTER;
+	case ZYDIS_MNEMONIC_CLFLUSH:
+	case ZYDIS_MNEMONIC_CLFLUSHOPT:
+	case ZYDIS_MNEMONIC_CLWB:
+	case ZYDIS_MNEMONIC_CLDEMOTE:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* Is it one access of the operand's width, whatever the registers hold? */
 static bool exact(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *memory)
 {
@@ -280,7 +299,7 @@ __attribute__((visibility("default"))) bool irr_decode_x86(const uint8_t *code, 
 	out->scale = memory->mem.scale;
 	out->disp = memory->mem.disp.has_displacement ? memory->mem.disp.value : 0;
 	out->segment = memory->mem.segment == ZYDIS_REGISTER_FS ? 1 : memory->mem.segment == ZYDIS_REGISTER_GS ? 2 : 0;
-	out->width = exact(&in, memory) ? (uint8_t)(memory->size / 8) : 0;
+	out->width = exact(&in, memory) && !elsewhere(&in, o) ? (uint8_t)(memory->size / 8) : 0;
 	out->op = (uint8_t)classify(&in, o, memory, out);
 	out->swap = swappable(&in, o, memory, out);
 	if (out->op == IRR_OP_ANY && out->width)
