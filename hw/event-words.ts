@@ -23,11 +23,26 @@ export const KIND_NAMES = [
   'gap',
   'part',
   'mmio',
+  'queue',
+  'region',
 ] as const;
 export type KindName = (typeof KIND_NAMES)[number];
 
 /** What an open file is, as `8<iommufd#1>` prints it; index = FileKind of store/frame.ts. */
-export const FILE_NAMES = ['', 'iommufd', 'vfio-device', 'vfio-group', 'vfio', 'fault', 'veventq', 'access', 'dmabuf'] as const;
+export const FILE_NAMES = [
+  '',
+  'iommufd',
+  'vfio-device',
+  'vfio-group',
+  'vfio',
+  'fault',
+  'veventq',
+  'access',
+  'dmabuf',
+  'kvm',
+  'kvm-vm',
+  'kvm-vcpu',
+] as const;
 
 export const FRAME_NUMBERS = {
   state: { ENTERED: 1, RETURNED: 2 },
@@ -49,12 +64,12 @@ const SYSCALL: Partial<Record<KindName, readonly string[]>> = {
   sendfd: ['sendmsg', 'sendmsg'],
 };
 /** Kinds whose `request` is printed by name as something else than the call: how a process started, a descriptor was found. */
-const HOW: ReadonlySet<string> = new Set(['start', 'fd', 'gap']);
+const HOW: ReadonlySet<string> = new Set(['start', 'fd', 'gap', 'queue', 'region']);
 
 /** Loads and stores of mapped regions: low bits of `request`; above them is who saw it. */
 const MMIO = ['mmio_read', 'mmio_write', 'mmio_rmw'] as const;
 export const MMIO_HOW = { LOAD: 0, STORE: 1, BOTH: 2 } as const;
-export const MMIO_SOURCES = ['trapped', 'KVM exit', 'imported'] as const;
+export const MMIO_SOURCES = ['trapped', 'KVM exit', 'mmiotrace', 'rwmmio'] as const;
 export const MMIO_FLAG = { STEPPED: 1, EXCLUSIVE: 2, RELEASED: 4 } as const;
 
 /** Does the call's name (or what is printed in its place) say what `request` is? */
@@ -72,6 +87,8 @@ export function isNamedRequest(event: { readonly kind: number; readonly request:
 export const syscallNames = (): string[] => [...new Set([...Object.values(SYSCALL).flat(), ...MMIO])];
 
 export const FOUND = ['found', 'inherited', 'received', 'created', 'in use', 'pidfd_getfd'] as const;
+export const QUEUE = ['unknown', 'alloc', 'destroy', 'prod', 'error', 'periodic'] as const;
+export const REGION = ['unknown', 'other', 'cmdqv'] as const;
 export const START = ['start', 'exec', 'fork'] as const;
 export const GAP = ['unknown', 'full', 'hole', 'confined'] as const;
 
@@ -117,6 +134,8 @@ export const ARG_WORDS: Readonly<Record<string, readonly ArgWord[]>> = {
   sendfd: row('socket_fd:fd socket_inode:dec'),
   return: row('call_seq:dec'),
   mmio: row('address offset width:dec ip flags stored'),
+  queue: row('object:dec index:dec log2size:dec first'),
+  region: row('address length virtual'),
 };
 
 /** Whether an event may have so many words: those at the end that only some have need not be there. */
@@ -134,4 +153,5 @@ export const TEXTS: Readonly<Record<string, readonly string[]>> = {
   start: ['exe', 'argv', 'comm', 'cwd'],
   fd: ['path'],
   gap: ['note'],
+  region: ['name'],
 };

@@ -81,6 +81,8 @@ const ENUM_OF = {
   irr_mmio_how: ['IRR_MMIO_', frame.MmioHow],
   irr_mmio_source: ['IRR_MMIO_', frame.MmioSource],
   irr_mmio_flag: ['IRR_MMIO_', frame.MmioFlag],
+  irr_queue: ['IRR_QUEUE_', frame.QueueWhy],
+  irr_region_kind: ['IRR_REGION_', frame.RegionKind],
   // a spool alone has these two: a reader of traces never meets them
   irr_part_kind: ['IRR_PART_', { UNUSED: LAYOUT.partUnused, ...frame.PartKind }],
   irr_part_flag: ['IRR_PART_', { ...frame.PartFlag, SPILLED: LAYOUT.partSpilled }],

@@ -16,24 +16,29 @@ import {
   type Frame,
   FrameCursor,
   Kind,
+  MMIO_SOURCE_SHIFT,
+  MmioHow,
+  MmioSource,
   makeArgs,
   makeFrame,
   makePart,
   Open,
   type Part,
   PartKind,
+  QueueWhy,
   Rw,
   Start,
 } from '../store/frame.ts';
 import { RowIndex } from './index-row.ts';
 
-/** Kinds of accesses and of samples of a queue. */
-const MMIO = 19;
-const QUEUE = 20;
-const MMIO_STORE = 1;
-const MMIO_SOURCE = { mapping: 0, exit: 1 << 4 } as const;
-const QUEUE_WHY = { alloc: 1, destroy: 2, prod: 3, error: 4, sample: 5 } as const;
-const ENTRY_BYTES = 16;
+const WHY = {
+  alloc: QueueWhy.ALLOC,
+  destroy: QueueWhy.DESTROY,
+  prod: QueueWhy.PROD,
+  error: QueueWhy.ERROR,
+  sample: QueueWhy.PERIODIC,
+} as const;
+const SOURCE = { mapping: MmioSource.TRAPPED, exit: MmioSource.KVM } as const;
 
 const KINDS: Readonly<Record<ModelKind, number>> = {
   iommufd: FileKind.IOMMUFD,
@@ -98,14 +103,14 @@ function contentOf(e: SimEvent): Content {
       };
     }
     case 'mmio': {
-      const request = (e.store ? MMIO_STORE : 0) | MMIO_SOURCE[e.source];
+      const request = (e.store ? MmioHow.STORE : MmioHow.LOAD) | (SOURCE[e.source] << MMIO_SOURCE_SHIFT);
       const file = Math.max(e.file, 0);
-      return { kind: MMIO, request, file, ret: BigInt.asIntN(64, e.value), parts: [makeArgs(e.address, e.offset, e.width, 0, 0, 0)] };
+      return { kind: Kind.MMIO, request, file, ret: BigInt.asIntN(64, e.value), parts: [makeArgs(e.address, e.offset, e.width, 0, 0, 0)] };
     }
     case 'queue': {
-      const args = makeArgs(e.object, e.first, e.entries.length / ENTRY_BYTES, e.prod, e.cons);
+      const args = makeArgs(e.object, e.index, e.log2, e.first);
       const parts = [args, makePart(PartKind.OUT, e.entries, 0), makePart(PartKind.OUT, e.page0, 1)];
-      return { kind: QUEUE, request: QUEUE_WHY[e.why], file: e.file, fileKind: FileKind.IOMMUFD, parts };
+      return { kind: Kind.QUEUE, request: WHY[e.why], file: e.file, fileKind: FileKind.IOMMUFD, parts };
     }
   }
 }

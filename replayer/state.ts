@@ -52,6 +52,9 @@ export const FILE_KINDS = [
   'VEVENTQ',
   'ACCESS',
   'DMABUF',
+  'KVM',
+  'KVM_VM',
+  'KVM_VCPU',
 ] as const;
 
 export interface Region {

@@ -53,6 +53,8 @@ export const Kind = {
   GAP: 17,
   PART: 18,
   MMIO: 19,
+  QUEUE: 20,
+  REGION: 21,
 } as const;
 export type Kind = (typeof Kind)[keyof typeof Kind];
 
@@ -70,6 +72,9 @@ export const FileKind = {
   VEVENTQ: 6,
   ACCESS: 7,
   DMABUF: 8,
+  KVM: 9,
+  KVM_VM: 10,
+  KVM_VCPU: 11,
 } as const;
 export type FileKind = (typeof FileKind)[keyof typeof FileKind];
 
@@ -86,10 +91,15 @@ export const Gap = { FULL: 1, HOLE: 2, CONFINED: 3 } as const;
 
 /** A load or store of a mapped region (Kind.MMIO): low bits of `request`; the source stands from bit 4 on. */
 export const MmioHow = { LOAD: 0, STORE: 1, BOTH: 2 } as const;
-export const MmioSource = { TRAPPED: 0, KVM: 1, IMPORTED: 2 } as const;
+export const MmioSource = { TRAPPED: 0, KVM: 1, MMIOTRACE: 2, RWMMIO: 3 } as const;
 export const MMIO_SOURCE_SHIFT = 4;
 /** STEPPED: the value is not known; EXCLUSIVE: half of an exclusive pair (ldxr, stxr); RELEASED: its page is not trapped any more. */
 export const MmioFlag = { STEPPED: 1, EXCLUSIVE: 2, RELEASED: 4 } as const;
+
+/** When a hardware queue was read beside the program (Kind.QUEUE). */
+export const QueueWhy = { ALLOC: 1, DESTROY: 2, PROD: 3, ERROR: 4, PERIODIC: 5 } as const;
+/** Whose a range of physical addresses is (Kind.REGION). */
+export const RegionKind = { OTHER: 1, CMDQV: 2 } as const;
 
 export const PartKind = { IN: 1, OUT: 2, NESTED_IN: 3, NESTED_OUT: 4, ARGS: 5, TEXT: 6 } as const;
 export type PartKind = (typeof PartKind)[keyof typeof PartKind];

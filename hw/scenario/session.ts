@@ -79,9 +79,10 @@ export type SimEvent =
       readonly why: 'alloc' | 'destroy' | 'prod' | 'error' | 'sample';
       readonly file: number;
       readonly object: number;
+      /** its number in the vIOMMU */
+      readonly index: number;
+      readonly log2: number;
       readonly first: number;
-      readonly prod: number;
-      readonly cons: number;
       readonly entries: Uint8Array;
       readonly page0: Uint8Array;
     };

@@ -1,11 +1,14 @@
 /** What happened, one line each: for people and for tests. */
-
 import { hexText } from '../bits.ts';
 import type { Effect } from '../cmdqv/change.ts';
 import { accessText, locate } from '../cmdqv/places.ts';
+import { register } from '../cmdqv/registers.ts';
 import { commandText, decodeWords } from '../smmuv3/commands.ts';
 import type { SimEvent } from './session.ts';
 import { WINDOW } from './vmm.ts';
+
+/** WR, RD */
+const INDEX = 0xf_ffff;
 
 const hexBytes = (bytes: Uint8Array): string => [...bytes].map((b) => b.toString(16).padStart(2, '0')).join('');
 
@@ -22,7 +25,7 @@ export function eventText(e: SimEvent): string {
       return `page 0: ${arrow}${accessText(at, e.width, e.value, { kind: 'vintf', vintf: 1, page: 0 }, { log2Queues: 1 })}`;
     }
     case 'queue':
-      return `queue ${e.object} (${e.why}): PROD ${e.prod} CONS ${e.cons}`;
+      return `queue ${e.object} (${e.why}): PROD ${indexOf(e.page0, 'PROD_INDX')} CONS ${indexOf(e.page0, 'CONS_INDX')}`;
     case 'read':
       return `read ${e.errno === '' ? `bytes:${hexBytes(e.bytes)}` : e.errno}`;
     case 'mmap':
@@ -33,6 +36,10 @@ export function eventText(e: SimEvent): string {
       return `${e.kind} ${e.fileKind}`;
   }
 }
+
+/** WR or RD of an index register, in page 0 as it was read. */
+export const indexOf = (page0: Uint8Array, name: 'PROD_INDX' | 'CONS_INDX'): number =>
+  new DataView(page0.buffer, page0.byteOffset, page0.byteLength).getUint32(register(name, 'PAGE0').offset, true) & INDEX;
 
 /** Of the hardware: commands and what became of them, events, what was refused. Registers are left out. */
 export function effectText(e: Effect): string | undefined {

@@ -215,11 +215,10 @@ export class Vmm {
     const word = (name: string): number => Number(readerOf(this.s.cmdqv).get(regs.page0(vintf, q, name)).value);
     const names = ['CONS_INDX', 'PROD_INDX', 'CONFIG', 'STATUS', 'GERROR', 'GERRORN'];
     const page0 = u32s(...names.map(word), 0, 0);
-    const [prod, cons] = [word('PROD_INDX') & 0xf_ffff, word('CONS_INDX') & 0xf_ffff];
     const entries = this.s.memory.read(queue.base, 16 << queue.log2);
     const file = this.s.fds.get(this.iommufd)!.file;
     this.s.hardware({ kind: 'sample', vintf, lvcmdq: q, page0 });
-    this.s.add({ kind: 'queue', why, file, object: this.queues.get(q) ?? 0, first: 0, prod, cons, entries, page0 });
+    this.s.add({ kind: 'queue', why, file, object: this.queues.get(q) ?? 0, index: q, log2: queue.log2, first: 0, entries, page0 });
   }
 
   /** Reads the vEVENTQ and hands its maps to the guest; the recorder looks at the queues that they name. → records read */

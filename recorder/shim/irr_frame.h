@@ -42,10 +42,28 @@ enum irr_kind {
 	 * part OUT has the bytes loaded, IN those stored.
 	 */
 	IRR_KIND_MMIO = 19,
+	/*
+	 * A hardware queue, read beside the program: its registers and the commands in its memory. request = enum irr_queue;
+	 * file = the iommufd; fd = -1. ARGS id of the HW_QUEUE object, its index in the vIOMMU, log2 of its entries, first entry
+	 * read (an index, wrap bit and all). OUT slot 0: the entries from there on, in the order in which the hardware takes
+	 * them, so those behind the end of the queue are those at its start; slot 1: page 0 of the queue from CONS_INDX on.
+	 * Without slot 1 nobody has mapped the registers; slot 0 with IRR_PART_FAULT: the memory is not known, or not readable.
+	 */
+	IRR_KIND_QUEUE = 20,
+	/*
+	 * Made by an importer: a range of physical addresses is a device's. request = enum irr_region_kind; ARGS physical
+	 * address, length, the kernel's virtual address of it (0: not known); TEXT what it is called.
+	 */
+	IRR_KIND_REGION = 21,
 };
 
 enum irr_mmio_how { IRR_MMIO_LOAD = 0, IRR_MMIO_STORE = 1, IRR_MMIO_BOTH = 2 };
-enum irr_mmio_source { IRR_MMIO_TRAPPED = 0, IRR_MMIO_KVM = 1, IRR_MMIO_IMPORTED = 2 };
+enum irr_mmio_source {
+	IRR_MMIO_TRAPPED = 0,   /* the program's, through its mapping */
+	IRR_MMIO_KVM = 1,       /* a guest's, which left it to the program (KVM_EXIT_MMIO): address is the guest's physical one, file the vCPU's */
+	IRR_MMIO_MMIOTRACE = 2, /* the kernel's: address is physical */
+	IRR_MMIO_RWMMIO = 3,    /* the kernel's: address is its virtual one */
+};
 #define IRR_MMIO_SOURCE_SHIFT 4
 
 enum irr_mmio_flag {
@@ -53,6 +71,17 @@ enum irr_mmio_flag {
 	IRR_MMIO_EXCLUSIVE = 2, /* half of an exclusive pair (ldxr, stxr) */
 	IRR_MMIO_RELEASED = 4,  /* from here on this page is not trapped any more */
 };
+
+/* When a queue was read. */
+enum irr_queue {
+	IRR_QUEUE_ALLOC = 1,   /* it has been made */
+	IRR_QUEUE_DESTROY = 2, /* it is about to be destroyed */
+	IRR_QUEUE_PROD = 3,    /* a store to PROD_INDX was trapped and has been made */
+	IRR_QUEUE_ERROR = 4,   /* a vEVENT told of an error */
+	IRR_QUEUE_PERIODIC = 5,
+};
+
+enum irr_region_kind { IRR_REGION_OTHER = 1, IRR_REGION_CMDQV = 2 };
 
 enum irr_state {
 	IRR_STATE_ENTERED = 1,  /* the call has begun; t_exit, ret, error and the parts after the call are not there yet */
@@ -78,6 +107,9 @@ enum irr_file {
 	IRR_FILE_VEVENTQ = 6,        /* IOMMU_VEVENTQ_ALLOC.out_veventq_fd */
 	IRR_FILE_ACCESS = 7,         /* IOMMU_TEST_OP_CREATE_ACCESS.out_access_fd */
 	IRR_FILE_DMABUF = 8,         /* IOMMU_TEST_OP_DMABUF_GET, VFIO_DEVICE_FEATURE_DMA_BUF */
+	IRR_FILE_KVM = 9,            /* /dev/kvm */
+	IRR_FILE_KVM_VM = 10,        /* KVM_CREATE_VM */
+	IRR_FILE_KVM_VCPU = 11,      /* KVM_CREATE_VCPU */
 };
 
 enum irr_open { IRR_OPEN_OPEN = 1, IRR_OPEN_OPENAT = 2, IRR_OPEN_CREAT = 3, IRR_OPEN_OPENAT2 = 4 };
