@@ -149,10 +149,11 @@ function mmioNotes(p: Printing): string[] {
   const source = p.e.request >>> 4;
   if (source !== 0) notes.push(MMIO_SOURCES[source] ?? `source ${source}`);
   const flags = p.words[4] ?? 0n;
-  if (flags & BigInt(MMIO_FLAG.STEPPED)) notes.push('single-stepped: the value is not known');
+  if (flags & BigInt(MMIO_FLAG.STEPPED)) notes.push(`${source === 0 ? 'single-stepped: ' : ''}the value is not known`);
   if (flags & BigInt(MMIO_FLAG.EXCLUSIVE)) notes.push('exclusive');
   if (flags & BigInt(MMIO_FLAG.RELEASED)) notes.push('from here on this page is not trapped');
-  if (flags < 8n) p.toldWords.add(4);
+  if (flags & BigInt(MMIO_FLAG.COALESCED)) notes.push('coalesced: made before');
+  if (flags < 16n) p.toldWords.add(4);
   return notes;
 }
 

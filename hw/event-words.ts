@@ -70,7 +70,7 @@ const HOW: ReadonlySet<string> = new Set(['start', 'fd', 'gap', 'queue', 'region
 const MMIO = ['mmio_read', 'mmio_write', 'mmio_rmw'] as const;
 export const MMIO_HOW = { LOAD: 0, STORE: 1, BOTH: 2 } as const;
 export const MMIO_SOURCES = ['trapped', 'KVM exit', 'mmiotrace', 'rwmmio'] as const;
-export const MMIO_FLAG = { STEPPED: 1, EXCLUSIVE: 2, RELEASED: 4 } as const;
+export const MMIO_FLAG = { STEPPED: 1, EXCLUSIVE: 2, RELEASED: 4, COALESCED: 8 } as const;
 
 /** Does the call's name (or what is printed in its place) say what `request` is? */
 export function isNamedRequest(event: { readonly kind: number; readonly request: number }): boolean {

@@ -93,8 +93,11 @@ export const Gap = { FULL: 1, HOLE: 2, CONFINED: 3 } as const;
 export const MmioHow = { LOAD: 0, STORE: 1, BOTH: 2 } as const;
 export const MmioSource = { TRAPPED: 0, KVM: 1, MMIOTRACE: 2, RWMMIO: 3 } as const;
 export const MMIO_SOURCE_SHIFT = 4;
-/** STEPPED: the value is not known; EXCLUSIVE: half of an exclusive pair (ldxr, stxr); RELEASED: its page is not trapped any more. */
-export const MmioFlag = { STEPPED: 1, EXCLUSIVE: 2, RELEASED: 4 } as const;
+/**
+ * STEPPED: the value is not known; EXCLUSIVE: half of an exclusive pair (ldxr, stxr); RELEASED: its page is not trapped any more;
+ * COALESCED: a guest's store that the kernel had collected, made some time before.
+ */
+export const MmioFlag = { STEPPED: 1, EXCLUSIVE: 2, RELEASED: 4, COALESCED: 8 } as const;
 
 /** When a hardware queue was read beside the program (Kind.QUEUE). */
 export const QueueWhy = { ALLOC: 1, DESTROY: 2, PROD: 3, ERROR: 4, PERIODIC: 5 } as const;

@@ -36,7 +36,8 @@ enum irr_kind {
 	IRR_KIND_PART = 18,   /* spool only: more of a big part; ARGS position of its frame, part index, offset in the part */
 	/*
 	 * One load or store of a mapped region. request = enum irr_mmio_how | enum irr_mmio_source << IRR_MMIO_SOURCE_SHIFT; fd = -1;
-	 * ret = the value, zero-extended, for both at once what was there before; error = EFAULT where the access itself faulted.
+	 * ret = the value, zero-extended, for both at once what was there before; error = EFAULT where the access itself faulted,
+	 * ECANCELED where a guest's load was never answered. A store has its value from its entry on.
 	 * ARGS address as the accessor used it, offset in the mapping's file, width in bytes (0: not known), instruction pointer
 	 * (0: not known), enum irr_mmio_flag, and for both at once the value that was stored. Wider than 8 bytes: ret = 0, and
 	 * part OUT has the bytes loaded, IN those stored.
@@ -60,16 +61,21 @@ enum irr_kind {
 enum irr_mmio_how { IRR_MMIO_LOAD = 0, IRR_MMIO_STORE = 1, IRR_MMIO_BOTH = 2 };
 enum irr_mmio_source {
 	IRR_MMIO_TRAPPED = 0,   /* the program's, through its mapping */
-	IRR_MMIO_KVM = 1,       /* a guest's, which left it to the program (KVM_EXIT_MMIO): address is the guest's physical one, file the vCPU's */
+	/*
+	 * A guest's, which left it to the program (KVM_EXIT_MMIO): address is the guest's physical one, file the vCPU's. It is
+	 * entered when KVM_RUN returns with it and returns when KVM_RUN is called again; what the program does meanwhile is not inside it.
+	 */
+	IRR_MMIO_KVM = 1,
 	IRR_MMIO_MMIOTRACE = 2, /* the kernel's: address is physical */
 	IRR_MMIO_RWMMIO = 3,    /* the kernel's: address is its virtual one */
 };
 #define IRR_MMIO_SOURCE_SHIFT 4
 
 enum irr_mmio_flag {
-	IRR_MMIO_STEPPED = 1,   /* the processor made the access itself, single-stepped: its value is not known */
+	IRR_MMIO_STEPPED = 1,   /* its value is not known: the processor made the access itself, single-stepped (KVM: the processor did not say) */
 	IRR_MMIO_EXCLUSIVE = 2, /* half of an exclusive pair (ldxr, stxr) */
 	IRR_MMIO_RELEASED = 4,  /* from here on this page is not trapped any more */
+	IRR_MMIO_COALESCED = 8, /* KVM: made some time before, in this order; the kernel had collected it (coalesced MMIO) and does not say which vCPU's it is: file is the VM's */
 };
 
 /* When a queue was read. */
