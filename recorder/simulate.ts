@@ -2,12 +2,15 @@
  * Scenarios as traces: what happened on the models (hw/scenario) in the frames that a recording would have. Times are made up:
  * a microsecond for each event; nothing in them depends on when or where the scenario was run.
  */
+import { linkSync, lstatSync, renameSync, rmSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { errnoNumber } from '../hw/errno.ts';
 import type { FileKind as ModelKind } from '../hw/iommufd/state.ts';
 import { runScenario } from '../hw/scenario/script.ts';
 import type { Session, SimEvent } from '../hw/scenario/session.ts';
-import { type DialectName, uapiTable } from '../hw/uapi/table.ts';
+import { type DialectName, type UapiTable, uapiTable } from '../hw/uapi/table.ts';
 import { TraceWriter } from '../store/append.ts';
+import { IrrError, StoreError } from '../store/errors.ts';
 import {
   Close,
   encodeFrame,
@@ -55,7 +58,9 @@ const KINDS: Readonly<Record<ModelKind, number>> = {
 /** Made up, the same each time. */
 const PROCESS = { pid: 100, parent: 1, startTime: 1000, exe: '/bin/vmm' } as const;
 const EVENT_NS = 1000n;
+const AT_FDCWD = -100;
 const RDWR = 2;
+const CLOEXEC = 0o2000000;
 const PROT_RW = 3;
 const MAP_SHARED = 1;
 
@@ -68,7 +73,13 @@ type Content = Partial<Frame> & { readonly kind: number };
 function contentOf(e: SimEvent): Content {
   switch (e.kind) {
     case 'open':
-      return { ...at(e), kind: Kind.OPEN, request: Open.OPENAT, ret: BigInt(e.fd), parts: [makeArgs(0, RDWR, 0), text(e.path)] };
+      return {
+        ...at(e),
+        kind: Kind.OPEN,
+        request: Open.OPENAT,
+        ret: BigInt(e.fd),
+        parts: [makeArgs(AT_FDCWD, RDWR | CLOEXEC, 0), text(e.path)],
+      };
     case 'close':
       return { ...at(e), kind: Kind.CLOSE, request: Close.CLOSE };
     case 'found':
@@ -104,8 +115,15 @@ function contentOf(e: SimEvent): Content {
     }
     case 'mmio': {
       const request = (e.store ? MmioHow.STORE : MmioHow.LOAD) | (SOURCE[e.source] << MMIO_SOURCE_SHIFT);
-      const file = Math.max(e.file, 0);
-      return { kind: Kind.MMIO, request, file, ret: BigInt.asIntN(64, e.value), parts: [makeArgs(e.address, e.offset, e.width, 0, 0, 0)] };
+      // a guest's accesses come from a vCPU, which no scenario opens
+      const from = e.file < 0 ? {} : { file: e.file, fileKind: FileKind.IOMMUFD };
+      return {
+        kind: Kind.MMIO,
+        request,
+        ...from,
+        ret: BigInt.asIntN(64, e.value),
+        parts: [makeArgs(e.address, e.offset, e.width, 0, 0, 0)],
+      };
     }
     case 'queue': {
       const args = makeArgs(e.object, e.index, e.log2, e.first);
@@ -135,7 +153,12 @@ export function framesOf(session: Session): Buffer[] {
   const start: Content = {
     kind: Kind.START,
     request: Start.EXEC,
-    parts: [makeArgs(PROCESS.parent, PROCESS.startTime, 0), text(PROCESS.exe)],
+    parts: [
+      makeArgs(PROCESS.parent, PROCESS.startTime, 0),
+      text(PROCESS.exe),
+      makePart(PartKind.TEXT, Buffer.from('vmm'), 1),
+      makePart(PartKind.TEXT, Buffer.from('vmm'), 2),
+    ],
   };
   return [start, ...session.log.map((h) => contentOf(h.event))].map((content, i) => {
     const tEnter = EVENT_NS * BigInt(i + 1);
@@ -152,12 +175,30 @@ export interface SimulateOptions {
   readonly tool: string;
 }
 
-/** Runs a scenario (its text) and writes the trace. → its events. Throws ScenarioError, StoreError. */
+/**
+ * Runs a scenario (its text) and writes the trace. → its events. Throws ScenarioError, StoreError. The trace has its name only
+ * when it is whole, and nothing that is there is replaced.
+ */
 export function simulate(scenario: string, options: SimulateOptions): number {
+  const { output } = options;
   const table = uapiTable(options.dialect);
   const frames = framesOf(runScenario(scenario, options.dialect));
+  if (lstatSync(output, { throwIfNoEntry: false }) !== undefined) throw new StoreError('exists', output, { hint: 'choose another name' });
+  if (statSync(dirname(output), { throwIfNoEntry: false })?.isDirectory() !== true)
+    throw new IrrError('no-folder', `${output}: the folder ${dirname(output)} does not exist`, { hint: 'make it, or choose another name' });
+  const working = `${output}.${process.pid}.partial`;
+  try {
+    writeTrace(working, frames, table, options);
+    placeWhole(working, output);
+  } finally {
+    for (const side of ['', '-wal', '-shm', '-journal']) rmSync(working + side, { force: true });
+  }
+  return frames.length;
+}
+
+function writeTrace(path: string, frames: readonly Buffer[], table: UapiTable, options: SimulateOptions): void {
   const rows = new RowIndex(table);
-  const writer = TraceWriter.create(options.output, {
+  const writer = TraceWriter.create(path, {
     v: 1,
     tool: options.tool,
     source: 'simulation',
@@ -180,5 +221,15 @@ export function simulate(scenario: string, options: SimulateOptions): number {
   } finally {
     writer.close();
   }
-  return frames.length;
+}
+
+/** A link fails where the name is taken, a rename would replace it; some file systems have no links. */
+function placeWhole(working: string, output: string): void {
+  try {
+    linkSync(working, output);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST')
+      throw new StoreError('exists', output, { hint: 'choose another name', cause: error });
+    renameSync(working, output);
+  }
 }

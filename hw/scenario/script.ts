@@ -132,7 +132,7 @@ class Run {
     return bytesOf(words);
   }
 
-  /** `call NAME field=value …`: a value may be $viommu, $ioas, $parent, $device0, $queue0, $last (the id that the last such call gave); `field<=value` is what the kernel answers. */
+  /** `call NAME field=value …`: a value may be $viommu, $ioas, $parent, $device0, $queue0, $last (the id that the last such call gave); `field<=value` is what the kernel answers; `a/b=value`: the first field that the dialect has. */
   call(step: Step): void {
     const vmm = this.vmm(step);
     const names: Record<string, number | undefined> = { viommu: vmm.viommu, ioas: vmm.ioas, parent: vmm.parent, last: this.#last };
@@ -145,7 +145,8 @@ class Run {
     const told = { values: {} as Record<string, number>, nested: {} as Record<string, Uint8Array> };
     for (const [key, text] of step.options) {
       const answer = key.endsWith('<');
-      const field = answer ? key.slice(0, -1) : key;
+      const called = (answer ? key.slice(0, -1) : key).split('/');
+      const field = called.find((name) => this.session.model.table.has(step.words[0] ?? '', name)) ?? called[0]!;
       const hex = /^hex:((?:[0-9a-f]{2})*)$/.exec(text);
       const named = text.startsWith('$') ? names[text.slice(1)] : undefined;
       if (text.startsWith('$') && named === undefined) throw new ScenarioError(step.line, `there is no ${text}`);

@@ -131,6 +131,30 @@ export const COMMANDS: readonly CommandRow[] = [
     load: () => import('./recover.ts'),
   },
   {
+    name: 'simulate',
+    summary: 'run a scenario on the models of kernel and hardware, as a trace',
+    description:
+      'A scenario is a text of steps: what a VMM and its guest do with iommufd and a Tegra241 CMDQV. The kernel answers by its rules, the hardware takes commands, ' +
+      'fails and recovers by its model, and what a recording would have seen becomes a trace like any other. SCENARIO is a file, or the name of one that comes with the program.',
+    args: [{ name: '[scenario]', text: 'a .scn file, or one of those that --list names', completes: 'file' }],
+    options: [
+      {
+        flags: '-o, --output <file>',
+        text: 'the trace (default: the name of the scenario, here); an existing file is not replaced',
+        completes: 'file',
+      },
+      { flags: '--dialect <name>', text: 'the kernel or patch series whose rules answer (default: the newest kernel)', choices: DIALECTS },
+      { flags: '--list', text: 'the scenarios that come with the program' },
+      COLOR,
+    ],
+    examples: [
+      ['simulate --list', 'what there is'],
+      ['simulate error -o error.irr', 'a command that a guest may not send, the vEVENT, the recovery'],
+      ['simulate my.scn --dialect hw-queue-v4', 'a scenario of your own, by the rules of a patch series'],
+    ],
+    load: () => import('./simulate.ts'),
+  },
+  {
     name: 'info',
     summary: 'what is in a trace: machine, command, events, whether it is whole',
     args: [TRACE],

@@ -2,24 +2,18 @@
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, mkdtempSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { parseQuery } from '../../replayer/query.ts';
 import { vocabularyOf } from '../../replayer/query-fields.ts';
 import { commandRow, type Options, PROGRAM, type Run } from './commands.ts';
 import { UsageError } from './errors.ts';
 import { eachEvent } from './events.ts';
 import { paint } from './output.ts';
+import { packageFolder } from './package-folder.ts';
 import { type Opened, openTrace } from './trace.ts';
 
 /** The best recorded session, where it is there. */
 const BEST = 'vmm-7.2.irr';
-
-/** A folder of the package, from the sources or from what is built of them. */
-function packageFolder(...path: readonly string[]): string | undefined {
-  const here = dirname(fileURLToPath(import.meta.url));
-  return ['../..', '../../..'].map((up) => join(here, up, ...path)).find((folder) => existsSync(folder));
-}
 
 function recordedTrace(): string {
   const folder = packageFolder('fixtures', 'traces');

@@ -1,20 +1,11 @@
 /** `record`: the front end of the recorder. */
-import { existsSync } from 'node:fs';
-import { basename } from 'node:path';
 import { DIALECTS, type DialectName } from '../../hw/uapi/table.ts';
 import { record } from '../../recorder/record.ts';
 import type { Options, Run } from './commands.ts';
 import { PROGRAM } from './commands.ts';
 import { UsageError } from './errors.ts';
+import { freeName } from './free-name.ts';
 import { version } from './version.ts';
-
-/** vmm.irr, or vmm.2.irr where that exists: a recording never replaces another. */
-function freeName(command: string): string {
-  const stem = basename(command).replace(/[^\w.+-]/g, '_') || 'trace';
-  let name = `${stem}.irr`;
-  for (let n = 2; existsSync(name); n++) name = `${stem}.${n}.irr`;
-  return name;
-}
 
 /** The rules that answer; default: the newest kernel's. */
 function dialectOf(name: Options[string]): DialectName {
