@@ -32,6 +32,8 @@ export interface RecordOptions {
   readonly spool?: string;
   /** loads and stores of mapped regions as well */
   readonly mmio?: boolean;
+  /** loads and stores that guests of KVM leave to the program as well */
+  readonly kvm?: boolean;
   /** version of the program, for the trace's meta */
   readonly tool: string;
   /** a line for the user, on standard error */
@@ -102,6 +104,7 @@ export async function record(options: RecordOptions): Promise<number> {
       trace: writer.livePath,
       bootId: bootId(),
       mmio: options.mmio === true,
+      kvm: options.kvm === true,
     });
     spool = new Spool(spoolPath);
     if (options.model !== undefined) model = await startModel(spoolPath, options.model, options.note);

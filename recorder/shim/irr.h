@@ -250,6 +250,7 @@ static inline uint32_t irr_kind_of(uint64_t known) { return (uint32_t)(known >> 
 void irr_fd_set(int fd, uint64_t known);
 void irr_fd_clear(int fd);
 bool irr_fd_any(unsigned first, unsigned last);
+bool irr_fd_held(uint64_t known);
 void irr_fd_clear_range(unsigned first, unsigned last);
 uint64_t irr_new_file(enum irr_file kind);
 uint64_t irr_found(int fd, enum irr_found how, enum irr_file hint, int via);

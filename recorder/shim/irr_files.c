@@ -16,6 +16,7 @@
 #include <sys/sysmacros.h>
 
 #include "irr.h"
+#include "irr_kvm.h"
 #include "irr_model.h"
 
 #define PAGES 4096u /* 16 Mi descriptors */
@@ -163,7 +164,8 @@ void irr_fd_set(int fd, uint64_t known)
 
 void irr_fd_clear(int fd)
 {
-	if (!irr_fd(fd))
+	uint64_t known = irr_fd(fd);
+	if (!known)
 		return;
 	holder_drop(my_pid(), fd);
 	if (irr_thread.vfork)
@@ -171,6 +173,17 @@ void irr_fd_clear(int fd)
 	_Atomic uint64_t *at = entry(fd, false);
 	if (at)
 		atomic_store_explicit(at, 0, memory_order_relaxed);
+	irr_kvm_closed(known);
+}
+
+/* Does any descriptor of this process stand for it? */
+bool irr_fd_held(uint64_t known)
+{
+	unsigned end = atomic_load_explicit(&top, memory_order_relaxed);
+	for (unsigned fd = 0; fd < end; fd++)
+		if (irr_fd((int)fd) == known)
+			return true;
+	return false;
 }
 
 bool irr_fd_any(unsigned first, unsigned last)
@@ -208,6 +221,8 @@ static enum irr_file by_path(const char *p, size_t n)
 {
 	if (ends(p, n, "/misc/iommu") || strcmp(p, "/dev/iommu") == 0)
 		return IRR_FILE_IOMMUFD;
+	if (irr_kvm && (ends(p, n, "/misc/kvm") || strcmp(p, "/dev/kvm") == 0))
+		return IRR_FILE_KVM;
 	if (ends(p, n, "/misc/vfio") || strcmp(p, "/dev/vfio/vfio") == 0)
 		return IRR_FILE_VFIO_CONTAINER;
 	if (strstr(p, "/vfio-dev/") || starts(p, "/dev/vfio/devices/"))
@@ -232,6 +247,11 @@ static enum irr_file by_anon_name(const char *p)
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
 		if (strcmp(p, names[i].name) == 0)
 			return names[i].kind;
+	/* virt/kvm/kvm_main.c; the number of a vCPU follows */
+	if (irr_kvm && strcmp(p, "anon_inode:kvm-vm") == 0)
+		return IRR_FILE_KVM_VM;
+	if (irr_kvm && starts(p, "anon_inode:kvm-vcpu"))
+		return IRR_FILE_KVM_VCPU;
 	return IRR_FILE_UNKNOWN;
 }
 

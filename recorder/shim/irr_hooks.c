@@ -9,6 +9,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <linux/seccomp.h>
 #include <stdarg.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -18,6 +19,7 @@
 #include "irr.h"
 #include "irr_hooks.h"
 #include "irr_ioctl.h"
+#include "irr_kvm.h"
 #include "irr_mmio.h"
 #include "irr_model.h"
 
@@ -58,9 +60,11 @@ IRR_HOOK int ioctl(int fd, unsigned long request, ...)
 	void *arg = va_arg(ap, void *);
 	va_end(ap);
 	int (*real)(int, unsigned long, ...) = irr_next.ioctl ? irr_next.ioctl : raw_ioctl;
+	if (irr_unlikely(irr_mmio))
+		real = irr_mmio_ioctl;
 	if (irr_likely(((request >> 8) & 0xff) != ';') || !irr_ready())
-		return irr_unlikely(irr_mmio) ? irr_mmio_ioctl(fd, request, arg) : real(fd, request, arg);
-	return irr_ioctl(fd, request, arg, irr_unlikely(irr_model != NULL) ? irr_model_ioctl : irr_unlikely(irr_mmio) ? irr_mmio_ioctl : real);
+		return irr_unlikely(irr_kvm) && ((request >> 8) & 0xff) == IRR_KVM_TYPE && irr_ready() ? irr_kvm_ioctl(fd, request, arg, real) : real(fd, request, arg);
+	return irr_ioctl(fd, request, arg, irr_unlikely(irr_model != NULL) ? irr_model_ioctl : real);
 }
 
 /* ---- open ---- */
@@ -71,7 +75,7 @@ static bool ours_by_name(const char *path, size_t n)
 	for (int i = 0; i < 2; i++)
 		if (n >= strlen(names[i]) && memcmp(path, names[i], strlen(names[i])) == 0)
 			return true;
-	return false;
+	return irr_kvm && n == 8 && memcmp(path, "/dev/kvm", 8) == 0;
 }
 
 /* A descriptor that was closed behind our back (fclose, a raw system call) and is now something else. */
@@ -105,7 +109,7 @@ static int opened(enum irr_open how, int dir, const char *path, uint64_t flags, 
 				kind = irr_classify(fd);
 			else {
 				size_t n = irr_copy_string(name, sizeof name, path);
-				kind = ours_by_name(name, n) ? (n == 10 ? IRR_FILE_IOMMUFD : n > 18 ? IRR_FILE_VFIO_DEVICE : IRR_FILE_VFIO_CONTAINER) : kind;
+				kind = ours_by_name(name, n) ? (n == 8 ? IRR_FILE_KVM : n == 10 ? IRR_FILE_IOMMUFD : n > 18 ? IRR_FILE_VFIO_DEVICE : IRR_FILE_VFIO_CONTAINER) : kind;
 			}
 		}
 		if (irr_unlikely(kind != IRR_FILE_UNKNOWN)) {
@@ -380,11 +384,14 @@ static void *mapped(void *addr, size_t length, int prot, int flags, int fd, off_
 		if (flags & MAP_FIXED) {
 			irr_map_remove(from, from + length);
 			irr_mmio_unmapped(from, from + length);
+			irr_kvm_unmapped(from, from + length);
 			if (over)
 				irr_model_unmapped(from, length);
 		}
-		if (known)
+		if (known) {
 			irr_map_add((uintptr_t)ret, (uintptr_t)ret + length);
+			irr_kvm_mapped((uintptr_t)ret, length, prot, (uint64_t)offset, known);
+		}
 		if (known && irr_mmio) {
 			uint64_t at = irr_mmio_mapped((uintptr_t)ret, length, prot, flags, fd, (uint64_t)offset, known);
 			if (recorded)
@@ -428,6 +435,7 @@ IRR_HOOK int munmap(void *addr, size_t length)
 	if (ret == 0) {
 		irr_map_remove(from, from + length);
 		irr_mmio_unmapped(from, from + length);
+		irr_kvm_unmapped(from, from + length);
 		irr_model_unmapped(from, length);
 	}
 	if (recorded)
@@ -464,8 +472,10 @@ IRR_HOOK void *mremap(void *addr, size_t old_length, size_t length, int flags, .
 		if (flags & MREMAP_FIXED) {
 			irr_map_remove(target, target + length);
 			irr_mmio_unmapped(target, target + length);
+			irr_kvm_unmapped(target, target + length);
 		}
 		irr_mmio_mremapped(from, old_length, (uintptr_t)ret, length, flags & MREMAP_DONTUNMAP);
+		irr_kvm_mremapped(from, old_length, (uintptr_t)ret, length, flags & MREMAP_DONTUNMAP);
 		if (old_length && !(flags & MREMAP_DONTUNMAP))
 			irr_map_remove(from, from + old_length);
 		if (moved)
@@ -486,7 +496,10 @@ IRR_HOOK int mprotect(void *addr, size_t length, int prot)
 		return ret;
 	if (!(prot & PROT_READ) && irr_ready())
 		irr_distrust((uintptr_t)addr, (uintptr_t)addr + length);
-	return (int)NEXT(mprotect, RAW(mprotect, addr, length, prot, 0, 0, 0), addr, length, prot);
+	ret = (int)NEXT(mprotect, RAW(mprotect, addr, length, prot, 0, 0, 0), addr, length, prot);
+	if (irr_unlikely(irr_kvm) && ret == 0)
+		irr_kvm_protected((uintptr_t)addr, (uintptr_t)addr + length, prot);
+	return ret;
 }
 
 /* ---- read and write ---- */
@@ -665,9 +678,11 @@ IRR_HOOK int recvmmsg(int fd, struct mmsghdr *m, unsigned n, int flags, struct t
 
 /* ---- a filter of the program's own ---- */
 
-static void confine(void)
+/* One that has no filter is a question whether the kernel could, as libseccomp asks; it fails with EFAULT. */
+static void confine(bool filter, const void *program)
 {
-	atomic_store(&irr_confined, true);
+	if (!filter || program)
+		atomic_store(&irr_confined, true);
 }
 
 IRR_HOOK int prctl(int option, ...)
@@ -677,7 +692,7 @@ IRR_HOOK int prctl(int option, ...)
 	unsigned long a = va_arg(ap, unsigned long), b = va_arg(ap, unsigned long), c = va_arg(ap, unsigned long), d = va_arg(ap, unsigned long);
 	va_end(ap);
 	if (option == PR_SET_SECCOMP && irr_ready())
-		confine();
+		confine(a == SECCOMP_MODE_FILTER, (const void *)b);
 	return (int)NEXT(prctl, RAW(prctl, option, a, b, c, d, 0), option, a, b, c, d);
 }
 
@@ -749,8 +764,8 @@ IRR_HOOK long syscall(long nr, ...)
 		}
 		break;
 	case SYS_seccomp:
-		if (a == 0 || a == 1) /* SECCOMP_SET_MODE_STRICT, SECCOMP_SET_MODE_FILTER */
-			confine();
+		if (a == SECCOMP_SET_MODE_STRICT || a == SECCOMP_SET_MODE_FILTER)
+			confine(a == SECCOMP_SET_MODE_FILTER, (const void *)c);
 		break;
 	case SYS_exit_group:
 		irr_exit_frame(IRR_EXIT_IMMEDIATE, (int)a & 0xff);

@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "irr.h"
 #include "irr_ioctl.h"
+#include "irr_kvm.h"
 #include "irr_uapi.gen.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -168,6 +169,11 @@ static uint32_t argument(const struct rows *r, unsigned long request, const void
 	uint32_t size = 0;
 	*word = false;
 	*wanted = 0;
+	if ((request >> 8 & 0xff) == IRR_KVM_TYPE) {
+		*wanted = irr_kvm_argument(request);
+		*word = *wanted == 0;
+		return *wanted;
+	}
 	if (x && (x->arg == 2 || x->arg == 3)) {
 		*word = true;
 		return 0;

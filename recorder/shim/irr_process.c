@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "irr.h"
+#include "irr_kvm.h"
 #include "irr_mmio.h"
 #include "irr_model.h"
 
@@ -108,6 +109,7 @@ void irr_start(void)
 	irr_copy_init();
 	irr_model_start(path);
 	irr_mmio_start();
+	irr_kvm_start();
 	atomic_store_explicit(&irr_phase, IRR_READY, memory_order_release);
 	start_frame(IRR_START_EXEC, irr_files_look());
 	irr_files_start();
@@ -126,6 +128,7 @@ void irr_forked(void)
 	irr_thread.forking = NULL;
 	start_frame(IRR_START_FORK, -1);
 	irr_files_forked();
+	irr_kvm_forked();
 	irr_model_forked((uint32_t)irr_sys(SYS_getppid, 0, 0, 0, 0, 0, 0));
 	errno = saved;
 }

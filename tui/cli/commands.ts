@@ -86,6 +86,7 @@ export const COMMANDS: readonly CommandRow[] = [
       { flags: '-o, --output <file>', text: 'the trace (default: the name of the program and a number, here)', completes: 'file' },
       { flags: '--force', text: 'replace the file if it exists' },
       { flags: '--mmio', text: 'loads and stores through mappings of iommufd and VFIO devices as well, each with its width and value' },
+      { flags: '--kvm', text: 'MMIO of guests that KVM leaves to the program as well, and their memory slots' },
       { flags: '--spool <dir>', text: 'folder of the spool; must be on a file system with shared mappings', completes: 'file' },
       {
         flags: '--on <what>',
@@ -102,6 +103,7 @@ export const COMMANDS: readonly CommandRow[] = [
     examples: [
       ['record -o bug.irr -- ./vmm --iommufd', 'record into bug.irr'],
       ['record -o boot.irr -- qemu-system-x86_64 -object iommufd,id=i0 …', 'a guest boot'],
+      ['record --kvm --mmio -- qemu-system-x86_64 -accel kvm …', 'with what the guest does to devices, and what the program then does'],
       ['record --mmio -- ./driver /dev/vfio/devices/vfio0', 'with every register that the program reads and writes'],
       ['record --on model --dialect hw-queue-v9 -- ./vmm', 'what a patch series would answer, on any machine'],
     ],

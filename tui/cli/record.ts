@@ -24,6 +24,7 @@ export const run: Run = async (command, options, io) => {
     ...(options.on === 'model' ? { model: dialectOf(options.dialect) } : {}),
     ...(typeof options.spool === 'string' ? { spool: options.spool } : {}),
     mmio: options.mmio === true,
+    kvm: options.kvm === true,
     tool: `${PROGRAM} ${version()}`,
     note: io.note,
   });
