@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { COMMANDS, commandText, decodeWords, encodeCommand, parseCommand } from './commands.ts';
-import { convertCommand, type Host } from './invalidate.ts';
+import { BATCH_COMMANDS, convertCommand, convertCommands, type Host } from './invalidate.ts';
 
 const HOST: Host = { vmid: 7, stream: (vsid) => (vsid === 8 ? 0x100 : 'none') };
 const converted = (text: string, host = HOST): string => {
@@ -32,4 +32,23 @@ describe('what the host sends', () => {
     );
     expect(refused).toEqual([0x01, 0x03, 0x04, 0x20, 0x21, 0x22, 0x28, 0x2a, 0x41, 0x44, 0x46]);
   });
+});
+
+describe('what one call sends', () => {
+  const flush = encodeCommand('TLBI_NH_ALL');
+  const many = (count: number, bad?: number) => Array.from({ length: count }, (_, i) => (i === bad ? encodeCommand('CMD_SYNC') : flush));
+  const sizes = (count: number, bad?: number) => {
+    const { sent, done, dropped, refused } = convertCommands(many(count, bad), HOST);
+    return [sent.map((batch) => batch.length), done, dropped, refused !== undefined];
+  };
+  test.each([
+    [0, undefined, [[], 0, 0, false]],
+    [1, undefined, [[1], 1, 0, false]],
+    [BATCH_COMMANDS, undefined, [[63], 63, 0, false]],
+    [70, undefined, [[63, 7], 70, 0, false]],
+    [10, 3, [[], 3, 3, true]],
+    [70, 0, [[], 0, 0, true]],
+    [70, 63, [[63], 63, 0, true]],
+    [70, 67, [[63], 67, 4, true]],
+  ])('%d commands, number %s of them refused', (count, bad, wanted) => expect(sizes(count, bad)).toEqual(wanted));
 });

@@ -15,8 +15,42 @@ export interface Host {
 export type Converted =
   /** undefined: what is put in is not known */
   | { readonly sent: readonly [bigint, bigint] | undefined }
-  /** the call ends here with EIO; the commands before it are done */
+  /** the call ends here with EIO */
   | { readonly refused: string };
+
+/** Commands that the host hands to its queue at once, with a CMD_SYNC behind them (CMDQ_BATCH_ENTRIES − 1). */
+export const BATCH_COMMANDS = 63;
+
+export interface Batches {
+  /** what comes into the host's queue, by batch; undefined: what is put in is not known */
+  readonly sent: readonly (readonly (readonly [bigint, bigint] | undefined)[])[];
+  /** what the kernel gives back as entry_num */
+  readonly done: number;
+  /** counted in `done`, but never sent: what stands before a refused command in its batch */
+  readonly dropped: number;
+  /** why the call gives EIO */
+  readonly refused: string | undefined;
+}
+
+/**
+ * The commands of one call. They are converted one after the other and sent when a batch is full or all are converted: a
+ * refused one takes those before it in its batch with it, although entry_num counts them as done. Seen on Linux 7.2 with
+ * QEMU's log of its SMMU (fixtures/smmu.test.ts).
+ */
+export function convertCommands(commands: readonly (readonly [bigint, bigint])[], host: Host): Batches {
+  const sent: (readonly [bigint, bigint] | undefined)[][] = [];
+  let batch: (readonly [bigint, bigint] | undefined)[] = [];
+  for (const [i, words] of commands.entries()) {
+    const converted = convertCommand(words, host);
+    if ('refused' in converted) return { sent, done: i, dropped: batch.length, refused: converted.refused };
+    batch.push(converted.sent);
+    if (batch.length === BATCH_COMMANDS || i === commands.length - 1) {
+      sent.push(batch);
+      batch = [];
+    }
+  }
+  return { sent, done: commands.length, dropped: 0, refused: undefined };
+}
 
 export function convertCommand(words: readonly [bigint, bigint], host: Host): Converted {
   const { row, opcode, values } = decodeWords(...words);
