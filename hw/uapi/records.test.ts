@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { encodeEvent } from '../smmuv3/events.ts';
 import { encodeStruct } from './codec.ts';
 import { printRecords, recordsJson, viewRecords } from './records.ts';
 import { uapiTable } from './table.ts';
@@ -22,16 +23,24 @@ test('vIOMMU events by the queue’s type; a lost header stands alone', () => {
   const map = encodeStruct(struct('iommu_vevent_tegra241_cmdqv'), { lvcmdq_err_map: [2n, 0n] });
   const bytes = join(header(0, 1), map, header(1, 5), header(0, 6), map.subarray(0, 3));
   expect(printRecords(table, { file: 'VEVENTQ', call: 'read', type: 2, bytes })).toBe(
-    '[{flags=0 sequence=1 lvcmdq_err_map=[0x2, 0]}, {flags=LOST_EVENTS sequence=5}, bytes:0000000006000000020000]',
+    '[{flags=0 sequence=1 lvcmdq_err_map=<LVCMDQ 1>}, {flags=LOST_EVENTS sequence=5}, bytes:0000000006000000020000]',
   );
   expect(recordsJson(table, { file: 'VEVENTQ', call: 'read', type: 2, bytes })).toEqual({
     records: [
-      { flags: [], sequence: 1, lvcmdq_err_map: ['0x2', '0x0'] },
+      { flags: [], sequence: 1, lvcmdq_err_map: ['0x2', '0x0'], lvcmdq_err_map_text: 'LVCMDQ 1' },
       { flags: ['IOMMU_VEVENTQ_FLAG_LOST_EVENTS'], sequence: 5 },
     ],
     rest: { bytes: '0000000006000000020000' },
   });
   expect(printRecords(table, { file: 'VEVENTQ', call: 'read', bytes: header(0, 1) })).toBe('[bytes:0000000001000000]');
+});
+
+test('events of an SMMU', () => {
+  const header = encodeStruct(struct('iommufd_vevent_header'), { flags: 0, sequence: 3 });
+  const bytes = join(header, encodeEvent('F_TRANSLATION', { SID: 8, RnW: 1, CLASS: 2, ADDR: 0x1000n }));
+  const stream = { file: 'VEVENTQ', call: 'read', type: 1, bytes } as const;
+  expect(printRecords(table, stream)).toBe('[{flags=0 sequence=3 evt=<F_TRANSLATION sid 0x8 RnW class IN addr 0x1000>}]');
+  expect(printRecords(table, stream, 'full')).toContain('evt=[0x800000010, 0x20800000000, 0x1000, 0]<F_TRANSLATION');
 });
 
 test('a kernel without vEVENTQs has no records of them', () => {

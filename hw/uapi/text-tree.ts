@@ -80,6 +80,7 @@ export class Reader {
     if (this.take('?')) return { kind: 'unknown', at };
     if (this.take('bytes:')) return this.bytes(at);
     if (this.take('bits:')) return this.bits(at);
+    if (this.text.startsWith('<', this.at)) this.fail('abbreviated: print it in full');
     const text = this.match(/[-\w|.]+/y);
     if (text === undefined) return this.fail(this.text.startsWith('…', this.at) ? 'abbreviated: print it in full' : 'a value expected');
     this.match(/<[^>]*>/y);
@@ -109,6 +110,7 @@ export class Reader {
       if (items.length > 0) this.expect(', ');
       items.push(this.value());
     }
+    this.match(/<[^>]*>/y);
     return { kind: 'array', items, at };
   }
   private bytes(at: number): Tree {

@@ -1,6 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { bytesOf } from '../bits.ts';
+import { encodeCommand as encodeSmmu } from '../smmuv3/commands.ts';
 import { encodeCommand, encodeStruct, type Values } from './codec.ts';
+import { parseCall } from './parse.ts';
 import { DIALECTS, uapiTable } from './table.ts';
 import { type CallBytes, callJson, printCall, type StyleName } from './text.ts';
 import type { Struct } from './types.ts';
@@ -106,9 +109,37 @@ describe('buffers', () => {
       { nin: { data_uptr: encodeStruct(struct('iommu_hwpt_arm_smmuv3'), { ste: [0x123n, 5n] }) } },
     );
     expect(text(c)).toBe(
-      'IOMMU_HWPT_ALLOC, {dev_id=2 pt_id=4 data_type=ARM_SMMUV3 data_len=16 data_uptr={ste=[0x123, 0x5]}} => {out_hwpt_id=5}',
+      'IOMMU_HWPT_ALLOC, {dev_id=2 pt_id=4 data_type=ARM_SMMUV3 data_len=16 data_uptr={ste=<V cfg 1 s1fmt 64K_L2 s1ctxptr 0x100 s1dss BYPASS s1cir WBRA>}} => {out_hwpt_id=5}',
     );
-    expect(text(c, 'full')).toContain('data_uptr=0x7ffe0010 {ste=[0x123, 0x5]}');
+    expect(text(c, 'full')).toContain('data_uptr=0x7ffe0010 {ste=[0x123, 0x5]<V cfg 1 s1fmt 64K_L2');
+    expect(callJson(table, c)).toMatchObject({
+      nested: { data_uptr: { ste: ['0x123', '0x5'], ste_text: 'V cfg 1 s1fmt 64K_L2 s1ctxptr 0x100 s1dss BYPASS s1cir WBRA' } },
+    });
+  });
+
+  test.each(['HWPT_NESTED', 'VIOMMU'])('SMMU commands, of a %s', (type) => {
+    const commands = bytesOf([
+      ...encodeSmmu('TLBI_NH_VA', { ASID: 3, VA: 0x7f0000000000n, LEAF: 1 }),
+      ...encodeSmmu('ATC_INV', { SID: 8, SIZE: 52 }),
+      0x77n,
+      5n,
+    ]);
+    const c = call(
+      'IOMMU_HWPT_INVALIDATE',
+      { hwpt_id: 4, data_uptr: 0x10n, data_type: 1, entry_len: 16, entry_num: 3 },
+      { entry_num: 2 },
+      { error: 5, nin: { data_uptr: commands } },
+    );
+    const style = { style: 'abbrev', annotate: () => type } as const;
+    expect(printCall(table, c, style)).toBe(
+      `IOMMU_HWPT_INVALIDATE, {hwpt_id=4<${type}> data_uptr=[TLBI_NH_VA asid 3 va 0x7f0000000000 leaf, ATC_INV sid 0x8 size 52, ` +
+        '?0x77 0x77 0x5] data_type=ARM_SMMUV3 entry_len=16 entry_num=3} => {entry_num=2}',
+    );
+    const full = text(c, 'full');
+    expect(full).toContain('{cmd=[0x3000000000012, 0x7f0000000001]<TLBI_NH_VA asid 3 va 0x7f0000000000 leaf>}');
+    const parsed = parseCall(table, 'iommufd', full);
+    expect(parsed.ok && [...parsed.call.nestedIn.values()]).toEqual([commands]);
+    expect(parseCall(table, 'iommufd', text(c))).toMatchObject({ ok: false });
   });
 
   test('data of an unknown type is bytes', () => {

@@ -15,7 +15,8 @@
  * the length says otherwise, `tail=bytes:…` what lies beyond the struct, `caps=[…]` the capabilities in the tail, again.
  *
  * Abbreviated, long arrays and buffers end in `…`, a pointer whose target is shown stands without its address, and what the
- * caller left in an output field is not shown; `full` has all of it, and parse.ts reads it back. An id can carry its type: `pt_id=5<HWPT_PAGING>`.
+ * caller left in an output field is not shown; `full` has all of it, and parse.ts reads it back. An id can carry its type: `pt_id=5<HWPT_PAGING>`,
+ * words what they are to the hardware: `cmd=[0x12, 0x1000]<TLBI_NH_VA asid 0 va 0x1000>`; abbreviated, that stands alone.
  */
 
 import { bitsText, bytesText, CUT, hexOf, type Json, numberJson, numberText, plainNumber, quote } from './scalar-text.ts';
@@ -68,13 +69,16 @@ function annotated(form: Form, value: number | bigint, field: Meaning, text: str
 
 function nodeText(form: Form, node: Node): string {
   switch (node.kind) {
-    case 'number':
-      return annotated(form, node.value, node.field, numberText(form.table, node.value, node.field, form.names));
+    case 'number': {
+      const number = annotated(form, node.value, node.field, numberText(form.table, node.value, node.field, form.names));
+      return node.text === undefined ? number : `${number}<${plain(node.text)}>`;
+    }
     case 'array': {
+      if (node.text !== undefined && form.cut) return `<${plain(node.text)}>`;
       const shown = form.cut ? node.items.slice(0, CUT.items) : node.items;
-      const items = shown.map((n) => nodeText(form, n));
+      const items = shown.map((n) => record(form, n) ?? nodeText(form, n));
       if (shown.length < node.items.length) items.push(`…+${node.items.length - shown.length}`);
-      return `[${items.join(', ')}]`;
+      return `[${items.join(', ')}]${node.text === undefined ? '' : `<${plain(node.text)}>`}`;
     }
     case 'struct':
       return structText(form, node.items);
@@ -92,6 +96,13 @@ function nodeText(form: Form, node: Node): string {
     case 'unknown':
       return '?';
   }
+}
+
+/** Abbreviated: a struct that is one record of the hardware's and no more is said in its words. */
+function record(form: Form, node: Node): string | undefined {
+  if (!form.cut || node.kind !== 'struct') return undefined;
+  const [item, more] = node.items.filter((i) => i.level <= form.level);
+  return more === undefined && item?.node.kind === 'array' && item.node.text !== undefined ? plain(item.node.text) : undefined;
 }
 
 function structText(form: Form, items: readonly Item[]): string {
@@ -174,7 +185,13 @@ export function nodeJson(table: UapiTable, node: Node): Json {
 
 /** All items but those that say again what another says. */
 function structJson(table: UapiTable, items: readonly Item[]): Json {
-  return Object.fromEntries(items.map((i) => [i.name, nodeJson(table, i.node)]));
+  return Object.fromEntries(
+    items.flatMap((i): [string, Json][] => {
+      const { node } = i;
+      const text = node.kind === 'array' || node.kind === 'number' ? node.text : undefined;
+      return [[i.name, nodeJson(table, node)], ...(text === undefined ? [] : ([[`${i.name}_text`, text]] as [string, Json][]))];
+    }),
+  );
 }
 
 function nestedJson(table: UapiTable, node: Node | undefined): [string, Json][] {
@@ -187,7 +204,7 @@ function nestedJson(table: UapiTable, node: Node | undefined): [string, Json][] 
 /**
  * {name, request, op?, args, out?, nested?, nestedOut?}: `args` the fields before the call, all of them; `out` those that the
  * kernel wrote; `nested` and `nestedOut` what pointers point to, by field, before and after. Bytes beyond the struct are
- * `tail`, bytes between fields `@offset`, both {bytes: hex}. `args` is null where the struct was not recorded, a value where
+ * `tail`, bytes between fields `@offset`, both {bytes: hex}; `x_text` is what the words of field x are to the hardware. `args` is null where the struct was not recorded, a value where
  * the argument is no struct.
  */
 export function callJson(table: UapiTable, call: CallBytes): { readonly [key: string]: Json } {

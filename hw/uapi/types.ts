@@ -39,6 +39,9 @@ export type Scalar = 'u8' | 'u16' | 'u32' | 'u64' | 's32' | 's64' | 'le64';
 /** Bytes of a scalar, which is also its alignment. */
 export const SCALAR_BYTES: Readonly<Record<Scalar, 1 | 2 | 4 | 8>> = { u8: 1, u16: 2, u32: 4, u64: 8, s32: 4, s64: 8, le64: 8 };
 
+/** What the words of a field are to the hardware; forms.ts says them. */
+export type FormName = 'smmuv3-command' | 'smmuv3-event' | 'smmuv3-ste' | 'smmuv3-idr' | 'lvcmdq-map' | 'cmdqv-param';
+
 /** Who writes a field: the caller, the kernel, or both (the kernel writes over what the caller gave). */
 export type Dir = 'in' | 'out' | 'inout';
 
@@ -99,6 +102,8 @@ interface Meaning {
   readonly since?: string;
   /** how people read it; default: hex for u64 and for flags, dec else */
   readonly format?: 'hex' | 'dec';
+  /** the number, or all of the array, is a record of the hardware's */
+  readonly form?: FormName;
   readonly note?: string;
 }
 

@@ -16,13 +16,15 @@ import {
   type Value,
   type Values,
 } from './codec.ts';
+import { formText } from './forms.ts';
 import type { UapiTable } from './table.ts';
 import { type Command, type Field, type FileRole, type Payload, SCALAR_BYTES, type Scalar, type Struct } from './types.ts';
 
 export type Node =
   /** `field` says how to read the number: enum, flags, id, fd, hex */
-  | { readonly kind: 'number'; readonly value: number | bigint; readonly field: Meaning }
-  | { readonly kind: 'array'; readonly items: readonly Node[] }
+  | { readonly kind: 'number'; readonly value: number | bigint; readonly field: Meaning; readonly text?: string | undefined }
+  /** `text`: what the numbers are, together, in the hardware's words (forms.ts); of a number as well */
+  | { readonly kind: 'array'; readonly items: readonly Node[]; readonly text?: string | undefined }
   | { readonly kind: 'struct'; readonly items: readonly Item[] }
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
   /** a bitmap of u64 words */
@@ -75,7 +77,13 @@ export function same(a: Uint8Array, b: Uint8Array): boolean {
   return true;
 }
 
-function valueNode(value: Value, field: Meaning): Node {
+function valueNode(value: Value, field: Field): Node {
+  if (field.form !== undefined) {
+    const text = formText(field.form, typeof value === 'object' ? value : [value]);
+    return typeof value === 'object'
+      ? { kind: 'array', items: value.map((v) => numberNode(v, field)), text }
+      : { kind: 'number', value, field, text };
+  }
   return typeof value === 'object' ? { kind: 'array', items: value.map((v) => numberNode(v, field)) } : numberNode(value, field);
 }
 

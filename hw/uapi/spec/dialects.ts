@@ -219,6 +219,7 @@ export const dialectRows = {
           type: 'u32',
           dir: 'out',
           format: 'hex',
+          form: 'cmdqv-param',
           note: 'with HAS_TEGRA241_CMDQV: 15:12 log2 SIDs, 11:8 log2 VINTFs (0), 7:4 log2 VCMDQs, 3:0 version',
         },
       },

@@ -32,7 +32,7 @@ export const structRows = {
   iommu_hwpt_arm_smmuv3: {
     since: '6.13',
     note: 'first two double words of the guest’s stream table entry; bits outside V, Cfg, S1Fmt, S1ContextPtr, S1CDMax, S1DSS, S1CIR, S1COR, S1CSH, S1STALLD, EATS are EIO',
-    fields: [{ name: 'ste', type: 'le64', count: 2, dir: 'in' }],
+    fields: [{ name: 'ste', type: 'le64', count: 2, dir: 'in', form: 'smmuv3-ste' }],
   },
   iommu_hwpt_amd_guest: {
     since: '7.0',
@@ -64,7 +64,7 @@ export const structRows = {
     fields: [
       flags0,
       { name: '__reserved', type: 'u32', dir: 'out', pad: true },
-      { name: 'idr', ...reg, count: 6, note: 'SMMU_IDR0 … IDR5' },
+      { name: 'idr', ...reg, count: 6, form: 'smmuv3-idr', note: 'SMMU_IDR0 … IDR5' },
       { name: 'iidr', ...reg },
       { name: 'aidr', ...reg },
     ],
@@ -106,7 +106,7 @@ export const structRows = {
   iommu_viommu_arm_smmuv3_invalidate: {
     since: '6.13',
     note: 'hwpt_id is a vIOMMU; one SMMU command',
-    fields: [{ name: 'cmd', type: 'le64', count: 2, dir: 'in' }],
+    fields: [{ name: 'cmd', type: 'le64', count: 2, dir: 'in', form: 'smmuv3-command' }],
   },
   iommu_hwpt_invalidate_selftest: {
     header: 'iommufd_test.h',
@@ -184,12 +184,12 @@ export const structRows = {
   iommu_vevent_arm_smmuv3: {
     since: '6.15',
     note: 'an SMMU event record whose StreamID is the vSID',
-    fields: [{ name: 'evt', type: 'le64', count: 4, dir: 'out' }],
+    fields: [{ name: 'evt', type: 'le64', count: 4, dir: 'out', form: 'smmuv3-event' }],
   },
   iommu_vevent_tegra241_cmdqv: {
     since: '6.17',
     note: 'bit n of word n/64 = LVCMDQ n has an error',
-    fields: [{ name: 'lvcmdq_err_map', type: 'le64', count: 2, dir: 'out' }],
+    fields: [{ name: 'lvcmdq_err_map', type: 'le64', count: 2, dir: 'out', form: 'lvcmdq-map' }],
   },
   iommu_viommu_event_selftest: {
     header: 'iommufd_test.h',
