@@ -1,4 +1,5 @@
 /** The calls of a traced program as text: what stands before the result in the line of event-text.ts, kind by kind. */
+import { printMmio, printQueue, printRegion } from './event-access.ts';
 import { CLOSE_RANGE_FLAGS, flagNames, MAP_FLAGS, MREMAP_FLAGS, OPEN_FLAGS, PROT_FLAGS } from './event-flags.ts';
 import type { EventLike, PartLike, TextOptions } from './event-text.ts';
 import {
@@ -11,8 +12,6 @@ import {
   KIND_NAMES,
   type KindName,
   kindName,
-  MMIO_FLAG,
-  MMIO_HOW,
   START,
 } from './event-words.ts';
 import { bytesText, quoteText } from './quote.ts';
@@ -143,6 +142,8 @@ const PRINT: Partial<Record<KindName, (p: Printing) => string>> = {
     `${p.name}(${p.word(0, int)}, {SCM_RIGHTS [${p.fd}]}${p.whole && p.words.length > 1 ? `, inode=${p.word(1, count)}` : ''})`,
   return: printReturn,
   mmio: printMmio,
+  queue: printQueue,
+  region: printRegion,
   gap: (p) =>
     `gap(${GAP[p.e.request] ?? p.e.request}, ${p.ret} events lost${p.e.parts.some((x) => x.kind === PART.TEXT) ? `, ${p.text(0)}` : ''})`,
 };
@@ -185,28 +186,6 @@ function printOpen(p: Printing): string {
     default:
       return `${p.name}(${path}, ${how}${asks ? `, ${p.word(2, mode)}` : ''})`;
   }
-}
-
-/** `mmio_write32(iommufd#1+0x1004, 0x12)`; style full has the address, and where in the program it was. */
-function printMmio(p: Printing): string {
-  const { file, fileKind, request } = p.e;
-  const how = request & 15;
-  const width = p.word(2, (w) => (w === 0n ? '' : String(w * 8n)));
-  p.toldFd = p.e.fd === -1;
-  const from = file === 0 && fileKind === 0 ? '' : `${FILE_NAMES[fileKind] ?? `file${fileKind}`}${file === 0 ? '' : `#${file}`}+`;
-  const stepped = ((p.words[4] ?? 0n) & BigInt(MMIO_FLAG.STEPPED)) !== 0n;
-  const words = [from === '' ? p.word(0, hex) : `${from}${p.word(1, hex)}`];
-  if (how !== MMIO_HOW.LOAD) words.push(stepped ? '?' : stored(p, how));
-  if (p.whole) words.push(`at ${p.word(0, hex)}`, `ip=${p.word(3, hex)}`);
-  return `${p.name}${width}(${words.join(', ')})`;
-}
-
-function stored(p: Printing, how: number): string {
-  const wide = p.part(PART.IN);
-  if (wide !== undefined) return p.bytes(wide);
-  if (how === MMIO_HOW.BOTH) return p.word(5, hex);
-  p.toldRet = true;
-  return hex(BigInt.asUintN(64, p.e.ret));
 }
 
 function printClose(p: Printing): string {

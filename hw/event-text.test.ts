@@ -1,12 +1,21 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { AccessPlace } from './event-access.ts';
 import { type EventLike, type PartLike, printEvent, type TextOptions, type TextStyle } from './event-text.ts';
 import { KIND_NAMES } from './event-words.ts';
+import { commandBytes } from './smmuv3/commands.ts';
 import { secondsText, tookText } from './time-text.ts';
 import { uapiTable } from './uapi/table.ts';
 
 const table = uapiTable('linux-7.2');
-const options = (style: TextStyle): TextOptions => ({ table, style, start: 1_000n });
+/** Files with an odd number are mappings of page 0 of VINTF 1, others a BAR. */
+const place = (e: EventLike): AccessPlace => {
+  const args = e.parts.find((p) => p.kind === PART.ARGS)?.bytes;
+  const offset = args === undefined || args.length < 16 ? 0n : new DataView(args.buffer, args.byteOffset).getBigUint64(8, true);
+  if (e.file % 2 === 1) return { kind: 'cmdqv', view: { kind: 'vintf', vintf: 1, page: 0 }, offset, geometry: { log2Queues: 1 } };
+  return { kind: 'named', name: `vfio-device#${e.file} BAR0`, offset };
+};
+const options = (style: TextStyle, placed = false): TextOptions => ({ table, style, start: 1_000n, ...(placed ? { place } : {}) });
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/u;
 const PART = { IN: 1, OUT: 2, NESTED_IN: 3, NESTED_OUT: 4, ARGS: 5, TEXT: 6 } as const;
 
@@ -200,6 +209,79 @@ describe('the line of an event', () => {
   });
 });
 
+describe('registers', () => {
+  const mmio = (
+    how: number,
+    file: number,
+    offset: bigint,
+    width: bigint,
+    value: bigint,
+    more: Partial<EventLike> = {},
+  ): Partial<EventLike> => ({
+    kind: 19,
+    file,
+    fileKind: file % 2 === 1 ? 1 : 2,
+    request: how,
+    ret: value,
+    parts: [part(PART.ARGS, words(0x7f00n + offset, offset, width, 0x40n, 0n, ...(how === 2 ? [value + 1n] : [])))],
+    ...more,
+  });
+  const call = (e: Partial<EventLike>, style: TextStyle = 'abbrev'): string =>
+    printEvent(event(e), options(style, true)).replace(/^1 \S+ 4711 /, '');
+
+  test.each<[string, Partial<EventLike>]>([
+    ['mmio_write32(VINTF1.LVCMDQ0.PROD_INDX = 0x12 (WR 18))', mmio(1, 1, 4n, 4n, 0x12n)],
+    ['mmio_read32(VINTF1.LVCMDQ1.CONS_INDX) = 0x1000002 (RD 2 ERR ILLEGAL)', mmio(0, 1, 0x80n, 4n, 0x1000002n)],
+    [
+      'mmio_read64(VINTF1.LVCMDQ0.CONS_INDX, VINTF1.LVCMDQ0.PROD_INDX) = 0x300000001 ' +
+        '(VINTF1.LVCMDQ0.CONS_INDX = 0x1 (RD 1), VINTF1.LVCMDQ0.PROD_INDX = 0x3 (WR 3))',
+      mmio(0, 1, 0n, 8n, 0x3_0000_0001n),
+    ],
+    ['mmio_rmw32(VINTF1.LVCMDQ0.CONFIG = 0x1 (CMDQ_EN)) = 0x0', mmio(2, 1, 8n, 4n, 0n)],
+    ['mmio_write16(VINTF1.LVCMDQ0.PROD_INDX[15:0] = 0x2)', mmio(1, 1, 4n, 2n, 2n)],
+    ['mmio_read32(VINTF1.LVCMDQ0.STATUS) = ? EFAULT', mmio(0, 1, 12n, 4n, 0n, { error: 14 })],
+    ['mmio_read32(vfio-device#2 BAR0+0x1c) = 0x1', mmio(0, 2, 0x1cn, 4n, 1n)],
+    ['mmio_write64(vfio-device#2 BAR0+0x28, 0x1000)', mmio(1, 2, 0x28n, 8n, 0x1000n)],
+  ])('%s', (expected, e) => expect(call(e)).toBe(expected));
+
+  test('in full the numbers, and the register beside them; raw the numbers alone', () => {
+    expect(call(mmio(1, 1, 4n, 4n, 0x12n), 'full')).toBe(
+      'mmio_write32(iommufd#1+0x4, 0x12, at 0x7f04, ip=0x40) /* VINTF1.LVCMDQ0.PROD_INDX = 0x12 (WR 18) */',
+    );
+    expect(call(mmio(1, 1, 4n, 4n, 0x12n), 'raw')).toBe('mmio_write32(iommufd#1+0x4, 0x12)');
+  });
+
+  const entries = new Uint8Array([...commandBytes('TLBI_NH_ASID', { ASID: 3 }), ...commandBytes('CMD_SYNC'), ...new Uint8Array(32)]);
+  const queue = (more: Partial<EventLike> = {}): Partial<EventLike> => ({
+    kind: 20,
+    file: 1,
+    fileKind: 1,
+    request: 3,
+    parts: [
+      part(PART.ARGS, words(7n, 0n, 2n, 7n)),
+      part(PART.OUT, entries),
+      part(PART.OUT, new Uint8Array(new Uint32Array([1, 3, 1, 1, 0, 0, 0, 9]).buffer), 1),
+    ],
+    ...more,
+  });
+  test('a queue that was read', () => {
+    expect(call(queue())).toBe(
+      'queue_read(HW_QUEUE 7<VINTF1.LVCMDQ0>, prod, {CONS_INDX=0x1 (RD 1) PROD_INDX=0x3 (WR 3) CONFIG=0x1 (CMDQ_EN) ' +
+        'STATUS=0x1 (CMDQ_EN_OK) @28=0x9}, [3: TLBI_NH_ASID asid 3, 0: CMD_SYNC])',
+    );
+    expect(call(queue(), 'full')).toBe(
+      'queue_read(iommufd#1, HW_QUEUE 7, index 0, prod, log2size 2, first 0x7, {CONS_INDX=0x1 (RD 1) PROD_INDX=0x3 (WR 3) ' +
+        'CONFIG=0x1 (CMDQ_EN) STATUS=0x1 (CMDQ_EN_OK) GERROR=0x0 GERRORN=0x0 @24=0x0 @28=0x9}, ' +
+        '[3: TLBI_NH_ASID asid 3, 0: CMD_SYNC, 1: ?0x0 0x0 0x0, 2: ?0x0 0x0 0x0])',
+    );
+    expect(call(queue({ parts: [part(PART.ARGS, words(7n, 0n, 2n, 7n))] }))).toBe('queue_read(HW_QUEUE 7<VINTF1.LVCMDQ0>, prod, ?, ?)');
+  });
+  test('a region', () => {
+    const region = { kind: 21, request: 2, parts: [part(PART.ARGS, words(0x2420_0000n, 0x85_0000n, 0n)), text('NVDA200C:00')] };
+    expect(call(region)).toBe('region(cmdqv, 0x24200000+0x850000, "NVDA200C:00")');
+  });
+});
+
 /** Any frame at all: what a stranger's trace may hold. */
 const u64 = fc.oneof(fc.constantFrom(0n, 1n, 2n, 3n, 8n, 0xffffffffn, 0xffffffffffffff9cn), fc.bigInt({ min: 0n, max: (1n << 64n) - 1n }));
 const bytes = fc.oneof(
@@ -225,7 +307,7 @@ const anyEvent: fc.Arbitrary<EventLike> = fc.record({
   kind: fc.oneof(fc.nat(KIND_NAMES.length - 1), fc.nat(255)),
   state: fc.oneof(fc.constantFrom(1, 2), fc.nat(255)),
   flags: fc.oneof(fc.constant(0), fc.nat(255)),
-  fileKind: fc.oneof(fc.nat(8), fc.nat(255)),
+  fileKind: fc.oneof(fc.nat(11), fc.nat(255)),
   tEnter: u64,
   tExit: u64,
   pid: fc.nat(),
@@ -242,7 +324,7 @@ describe('any frame', () => {
   test('gives one printable line in every style', () => {
     fc.assert(
       fc.property(anyEvent, (e) => {
-        for (const style of ['abbrev', 'full', 'verbose', 'raw'] as const) expect(printEvent(e, options(style))).not.toMatch(UNSAFE);
+        for (const style of ['abbrev', 'full', 'verbose', 'raw'] as const) expect(printEvent(e, options(style, true))).not.toMatch(UNSAFE);
       }),
       { numRuns: 1000 },
     );
@@ -282,7 +364,8 @@ describe('any frame', () => {
       fc.property(anyEvent, field, (e, change) => {
         const changed = { ...e, ...change(e) };
         if (JSON.stringify(plain(changed)) === JSON.stringify(plain(e))) return;
-        expect(printEvent(changed, options('full'))).not.toBe(printEvent(e, options('full')));
+        for (const placed of [false, true])
+          expect(printEvent(changed, options('full', placed))).not.toBe(printEvent(e, options('full', placed)));
       }),
       { numRuns: 5000 },
     );

@@ -10,6 +10,7 @@
  * Every byte that comes from the traced program is printable in it: strings are quoted and escaped here.
  */
 import { errnoName, errnoText } from './errno.ts';
+import { type AccessPlace, accessNote, loadedWords } from './event-access.ts';
 import { Printing, printKind } from './event-calls.ts';
 import { ARG_WORDS, FRAME_NUMBERS, MMIO_FLAG, MMIO_HOW, MMIO_SOURCES, usualWords } from './event-words.ts';
 import { exactTook, secondsText, tookText } from './time-text.ts';
@@ -61,6 +62,8 @@ export interface TextOptions {
   readonly time?: ((event: EventLike) => string) | undefined;
   /** what an id or descriptor in an ioctl stands for, printed behind it: `pt_id=5<HWPT_PAGING>`; undefined = the number alone */
   readonly annotate?: ((event: EventLike, field: Meaning, value: number) => string | undefined) | undefined;
+  /** what an MMIO or QUEUE event is to; undefined: not known */
+  readonly place?: ((event: EventLike) => AccessPlace | undefined) | undefined;
   /** the type of the vEVENTQ that a descriptor reads from */
   readonly queueType?: ((event: EventLike) => number | undefined) | undefined;
   /** the event with a number: a RETURN event needs the call that it ends */
@@ -106,7 +109,7 @@ export function timeSinceStart(e: EventLike, o: Pick<TextOptions, 'start' | 'sty
 }
 
 /** Kinds that are no calls: they have no result. */
-const NO_RESULT: ReadonlySet<string> = new Set(['start', 'exit', 'fd', 'gap']);
+const NO_RESULT: ReadonlySet<string> = new Set(['start', 'exit', 'fd', 'gap', 'queue', 'region']);
 const RESULT_IS_ADDRESS: ReadonlySet<string> = new Set(['mmap', 'mremap']);
 
 function resultText(p: Printing): string {
@@ -137,6 +140,8 @@ function mmioResult(p: Printing): string {
   const how = e.request & 15;
   if (how === MMIO_HOW.STORE) return '';
   if ((p.words[4] ?? 0n) & BigInt(MMIO_FLAG.STEPPED)) return '= ?';
+  const registers = loadedWords(p);
+  if (registers !== undefined) return `= ${registers}`;
   const wide = p.part(PART.OUT);
   if (wide !== undefined) return `= ${p.bytes(wide)}`;
   p.toldRet = true;
@@ -145,7 +150,7 @@ function mmioResult(p: Printing): string {
 
 /** How it was seen, and what of it is not known. */
 function mmioNotes(p: Printing): string[] {
-  const notes: string[] = [];
+  const notes = accessNote(p);
   const source = p.e.request >>> 4;
   if (source !== 0) notes.push(MMIO_SOURCES[source] ?? `source ${source}`);
   const flags = p.words[4] ?? 0n;

@@ -68,6 +68,8 @@ const HOW: ReadonlySet<string> = new Set(['start', 'fd', 'gap', 'queue', 'region
 
 /** Loads and stores of mapped regions: low bits of `request`; above them is who saw it. */
 const MMIO = ['mmio_read', 'mmio_write', 'mmio_rmw'] as const;
+/** Hardware queues, read beside the program. */
+const QUEUE_READ = 'queue_read';
 export const MMIO_HOW = { LOAD: 0, STORE: 1, BOTH: 2 } as const;
 export const MMIO_SOURCES = ['trapped', 'KVM exit', 'mmiotrace', 'rwmmio'] as const;
 export const MMIO_FLAG = { STEPPED: 1, EXCLUSIVE: 2, RELEASED: 4, COALESCED: 8 } as const;
@@ -84,7 +86,7 @@ export function isNamedRequest(event: { readonly kind: number; readonly request:
 }
 
 /** Every name that the calls beside ioctl have. */
-export const syscallNames = (): string[] => [...new Set([...Object.values(SYSCALL).flat(), ...MMIO])];
+export const syscallNames = (): string[] => [...new Set([...Object.values(SYSCALL).flat(), ...MMIO, QUEUE_READ])];
 
 export const FOUND = ['found', 'inherited', 'received', 'created', 'in use', 'pidfd_getfd'] as const;
 export const QUEUE = ['unknown', 'alloc', 'destroy', 'prod', 'error', 'periodic'] as const;
@@ -106,6 +108,7 @@ export function callName(event: { readonly kind: number; readonly fileKind: numb
     return known?.name ?? `0x${event.request.toString(16)}`;
   }
   if (kind === 'mmio') return MMIO[event.request & 15] ?? kind;
+  if (kind === 'queue') return QUEUE_READ;
   return SYSCALL[kind as KindName]?.[event.request] ?? kind;
 }
 

@@ -8,13 +8,14 @@ import type { EventLike } from '../hw/event-text.ts';
 import { secondsText } from '../hw/time-text.ts';
 import type { UapiTable } from '../hw/uapi/table.ts';
 import type { Meaning } from '../hw/uapi/view.ts';
+import { accessPlace } from '../replayer/access-place.ts';
 import type { Change } from '../replayer/change.ts';
 import { type Graph, graphOf } from '../replayer/graph.ts';
 import { queueTypeOf } from '../replayer/query-records.ts';
 import { contextOfFile, objectById, type SessionState } from '../replayer/state.ts';
 import { Timeline } from '../replayer/timeline.ts';
 import { type NameOf, namesFor } from '../replayer/words.ts';
-import { FileKind } from '../store/frame.ts';
+import { FileKind, Kind } from '../store/frame.ts';
 import type { TraceMeta } from '../store/meta.ts';
 import type { TraceReader } from '../store/read.ts';
 import { dialectOf, openTrace } from './cli/trace.ts';
@@ -75,6 +76,8 @@ export class TraceModel {
       machine: this.meta.machine,
       entered: (seq) => reader.frame(seq),
       queueType: (event) => this.#queueType(event.file),
+      // the state is that of the cursor: what it does not know then is told in numbers
+      place: (event) => accessPlace(this.timeline.state, event),
     };
   }
 
@@ -121,7 +124,9 @@ export class TraceModel {
     if (frame === undefined) return undefined;
     const made = listedEvent(frame, this.context);
     // what is read from a queue is told by its type, which the state knows only where the queue is there
-    const guess = frame.fileKind === FileKind.VEVENTQ && this.#queueType(frame.file) === undefined;
+    const guess =
+      (frame.fileKind === FileKind.VEVENTQ && this.#queueType(frame.file) === undefined) ||
+      (frame.kind === Kind.MMIO && this.context.place?.(frame) === undefined);
     if (!guess) this.#listed.set(seq, made);
     return made;
   }

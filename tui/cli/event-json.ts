@@ -1,9 +1,10 @@
 /** One event as JSON: what `show --json` prints, one object per line. Fields are added, never renamed. */
 import { errnoName } from '../../hw/errno.ts';
+import { queueContent, registerAccess, registersJson } from '../../hw/event-access.ts';
 import { callBytes, wordsOf } from '../../hw/event-calls.ts';
 import { CLOSE_RANGE_FLAGS, flagNames, MAP_FLAGS, MREMAP_FLAGS, OPEN_FLAGS, PROT_FLAGS } from '../../hw/event-flags.ts';
 import type { EventLike, TextOptions } from '../../hw/event-text.ts';
-import { ARG_WORDS, FOUND, GAP, kindName, START, TEXTS, type WordForm } from '../../hw/event-words.ts';
+import { ARG_WORDS, FOUND, GAP, kindName, QUEUE, REGION, START, TEXTS, type WordForm } from '../../hw/event-words.ts';
 import { recordsJson } from '../../hw/uapi/records.ts';
 import { callJson } from '../../hw/uapi/text.ts';
 import { FileKind, Kind, PartFlag, PartKind, State } from '../../store/frame.ts';
@@ -56,9 +57,27 @@ function contentJson(frame: EventLike, opened: Opened, text: TextOptions): objec
   }
   return {
     args: otherArgs(frame, opened.meta.machine),
-    ...transferJson(frame, began ?? frame, opened, text),
+    ...registerJson(frame, text),
+    ...(frame.kind === Kind.QUEUE ? queueJson(frame) : transferJson(frame, began ?? frame, opened, text)),
     ...(began === frame || began === undefined ? {} : { returnOf: began.seq }),
   };
+}
+
+/** `{register, value, fields}` of an access that lies in one register, else `{registers: […]}`; of a region that has a name `{region, offset}`. */
+function registerJson(frame: EventLike, text: TextOptions): object {
+  if (frame.kind !== Kind.MMIO) return {};
+  const place = text.place?.(frame);
+  if (place?.kind === 'named') return { region: place.name, offset: place.offset };
+  const access = registerAccess(frame, argsOf(frame), place);
+  if (access === undefined) return {};
+  const registers = registersJson(access);
+  return registers.length === 1 ? registers[0]! : { registers };
+}
+
+/** Page 0 by names, commands by their places. */
+function queueJson(frame: EventLike): object {
+  const { page0, entries } = queueContent(frame, argsOf(frame));
+  return { ...(page0 === undefined ? {} : { page0 }), ...(entries === undefined ? {} : { entries }) };
 }
 
 /** What pointers point to, by field: `{data_uptr: {in: …, out: …}}`. */
@@ -104,7 +123,13 @@ function otherArgs(frame: EventLike, machine: string): object {
 }
 
 /** What `request` says of events that are no calls. */
-const HOW: Readonly<Record<number, readonly string[]>> = { [Kind.FD]: FOUND, [Kind.GAP]: GAP, [Kind.START]: START };
+const HOW: Readonly<Record<number, readonly string[]>> = {
+  [Kind.FD]: FOUND,
+  [Kind.GAP]: GAP,
+  [Kind.START]: START,
+  [Kind.QUEUE]: QUEUE,
+  [Kind.REGION]: REGION,
+};
 const FLAG_WORDS = { open: OPEN_FLAGS, prot: PROT_FLAGS, map: MAP_FLAGS, mremap: MREMAP_FLAGS, close_range: CLOSE_RANGE_FLAGS } as const;
 
 /** Flags as a list of names, descriptors and counts as numbers, the rest as `"0x…"`. */

@@ -60,7 +60,8 @@ describe.each(dialects)('%s', (dialect) => {
     for (let seq = 1; seq <= reader.last; seq++) {
       const frame = reader.frame(seq)!;
       expect(JSON.stringify(Object.values(listedEvent(frame, context)).map(String))).not.toMatch(NOTHING);
-      if (frame.kind !== Kind.IOCTL) continue;
+      // each explanation goes through the whole trace: one by one on the newest kernel alone
+      if (frame.kind !== Kind.IOCTL || (dialect !== dialects[0] && frame.error === 0)) continue;
       const why = await capture('why', [trace, String(seq)]);
       expect(why.status).toBe(0);
       expect(why.out).not.toMatch(NOTHING);

@@ -2,9 +2,11 @@
 import { existsSync } from 'node:fs';
 import { type EventLike, eventText, type TextOptions, type TextStyle } from '../../hw/event-text.ts';
 import { secondsText, tookText } from '../../hw/time-text.ts';
+import { accessPlace } from '../../replayer/access-place.ts';
 import { and, type Query } from '../../replayer/query.ts';
 import { queueTypeOf } from '../../replayer/query-records.ts';
 import type { Timeline } from '../../replayer/timeline.ts';
+import { Kind } from '../../store/frame.ts';
 import { looksLikeCallset, parseCallset } from './callset.ts';
 import type { Options, Run } from './commands.ts';
 import { UsageError } from './errors.ts';
@@ -169,6 +171,7 @@ export const run: Run = async (args, options, io) => {
       ? (e, field, id) => typeOfId(current?.before, e, field, id, { table: opened.table, full: options.resolve === true })
       : undefined,
     queueType: (e) => queueTypeOf(current?.before, e.file),
+    place: (e) => (e.kind === Kind.MMIO || e.kind === Kind.QUEUE ? accessPlace(current?.before, e) : undefined),
   };
   const shown: Shown = { opened, out, text, hex: options.hex === true, changes };
   let lines = 0;

@@ -1,5 +1,6 @@
 /** One event as the list shows it: the call, what it was about, what came of it. Pure; every string is clean. */
 import { errnoName } from '../../hw/errno.ts';
+import type { AccessPlace } from '../../hw/event-access.ts';
 import { callBytes } from '../../hw/event-calls.ts';
 import { type EventLike, eventText, type TextOptions } from '../../hw/event-text.ts';
 import { callName, FRAME_NUMBERS, kindName } from '../../hw/event-words.ts';
@@ -18,6 +19,8 @@ export interface EventContext {
   readonly entered: (seq: number) => EventLike | undefined;
   /** the type of the vEVENTQ that an event is about */
   readonly queueType: (event: EventLike) => number | undefined;
+  /** what an MMIO event is to, where that is known */
+  readonly place?: ((event: EventLike) => AccessPlace | undefined) | undefined;
 }
 
 export type Outcome = 'ok' | 'error' | 'open';
@@ -43,6 +46,7 @@ export const textOptions = (c: EventContext): TextOptions => ({
   machine: c.machine,
   entered: c.entered,
   queueType: c.queueType,
+  place: c.place,
 });
 
 export function listedEvent(e: EventLike, context: EventContext): ListedEvent {
