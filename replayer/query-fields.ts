@@ -244,7 +244,7 @@ export function vocabularyOf(table: UapiTable): Vocabulary {
 
 function makeVocabulary(table: UapiTable): Vocabulary {
   const fields = new Map<string, Field[]>();
-  for (const command of table.commands) {
+  for (const command of [...table.commands, ...table.kvm]) {
     for (const { field } of places(table, command)) {
       for (const name of new Set([field.name, bare(field.name)])) fields.set(name, [...(fields.get(name) ?? []), field]);
     }
@@ -252,7 +252,7 @@ function makeVocabulary(table: UapiTable): Vocabulary {
   for (const field of recordFields(table)) fields.set(field.name, [...(fields.get(field.name) ?? []), field]);
   for (const { name } of Object.values(ARG_WORDS).flat()) if (!fields.has(name)) fields.set(name, []);
   const texts = new Set(Object.values(TEXTS).flat());
-  const calls = [...new Set([...table.commands.map((c) => c.name), ...syscallNames(), ...KIND_NAMES])];
+  const calls = [...new Set([...table.commands.map((c) => c.name), ...table.kvm.map((c) => c.name), ...syscallNames(), ...KIND_NAMES])];
   const byUpper = new Map(calls.map((name) => [name.toUpperCase(), name]));
   return {
     calls,

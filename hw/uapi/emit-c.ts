@@ -8,7 +8,16 @@ import type { Command, Field, FileRole, Nested, Target } from './types.ts';
 export const SHIM_HEADER_COMMAND = 'npx tsc -b hw && node dist/hw/uapi/emit-shim.js > recorder/shim/irr_uapi.gen.h';
 export const SHIM_HEADER_PATH = 'recorder/shim/irr_uapi.gen.h';
 
-const TARGET: Readonly<Record<Target, number>> = { iommufd: 1, 'vfio-container': 1, 'vfio-device': 2, 'vfio-group': 3 };
+/** enum irr_file; of KVM's calls there is no row here */
+const TARGET: Readonly<Record<Target, number>> = {
+  iommufd: 1,
+  'vfio-container': 1,
+  'vfio-device': 2,
+  'vfio-group': 3,
+  kvm: 9,
+  'kvm-vm': 10,
+  'kvm-vcpu': 11,
+};
 const DIR = { in: 1, out: 2, inout: 3 } as const;
 const RULE = { field: 'IRR_LEN_FIELD', product: 'IRR_LEN_PRODUCT', fixed: 'IRR_LEN_FIXED', bitmap: 'IRR_LEN_BITMAP' } as const;
 const FILE: Readonly<Partial<Record<FileRole, string>>> = {

@@ -4,8 +4,19 @@
 import { buildEnum, buildStruct, type DialectName, dialectRowsOf, type Rows } from './build.ts';
 import { dialectRows } from './spec/dialects.ts';
 import { chainRows } from './spec/enums.ts';
+import { kvmCommands, kvmEnums } from './spec/kvm.ts';
 import { recordRows, veventRows } from './spec/structs.ts';
-import { type Command, type CommandRow, type Enum, type Payload, SCALAR_BYTES, type Struct, type Target, type TestOp } from './types.ts';
+import {
+  type Command,
+  type CommandRow,
+  type Enum,
+  type KvmCommandRow,
+  type Payload,
+  SCALAR_BYTES,
+  type Struct,
+  type Target,
+  type TestOp,
+} from './types.ts';
 
 export type { DialectName } from './build.ts';
 
@@ -24,6 +35,9 @@ export class UapiTable {
   private readonly commandByName: ReadonlyMap<string, Command>;
   private readonly payloadsOf = new Map<string, Payload[]>();
   private readonly opByValue: ReadonlyMap<number, TestOp>;
+
+  /** calls of KVM: known by request and name, and no part of {@link commands} */
+  readonly kvm: readonly Command[];
 
   /** @param dialect one of {@link DIALECTS}; throws on a row that names something that is not there */
   constructor(dialect: DialectName) {
@@ -44,10 +58,12 @@ export class UapiTable {
     for (const c of this.commands) if (c.struct !== undefined) structs.set(c.struct.name, c.struct);
     this.structs = structs;
     this.enums = makeEnums(rows);
+    this.kvm = Object.entries(kvmCommands).map(([name, row]) => makeKvm(name, row, find));
     this.testOps = makeOps(rows, structs.get('iommu_test_cmd'));
-    this.commandByName = new Map(this.commands.map((c) => [c.name, c]));
+    this.commandByName = new Map([...this.commands, ...this.kvm].map((c) => [c.name, c]));
     this.opByValue = new Map(this.testOps.map((op) => [op.value, op]));
     for (const c of this.commands) for (const t of answersOn(c)) this.addRequest(t, c);
+    for (const c of this.kvm) this.addRequest(c.target, c);
     this.addPayloads(rows);
   }
 
@@ -180,6 +196,12 @@ function makeCommand(name: string, row: CommandRow, find: (name: string) => Stru
   };
 }
 
+function makeKvm(name: string, row: KvmCommandRow, find: (name: string) => Struct): Command {
+  const struct = row.struct === undefined ? undefined : buildStruct(row.struct, { header: 'kvm.h', fields: row.fields ?? [] }, find);
+  const { request, target, note, arg = 'struct' } = row;
+  return { name, nr: request & 0xff, request, target, struct, arg, since: '', note, source: 'header', header: 'kvm.h' };
+}
+
 function makeEnums(rows: Rows): Map<string, Enum> {
   const constants = rows.enums.get('selftest_constants')?.members ?? {};
   const enums = new Map<string, Enum>();
@@ -194,6 +216,7 @@ function makeEnums(rows: Rows): Map<string, Enum> {
     'IOMMU_TEST_OP',
     buildEnum('IOMMU_TEST_OP', { header: 'iommufd_test.h', kind: 'enum', prefix: 'IOMMU_TEST_OP_', members: ops }, {}),
   );
+  for (const [name, row] of Object.entries(kvmEnums)) enums.set(name, buildEnum(name, { header: 'kvm.h', ...row }, {}));
   return enums;
 }
 
@@ -225,7 +248,20 @@ export function dialectForKernel(release: string): DialectName {
   return major < 6 || (major === 6 && Number(match[2]) < 13) ? 'linux-6.12' : 'linux-7.2';
 }
 
-/** Numbers of FileKind in store/frame.ts and of enum irr_file in irr_frame.h: 1 iommufd, 2 VFIO device, 3 group, 4 container. */
+/** By numbers of FileKind in store/frame.ts and of enum irr_file in irr_frame.h. */
+const TARGETS: readonly (Target | undefined)[] = [
+  undefined,
+  'iommufd',
+  'vfio-device',
+  'vfio-group',
+  'vfio-container',
+  ...new Array<undefined>(4).fill(undefined),
+  'kvm',
+  'kvm-vm',
+  'kvm-vcpu',
+];
+
+/** What calls on a file of such a kind are for. */
 export function targetOfFileKind(fileKind: number): Target | undefined {
-  return ([undefined, 'iommufd', 'vfio-device', 'vfio-group', 'vfio-container'] as const)[fileKind];
+  return TARGETS[fileKind];
 }

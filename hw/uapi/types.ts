@@ -5,7 +5,9 @@
  */
 
 /** What the fd is on which a call is made. VFIO and iommufd share the type byte ';', so a request means nothing without it. */
-export type Target = 'iommufd' | 'vfio-device' | 'vfio-group' | 'vfio-container';
+export type Target = 'iommufd' | 'vfio-device' | 'vfio-group' | 'vfio-container' | KvmTarget;
+/** Files of KVM: their calls have a type byte of their own, 0xae. */
+export type KvmTarget = 'kvm' | 'kvm-vm' | 'kvm-vcpu';
 
 /** Types of iommufd objects (drivers/iommu/iommufd/iommufd_private.h, enum iommufd_object_type). */
 export type ObjectType =
@@ -151,7 +153,7 @@ export interface StructRow {
 export type Source = 'abi' | 'header';
 
 /** The C header a row is from; the selftest's is private to the kernel. */
-export type Header = 'iommufd.h' | 'iommufd_test.h' | 'vfio.h';
+export type Header = 'iommufd.h' | 'iommufd_test.h' | 'vfio.h' | 'kvm.h';
 
 export interface CommandRow extends Partial<StructRow> {
   readonly nr: number;
@@ -171,6 +173,17 @@ export interface CommandRow extends Partial<StructRow> {
   };
   readonly note: string;
 }
+/** A call of KVM: none of iommufd's, so nothing is derived from it but names, fields and text. */
+export interface KvmCommandRow {
+  /** the whole ioctl number */
+  readonly request: number;
+  readonly target: KvmTarget;
+  readonly struct?: string;
+  readonly arg?: ArgKind;
+  readonly fields?: readonly FieldRow[];
+  readonly note: string;
+}
+
 export type ArgKind = 'struct' | 'int' | 'none' | 'fd-pointer' | 'u32-pointer' | 'string';
 
 /** One constant of an enum; `selftest` members exist only in the kernel's private selftest header. */
@@ -270,7 +283,7 @@ export interface Command {
   readonly name: string;
   /** low byte of the request */
   readonly nr: number;
-  /** the whole ioctl number, 0x3b00 | nr */
+  /** the whole ioctl number: 0x3b00 | nr, of KVM's what its header says */
   readonly request: number;
   readonly target: Target;
   readonly struct: Struct | undefined;
