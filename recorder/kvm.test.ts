@@ -1,0 +1,159 @@
+/** `record --kvm`: what guests of a real KVM store and load, access by access, held against what the client knew beforehand. */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { FileKind, Found, type Frame, FrameFlag, Kind, MmioFlag, MmioHow, MmioSource, PartKind, State } from '../store/frame.ts';
+import { eventsOf } from './testing.ts';
+
+const root = resolve(import.meta.dirname, '..');
+const cli = join(root, 'dist/tui/cli/main.js');
+const client = join(root, 'dist/clients/kvm');
+const built = existsSync(cli) && existsSync(client);
+const tried = built ? spawnSync(client, ['-n', '0'], { encoding: 'utf8', timeout: 60_000 }) : undefined;
+const works = tried?.status === 0;
+if (!built) console.warn('recorder/kvm.test.ts: skipped, the program or its clients were not built');
+else if (!works)
+  console.warn(`recorder/kvm.test.ts: skipped, KVM does not work here (${tried?.stderr.trim() || `status ${tried?.status}`})`);
+const decoder = existsSync(join(root, 'dist/recorder/shim/libiommufd-rr-decode.so'));
+const qemu = spawnSync('qemu-system-x86_64', ['--version']).status === 0;
+if (works && !qemu) console.warn('recorder/kvm.test.ts: QEMU skipped, there is no qemu-system-x86_64');
+
+const SET_USER_MEMORY_REGION = 0x4020ae46;
+const SET_USER_MEMORY_REGION2 = 0x40a0ae49;
+
+let folder = '';
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'irr-kvm-'));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const trace = (): Frame[] => eventsOf(join(folder, 'x.irr'));
+const record = (options: readonly string[], ...command: string[]) =>
+  spawnSync(process.execPath, [cli, 'record', ...options, '--force', '--spool', folder, '-o', join(folder, 'x.irr'), '--', ...command], {
+    encoding: 'utf8',
+    timeout: 120_000,
+  });
+
+const part = (frame: Frame, kind: number): Uint8Array => frame.parts.find((p) => p.kind === kind)?.bytes ?? new Uint8Array();
+function words(bytes: Uint8Array): bigint[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Array.from({ length: bytes.length >> 3 }, (_, i) => view.getBigUint64(8 * i, true));
+}
+const hex = (n: bigint): string => `0x${n.toString(16)}`;
+
+const isMmio = (f: Frame): boolean => f.kind === Kind.MMIO && f.request >> 4 === MmioSource.KVM;
+/** The RETURN events of calls that were stored as entered, by the seq of the call. */
+const returns = (events: readonly Frame[]): Map<number, Frame> =>
+  new Map(events.filter((f) => f.kind === Kind.RETURN).map((f) => [Number(words(part(f, PartKind.ARGS))[0]), f]));
+
+/** `HOW WIDTH ADDRESS VALUE`, as the client writes it. */
+function line(frame: Frame, back: Map<number, Frame>): string {
+  const [address = 0n, offset, width, ip] = words(part(frame, PartKind.ARGS));
+  expect([offset, ip, frame.fd]).toEqual([0n, 0n, -1]);
+  const end = frame.state === State.ENTERED ? back.get(frame.seq) : frame;
+  const value = hex(BigInt.asUintN(64, end?.ret ?? frame.ret));
+  const answer = end === undefined ? 'open' : end.error === 125 ? 'closed' : value;
+  return `${frame.request & 15} ${width} ${hex(address)} ${(frame.request & 15) === MmioHow.STORE ? value : answer}`;
+}
+
+/** Changes of memory slots, `ID FLAGS GUEST-ADDRESS BYTES ADDRESS`. */
+function slotLine(frame: Frame): string {
+  const bytes = part(frame, PartKind.IN);
+  expect(bytes).toHaveLength(frame.request === SET_USER_MEMORY_REGION ? 32 : 160);
+  const [idAndFlags = 0n, guest, size, at] = words(bytes);
+  return [BigInt.asUintN(32, idAndFlags), idAndFlags >> 32n, ...[guest, size, at].map((n) => hex(n ?? 0n))].join(' ');
+}
+const isSlot = (f: Frame): boolean =>
+  f.kind === Kind.IOCTL && (f.request === SET_USER_MEMORY_REGION || f.request === SET_USER_MEMORY_REGION2);
+
+/** What the client has written down, by the word that a line begins with. */
+function expected(path: string, word: string): string[] {
+  const lines = readFileSync(path, 'utf8').trimEnd().split('\n');
+  return lines.filter((text) => text.startsWith(`${word} `)).map((text) => text.slice(word.length + 1));
+}
+
+/** vCPU of a coalesced store of the client's: each has 256 bytes of the zone. */
+const zoneOf = (address: bigint): number => Number((address - 0xd010_0000n) / 0x100n);
+
+/** Files of a kind, in the order in which they were made. */
+const created = (events: readonly Frame[], kind: number): number[] =>
+  events.filter((f) => f.kind === Kind.FD && f.fileKind === kind && f.request === Found.CREATED).map((f) => f.file);
+
+/** Accesses of each vCPU, in the order in which they were made. */
+function accesses(events: readonly Frame[]): string[][] {
+  const back = returns(events);
+  const made = created(events, FileKind.KVM_VCPU);
+  const machines = created(events, FileKind.KVM_VM);
+  const lists: string[][] = made.map(() => []);
+  for (const f of events.filter(isMmio)) {
+    const [address = 0n, , , , flags] = words(part(f, PartKind.ARGS));
+    const coalesced = flags === BigInt(MmioFlag.COALESCED);
+    if (coalesced) expect([f.fileKind, f.file, f.state]).toEqual([FileKind.KVM_VM, machines[0], State.RETURNED]);
+    else expect([f.fileKind, flags]).toEqual([FileKind.KVM_VCPU, 0n]);
+    lists[coalesced ? zoneOf(address) : made.indexOf(f.file)]!.push(line(f, back));
+  }
+  return lists;
+}
+
+describe.skipIf(!works)('record --kvm', () => {
+  test('four vCPUs in three machines: each access once, with its width and value, in its order', { timeout: 120_000 }, () => {
+    const path = join(folder, 'expected');
+    const done = record(['--kvm'], client, '-e', path);
+    expect(done.stderr).toMatch(/^iommufd-rr: recorded \d+ events \(0 dropped\) in \S+\n$/);
+    expect(done.stdout).toMatch(/\nok\n$/);
+    expect(done.status).toBe(0);
+
+    const events = trace();
+    const wanted: string[][] = [];
+    for (const text of expected(path, 'mmio')) {
+      const [vcpu = '', ...rest] = text.split(' ');
+      const list = wanted[Number(vcpu)] ?? [];
+      wanted[Number(vcpu)] = list;
+      list.push(rest.join(' '));
+    }
+    expect(wanted.map((l) => l.length > (l === wanted[3] ? 1 : 3000))).toEqual([true, true, true, true]);
+    const got = accesses(events);
+    wanted.forEach((lines, vcpu) => {
+      lines.forEach((want, i) => {
+        expect(`vCPU ${vcpu}, ${i}: ${got[vcpu]![i]}`).toBe(`vCPU ${vcpu}, ${i}: ${want}`);
+      });
+      expect(got[vcpu]).toHaveLength(lines.length);
+    });
+    // zones were coalesced, and fuller than the kernel has room for
+    expect(events.filter((f) => isMmio(f) && f.fileKind === FileKind.KVM_VM).length).toBeGreaterThan(500);
+    expect(wanted.flat().filter((text) => /closed|open/.test(text))).toHaveLength(2);
+
+    // an access is no call that others are made in; its end is the next KVM_RUN
+    expect(events.filter((f) => f.flags & FrameFlag.SIGNAL && (f.kind === Kind.MMIO || f.kind === Kind.IOCTL))).toEqual([]);
+    for (const f of events.filter(isMmio)) expect(f.tExit === 0n || f.tExit >= f.tEnter).toBe(true);
+
+    expect(events.filter(isSlot).map(slotLine)).toEqual(expected(path, 'slot'));
+    expect([FileKind.KVM_VM, FileKind.KVM_VCPU].map((kind) => created(events, kind).length)).toEqual([3, 4]);
+    // and of KVM_RUN itself there is nothing
+    expect(events.filter((f) => f.kind === Kind.IOCTL && (f.request & 0xffff) === 0xae80)).toEqual([]);
+  });
+
+  test('a device region that is trapped and a memory slot: the log has the address that the program has', () => {
+    if (!decoder) return console.warn('recorder/kvm.test.ts: --mmio skipped, there is no Zydis to decode instructions with');
+    const done = record(['--kvm', '--mmio', '--on', 'model'], client, '-d', '/dev/vfio/devices/vfio0');
+    expect([done.stdout, done.status], done.stderr).toEqual(['ok\n', 0]);
+    const events = trace();
+    const map = events.find((f) => f.kind === Kind.MMAP && f.fileKind === FileKind.VFIO_DEVICE)!;
+    const slot = events.filter(isSlot).map((f) => words(part(f, PartKind.IN)))[1]!;
+    expect(slot.slice(1)).toEqual([0xe000_0000n, 0x2000n, BigInt.asUintN(64, map.ret)]);
+    const seen = events.filter((f) => f.kind === Kind.MMIO).map((f) => [f.request >> 4, f.request & 15, hex(f.ret)]);
+    expect(seen).toEqual([
+      [MmioSource.TRAPPED, MmioHow.STORE, '0x5555'],
+      [MmioSource.KVM, MmioHow.STORE, '0x4d'],
+      [MmioSource.TRAPPED, MmioHow.LOAD, '0x123456789abcdef0'],
+    ]);
+  });
+
+  test('without --kvm nothing of it is recorded', () => {
+    const done = record([], client, '-n', '10');
+    expect(done.stdout).toMatch(/\nok\n$/);
+    expect(trace().filter((f) => f.kind === Kind.MMIO || f.kind === Kind.IOCTL || f.kind === Kind.FD || f.kind === Kind.OPEN)).toEqual([]);
+  });
+});
