@@ -157,6 +157,8 @@ function mmioNotes(p: Printing): string[] {
   if (flags & BigInt(MMIO_FLAG.STEPPED)) notes.push(`${source === 0 ? 'single-stepped: ' : ''}the value is not known`);
   if (flags & BigInt(MMIO_FLAG.EXCLUSIVE)) notes.push('exclusive');
   if (flags & BigInt(MMIO_FLAG.RELEASED)) notes.push('from here on this page is not trapped');
+  if (p.part(PART.TEXT, 0) !== undefined) notes.push(`by ${p.text(0)}`);
+  if (p.part(PART.TEXT, 1) !== undefined) notes.push(`task ${p.text(1)}`);
   if (flags & BigInt(MMIO_FLAG.COALESCED)) notes.push('coalesced: made before');
   if (flags < 16n) p.toldWords.add(4);
   return notes;

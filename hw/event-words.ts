@@ -157,4 +157,5 @@ export const TEXTS: Readonly<Record<string, readonly string[]>> = {
   fd: ['path'],
   gap: ['note'],
   region: ['name'],
+  mmio: ['by', 'task'],
 };

@@ -40,7 +40,9 @@ enum irr_kind {
 	 * ECANCELED where a guest's load was never answered. A store has its value from its entry on.
 	 * ARGS address as the accessor used it, offset in the mapping's file, width in bytes (0: not known), instruction pointer
 	 * (0: not known), enum irr_mmio_flag, and for both at once the value that was stored. Wider than 8 bytes: ret = 0, and
-	 * part OUT has the bytes loaded, IN those stored.
+	 * part OUT has the bytes loaded, IN those stored. Of an access that a log told (mmiotrace, rwmmio): TEXT the code that made it
+	 * (`writel+0x24/0x7c`), and what its task is called; absent where the log does not say. Width 0 there: not even the direction is
+	 * known, how is both.
 	 */
 	IRR_KIND_MMIO = 19,
 	/*
@@ -52,8 +54,8 @@ enum irr_kind {
 	 */
 	IRR_KIND_QUEUE = 20,
 	/*
-	 * Made by an importer: a range of physical addresses is a device's. request = enum irr_region_kind; ARGS physical
-	 * address, length, the kernel's virtual address of it (0: not known); TEXT what it is called.
+	 * Made by an importer: a range of addresses is a device's. request = enum irr_region_kind; ARGS physical address (0: not
+	 * known), length, the kernel's virtual address of it (0: not known, or not mapped any more); TEXT what it is called.
 	 */
 	IRR_KIND_REGION = 21,
 };

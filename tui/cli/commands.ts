@@ -133,6 +133,46 @@ export const COMMANDS: readonly CommandRow[] = [
     load: () => import('./recover.ts'),
   },
   {
+    name: 'import',
+    summary: "make a trace of another tool's log, or merge one with a recording",
+    description:
+      "Loads and stores of the kernel's own drivers, as the kernel's tracing shows them, become events. With --with they are put into one timeline with a recording, by " +
+      'CLOCK_MONOTONIC: set trace_clock to mono before the log is taken. The recording itself is not changed. Lines that are no accesses are left out and counted; words written to ' +
+      'trace_marker become notes; what the log says it lost becomes a gap.',
+    args: [
+      {
+        name: '<format>',
+        text: 'mmiotrace: of an x86 kernel; ftrace: rwmmio events (CONFIG_TRACE_MMIO_ACCESS), text of trace, trace-cmd report or perf script',
+        choices: ['mmiotrace', 'ftrace'],
+      },
+      { name: '<file>', text: 'the log; - for standard input', completes: 'file' },
+    ],
+    options: [
+      { flags: '-o, --output <file>', text: 'the trace', completes: 'file' },
+      { flags: '--force', text: 'replace the file if it exists' },
+      { flags: '--with <trace>', text: 'a recording of the same time, to be merged with the log', completes: 'trace' },
+      {
+        flags: '--clock <name>',
+        text: 'the trace_clock that the log was taken with (default: taken for mono)',
+        choices: ['mono', 'boot', 'tai', 'mono_raw', 'local', 'global', 'perf', 'uptime'],
+      },
+      { flags: '--clock-offset <seconds>', text: 'what to add to the times of the log to have CLOCK_MONOTONIC' },
+      { flags: '--cmdqv <range>', text: 'where the CMDQV lies: physical address, or ADDRESS+LENGTH' },
+      { flags: '--cmdqv-virtual <range>', text: "the kernel's virtual address of it, which rwmmio events have" },
+      {
+        flags: '--vmallocinfo <file>',
+        text: 'copy of /proc/vmallocinfo of that kernel: what its virtual addresses stand for',
+        completes: 'file',
+      },
+    ],
+    examples: [
+      ['import mmiotrace mmio.txt -o mmio.irr', "what an x86 kernel's drivers did"],
+      ['import ftrace trace.txt --with vmm.irr -o both.irr', "a recording, and the kernel's accesses between its calls"],
+      ['import ftrace trace.txt --cmdqv 0x24200000 --vmallocinfo vmallocinfo.txt -o cmdqv.irr', 'registers of the CMDQV by name'],
+    ],
+    load: () => import('./import.ts'),
+  },
+  {
     name: 'simulate',
     summary: 'run a scenario on the models of kernel and hardware, as a trace',
     description:
