@@ -4,6 +4,7 @@
  */
 import { errnoName } from '../hw/errno.ts';
 import type { Answer, Registers } from '../hw/iommufd/call.ts';
+import { type MachineName, machineNamed } from '../hw/iommufd/machine.ts';
 import { mmap } from '../hw/iommufd/mmap.ts';
 import { Model } from '../hw/iommufd/model.ts';
 import { type Reply, readFault, readVeventq, writeFault } from '../hw/iommufd/queues.ts';
@@ -13,6 +14,7 @@ import type { Fault, FileKind as ModelFileKind, OpenFile, Veventq, Viommu } from
 import { type DialectName, targetOfFileKind, type UapiTable } from '../hw/uapi/table.ts';
 import { mapDevice, transfer } from '../hw/vfio/access.ts';
 import { FileKind, Found, FrameCursor, Kind, PartKind, State } from '../store/frame.ts';
+import type { TraceMeta } from '../store/meta.ts';
 import { Asked } from './asked.ts';
 import type { Change } from './change.ts';
 import { Folder } from './decide.ts';
@@ -51,8 +53,8 @@ export interface CheckReport {
 export interface CheckOptions {
   /** rules to check against; default: those of the log's dialect */
   readonly model?: DialectName;
-  /** the log was recorded on the model: its VFIO devices are the model's own */
-  readonly devices?: boolean;
+  /** the log was recorded on the model: its VFIO devices are those of this machine of the model */
+  readonly machine?: MachineName | undefined;
   readonly onProgress?: (seq: number) => void;
   /** disagreements that are kept; all are counted. default 1000 */
   readonly keep?: number;
@@ -64,6 +66,10 @@ const MODEL_KIND: Readonly<Record<number, ModelFileKind>> = {
   [FileKind.VFIO_DEVICE]: 'vfio-device',
   [FileKind.VFIO_GROUP]: 'vfio-group',
 };
+
+/** The machine that a log was recorded on, by what the log says of itself; undefined: a real one. */
+export const machineOf = (meta: TraceMeta): MachineName | undefined =>
+  meta.source === 'model' ? (machineNamed(meta.modelMachine) ?? 'plain') : undefined;
 
 /** What makes a HW queue, under its names in the series. */
 const QUEUES = new Set(['IOMMU_HW_QUEUE_ALLOC', 'IOMMU_VQUEUE_ALLOC', 'IOMMU_VCMDQ_ALLOC']);
@@ -102,7 +108,7 @@ export class Checker {
     this.recorded = new Model(table.dialect);
     this.model =
       options.model === undefined || options.model === table.dialect ? this.recorded : new Model(options.model, this.recorded.kernel);
-    if (options.devices === true) this.recorded.plug();
+    if (options.machine !== undefined) this.recorded.plug(options.machine);
     this.#table = table;
     this.#folder = new Folder(planOf(table), this.#state);
     this.#keep = options.keep ?? 1000;

@@ -15,6 +15,7 @@ const schema = z.looseObject({
   v: z.literal(1),
   tool: text,
   source: text.optional(),
+  modelMachine: text.optional(),
   kernel: text,
   machine: text,
   cpu: text,
@@ -37,6 +38,8 @@ export interface TraceMeta {
   readonly tool: string;
   /** how the events came in: 'preload', 'ptrace', 'import strace', 'model' … */
   readonly source?: string | undefined;
+  /** with source 'model': which machine it was, 'plain' where nothing is said */
+  readonly modelMachine?: string | undefined;
   /** release of the kernel, as `uname -r` prints it; '' where nobody knows */
   readonly kernel: string;
   /** as `uname -m` */

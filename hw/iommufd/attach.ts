@@ -3,6 +3,7 @@ import { overlaps, PAGE, TOP } from './areas.ts';
 import type { Call, Refusal } from './call.ts';
 import { type Driver, unknownDriver } from './driver.ts';
 import { misaligned } from './ioas.ts';
+import { isKnown } from './machine.ts';
 import { mockDriver } from './mock.ts';
 import { destroy, insert } from './objects.ts';
 import { noMemory, registersIn } from './pages.ts';
@@ -26,6 +27,7 @@ export function sameIommu(a: Device, b: Device): boolean | undefined {
   if (a === b) return true;
   const [x, y] = [a.driver.name, b.driver.name];
   if (x === 'mock' || y === 'mock') return x === y;
+  if (x === y && isKnown(a.context.kernel)) return true;
   return x === 'unknown' || y === 'unknown' || x === y ? undefined : false;
 }
 

@@ -4,6 +4,7 @@
 import { addArea, alignmentOf, dropArea, higher, iovaRanges, overlaps, PAGE, TOP, touching } from './areas.ts';
 import type { Call, Rule } from './call.ts';
 import { reserved } from './ioas.ts';
+import { isKnown } from './machine.ts';
 import { badUnmap, place, unmapRange } from './map.ts';
 import { object } from './objects.ts';
 import { setLargePages } from './option.ts';
@@ -79,7 +80,7 @@ const checkExtension: Rule = (c) => {
     if (ioas === undefined) return;
     // the mock driver cannot enforce coherency
     if (ioas.hwpts.some((h) => h.device.driver.name === 'mock')) c.returns(0n);
-    else if (ioas.hwpts.every((h) => h.device.driver.name === 'plain')) c.returns(1n);
+    else if (ioas.hwpts.every((h) => h.device.driver.name === 'plain' || isKnown(c.kernel))) c.returns(1n);
     else c.mayReturn(DRIVER);
   }
 };

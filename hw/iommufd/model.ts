@@ -15,6 +15,7 @@ import { rules as hwInfo } from './hw-info.ts';
 import { rules as hwQueue } from './hw-queue.ts';
 import { rules as hwpt } from './hwpt.ts';
 import { rules as ioas } from './ioas.ts';
+import { iommuOf, type MachineName } from './machine.ts';
 import { rules as map } from './map.ts';
 import { closeFile, holdsContext, rules as objects, release } from './objects.ts';
 import { rules as option } from './option.ts';
@@ -72,7 +73,8 @@ export class Model {
   }
 
   /** The model has devices of its own behind vfio-pci from now on (hw/vfio/functions.ts): a file of their path is one of them. */
-  plug(): void {
+  plug(machine: MachineName = 'plain'): void {
+    this.kernel.iommu = iommuOf(machine, this.table);
     this.kernel.devices = new Map(FUNCTIONS.map((f) => [pathOf(f), makeDevice(f)]));
   }
 

@@ -39,7 +39,7 @@ export const plainDriver: Driver = {
     )
       return true;
     // with a PASID the window stays that of the attachment without
-    return pasid === 0 && window(c, device, hwpt);
+    return pasid === 0 && reserveWindow(c, device, hwpt, INTERRUPTS);
   },
   detached(device, pasid) {
     if (pasid === 0) closeWindow(device);
@@ -58,22 +58,22 @@ export const plainDriver: Driver = {
 };
 
 /** The IOAS must leave the window of interrupts free, from now on. → true where the call ends */
-function window(c: Call, device: Device, hwpt: Hwpt): boolean {
-  const ioas = hwpt.type === 'HWPT_PAGING' ? hwpt.ioas : hwpt.parent?.ioas;
+export function reserveWindow(c: Call, device: Device, hwpt: Hwpt, interrupts: Range): boolean {
+  const ioas = hwpt.type === 'HWPT_PAGING' ? hwpt.ioas : (hwpt.parent ?? hwpt.viommu?.parent)?.ioas;
   if (ioas === undefined) return false;
   if (!ioas.reserved.some((r) => r.owner === device)) {
-    const clash = ioas.areas.find((a) => overlaps(a, INTERRUPTS)) ?? ioas.allowed.find((a) => overlaps(a, INTERRUPTS));
-    const text = `${hex(clash?.start ?? 0)} to ${hex(clash?.last ?? 0)} of ${nameOf(ioas)} lies in the window of interrupts, ${hex(INTERRUPTS.start)} to ${hex(INTERRUPTS.last)}`;
-    if (clash !== undefined && c.refuse('EADDRINUSE', 'plain.window', { text, because: [ioas, device] })) return true;
+    const clash = ioas.areas.find((a) => overlaps(a, interrupts)) ?? ioas.allowed.find((a) => overlaps(a, interrupts));
+    const text = `${hex(clash?.start ?? 0)} to ${hex(clash?.last ?? 0)} of ${nameOf(ioas)} lies in the window of interrupts, ${hex(interrupts.start)} to ${hex(interrupts.last)}`;
+    if (clash !== undefined && c.refuse('EADDRINUSE', 'attach.window', { text, because: [ioas, device] })) return true;
   }
   c.then(() => {
     closeWindow(device);
-    ioas.reserved.push({ ...INTERRUPTS, owner: device });
+    ioas.reserved.push({ ...interrupts, owner: device });
   });
   return false;
 }
 
-function closeWindow(device: Device): void {
+export function closeWindow(device: Device): void {
   const windows = (ioas: Ioas): void => {
     const at = ioas.reserved.findIndex((r) => r.owner === device);
     if (at >= 0) ioas.reserved.splice(at, 1);

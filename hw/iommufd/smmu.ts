@@ -7,8 +7,10 @@ import type { Call } from './call.ts';
 import { type Driver, type UserData, unknownDriver, userData } from './driver.ts';
 import { askedType, HW_INFO, learn, learnCmdqv, typeIn, typeOut } from './hardware.ts';
 import { invalidation } from './invalidate.ts';
+import { isKnown } from './machine.ts';
+import { closeWindow, reserveWindow } from './plain.ts';
 import { DRIVER, MACHINE, MEMORY, PRESSURE } from './reasons.ts';
-import type { Device, HwptNested, Viommu } from './state.ts';
+import type { Device, HwptNested, Range, Viommu } from './state.ts';
 import { cmdqvQueue, cmdqvQueueType, cmdqvVcmdq, cmdqvVdevice, cmdqvViommu, isCmdqv, VIOMMU } from './tegra.ts';
 import { hex, nameOf } from './words.ts';
 
@@ -26,8 +28,15 @@ const CONFIG = { abort: 0, bypass: 4, stage1: 5 } as const;
 /** 6.12 has neither nesting nor hardware information of an SMMUv3. */
 const early = (c: Call): boolean => !c.traits.viommuParent;
 
+/** What hardware that is known does not do. */
+const HARDWARE: readonly string[] = [MACHINE, DRIVER];
 const any = (c: Call, rule: string, reason: string, ...errnos: readonly string[]): boolean =>
-  errnos.some((errno) => c.mayRefuse(errno, reason, rule));
+  !(HARDWARE.includes(reason) && isKnown(c.kernel)) && errnos.some((errno) => c.mayRefuse(errno, reason, rule));
+
+const PAGE_SIZES = 0x4020_1000n;
+const APERTURE: Range = { start: 0n, last: 2n ** 48n - 1n };
+/** where Linux puts the page of message signalled interrupts: MSI_IOVA_BASE, MSI_IOVA_LENGTH of arm-smmu-v3.c */
+const INTERRUPTS: Range = { start: 0x800_0000n, last: 0x80f_ffffn };
 
 /** Flags that go together in a paging domain. */
 const COMBINATIONS: readonly number[] = [0, NEST_PARENT, DIRTY, PASID, DIRTY | PASID];
@@ -47,6 +56,7 @@ export const smmuDriver: Driver = {
       const text = 'an SMMUv3 takes no data for a paging HWPT';
       if (c.refuse('EOPNOTSUPP', 'smmu.paging-data', { field: 'data_len', text, wanted: '0' })) return undefined;
     }
+    if (isKnown(c.kernel)) return { name: 'smmuv3', pageSize: 4096n, pageSizes: PAGE_SIZES, aperture: APERTURE };
     return unknownDriver.paging(c, device, flags, data);
   },
 
@@ -67,8 +77,23 @@ export const smmuDriver: Driver = {
   },
 
   attach(c, device, hwpt, pasid) {
+    const known = isKnown(c.kernel);
+    if (known && pasid !== 0) {
+      const text = `PASID ${pasid}, and ${nameOf(device)} has none`;
+      if (c.refuse('EINVAL', 'smmu.pasid', { field: 'pasid', text, wanted: 'no PASID', because: [device] })) return true;
+    }
+    if (known && reserveWindow(c, device, hwpt, INTERRUPTS)) return true;
     if (hwpt.type === 'HWPT_NESTED' && noVdevice(c, device, hwpt)) return true;
-    return unknownDriver.attach(c, device, hwpt, pasid);
+    return !known && unknownDriver.attach(c, device, hwpt, pasid);
+  },
+
+  detached(device, pasid) {
+    if (pasid === 0 && isKnown(device.context.kernel)) closeWindow(device);
+  },
+
+  readDirty(c, hwpt, range, unit, clear) {
+    // devices of the model do no DMA
+    if (!isKnown(c.kernel)) unknownDriver.readDirty(c, hwpt, range, unit, clear);
   },
 
   viommuType(c, device, type) {
@@ -191,7 +216,8 @@ function noInfo(c: Call): void {
   if (room > 0) c.writeNested('data_uptr', new Uint8Array(room));
   c.set('data_len', 0);
   c.set(typeOut(c), 0);
-  c.undetermined('out_capabilities', DRIVER);
+  if (isKnown(c.kernel)) c.set('out_capabilities', c.kernel.iommu?.capabilities?.[0] ?? 0n);
+  else c.undetermined('out_capabilities', DRIVER);
 }
 
 /** Commands that a guest may send through the host, by opcode: does it carry a stream id? */
@@ -207,7 +233,12 @@ const OPCODES: ReadonlyMap<number, boolean> = new Map([
 ]);
 
 function invalidate(c: Call, target: HwptNested | Viommu, count: number, size: number): number | undefined {
-  if (target.type !== 'VIOMMU') return unknownDriver.invalidate(c, target, count, size);
+  if (target.type !== 'VIOMMU') {
+    if (!isKnown(c.kernel)) return unknownDriver.invalidate(c, target, count, size);
+    const text = `the caches of ${nameOf(target)} are those of its vIOMMU`;
+    c.refuse('EOPNOTSUPP', 'smmu.invalidate-nested', { field: 'hwpt_id', text, wanted: 'the VIOMMU', because: [target] });
+    return 0;
+  }
   const refuse = (errno: string, rule: string, field: string, text: string, wanted?: string): boolean =>
     c.refuse(errno, rule, { field, text, wanted, because: [target] });
   const type = c.u32('data_type');

@@ -216,6 +216,8 @@ export interface DriverTraits {
   readonly log2Queues?: number | undefined;
   /** CMDQV: log2 of stream ids of a VINTF */
   readonly log2Sids?: number | undefined;
+  /** CMDQV: log2 of VINTFs, the kernel's own one among them */
+  readonly log2Vintfs?: number | undefined;
   /** SMMUv3: log2 of entries of a command queue at most (IDR1.CMDQS) */
   readonly log2Commands?: number | undefined;
   /** by type: what GET_HW_INFO has told, from the start on */
@@ -348,6 +350,8 @@ export interface Kernel {
   readonly tombstones: boolean;
   /** the model's own devices behind vfio-pci, by path */
   devices?: ReadonlyMap<string, PciDevice>;
+  /** the IOMMU that those are behind; undefined: a plain one (plain.ts) */
+  iommu?: DriverTraits | undefined;
 }
 
 /** A mapping of a region of an iommufd file by some process. It holds the file. */

@@ -6,6 +6,7 @@ import { PAGE } from './areas.ts';
 import type { Call } from './call.ts';
 import { type QueueRequest, userData } from './driver.ts';
 import { learnCmdqv } from './hardware.ts';
+import { isKnown } from './machine.ts';
 import { DRIVER, MACHINE, PHYSICAL, PRESSURE } from './reasons.ts';
 import { allocateRegion } from './regions.ts';
 import type { Range, Viommu } from './state.ts';
@@ -35,8 +36,7 @@ export function cmdqvViommu(c: Call, viommu: Viommu): boolean {
   const data = { type: viommu.kind, length, field: 'data_uptr' };
   if (length === 0 && c.refuse('EINVAL', 'tegra.data', { field: 'data_len', text: 'data_len is 0', wanted: `${DATA_BYTES}` })) return true;
   if (userData(c, data, DATA_BYTES, DATA_BYTES) === undefined) return true;
-  // how many of them other programs hold nobody sees
-  if (c.mayRefuse('ENOSPC', MACHINE, 'tegra.vintf') || c.mayRefuse('ETIMEDOUT', DRIVER, 'tegra.vintf')) return true;
+  if (noVintf(c, viommu)) return true;
   if (c.mayRefuse('ENOMEM', PRESSURE, 'tegra.memory')) return true;
   const region = allocateRegion(c, viommu, c.observedNested('data_uptr', LENGTH_AT) ?? PAGE0, 'data_uptr', 0);
   const view = new DataView(new ArrayBuffer(DATA_BYTES));
@@ -45,6 +45,19 @@ export function cmdqvViommu(c: Call, viommu: Viommu): boolean {
   c.writeNested('data_uptr', new Uint8Array(view.buffer));
   c.then(() => learnCmdqv(viommu.device, true));
   return false;
+}
+
+/** Are all VINTFs taken? → true where the call ends */
+function noVintf(c: Call, viommu: Viommu): boolean {
+  const { log2Vintfs } = viommu.device.driver;
+  // how many of them other programs hold nobody sees
+  if (!isKnown(c.kernel) || log2Vintfs === undefined)
+    return c.mayRefuse('ENOSPC', MACHINE, 'tegra.vintf') || c.mayRefuse('ETIMEDOUT', DRIVER, 'tegra.vintf');
+  const taken = [...c.kernel.contexts.values()].flatMap((x) => [...x.objects.values()]).filter((o) => o.type === 'VIOMMU' && isCmdqv(o));
+  // the first one is the kernel's own
+  const all = 2 ** log2Vintfs - 1;
+  const text = `all of ${all} VINTFs are taken`;
+  return taken.length >= all && c.refuse('ENOSPC', 'tegra.vintf', { text, wanted: 'a vIOMMU destroyed first', because: taken.slice(0, 8) });
 }
 
 /** VDEVICE_ALLOC: takes one of the VINTF's stream ids. → true where the call ends */
@@ -56,7 +69,7 @@ export function cmdqvVdevice(c: Call, viommu: Viommu, virtId: bigint): boolean {
     c.refuse('EINVAL', 'tegra.vsid', { field: 'virt_id', text: `virtual stream id ${hex(virtId)}`, wanted: `${hex(most)} at most` })
   )
     return true;
-  if (oneStream && c.mayRefuse('EOPNOTSUPP', MACHINE, 'smmu.streams')) return true;
+  if (oneStream && !isKnown(c.kernel) && c.mayRefuse('EOPNOTSUPP', MACHINE, 'smmu.streams')) return true;
   const { log2Sids } = viommu.device.driver;
   if (log2Sids === undefined) return c.mayRefuse('ENOSPC', DRIVER, 'tegra.sids');
   if (viommu.vdevices.size < 2 ** log2Sids) return false;

@@ -84,7 +84,7 @@ function made(c: Call, context: Context): Device {
     context,
     birth: c.request.seq,
     users: 1,
-    driver: { name: c.request.file.pci === undefined ? 'unknown' : 'plain' },
+    driver: c.request.file.pci === undefined ? { name: 'unknown' } : (c.kernel.iommu ?? { name: 'plain' }),
     group: { devices: [], attached: new Map() },
     flags: 0,
     selftest: undefined,

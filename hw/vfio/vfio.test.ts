@@ -226,7 +226,7 @@ test('its IOMMU keeps the window of interrupts free while it is attached', () =>
   const map = [40, 0b101, 2, 0, 0x1000, 0, 0x1000, 0, 0xfee0_0000, 0];
   expect(d.call('IOMMU_IOAS_MAP', map, undefined, d.iommu)).toBe('');
   expect(d.call('VFIO_DEVICE_ATTACH_IOMMUFD_PT', [12, 0, 2])).toBe('EADDRINUSE');
-  expect(d.refusal).toMatchObject({ rule: 'plain.window', because: [{ id: 2 }, { id: 1 }] });
+  expect(d.refusal).toMatchObject({ rule: 'attach.window', because: [{ id: 2 }, { id: 1 }] });
 });
 
 describe('reads, writes and mappings', () => {

@@ -1,6 +1,6 @@
 /** `check`: the kernel's rules against a log. */
 import { DIALECTS, type DialectName } from '../../hw/uapi/table.ts';
-import { type CheckReport, check } from '../../replayer/check.ts';
+import { type CheckReport, check, machineOf } from '../../replayer/check.ts';
 import type { Run } from './commands.ts';
 import { UsageError } from './errors.ts';
 import { type Out, Progress, paint } from './output.ts';
@@ -22,7 +22,7 @@ export const run: Run = async ([path = ''], options, io) => {
   const progress = new Progress('checking');
   const report = check(opened.reader, opened.table, {
     ...(model === undefined ? {} : { model }),
-    devices: opened.reader.meta.source === 'model',
+    machine: machineOf(opened.reader.meta),
     onProgress: (seq) => progress.update(seq, opened.reader.last),
   });
   progress.done();

@@ -1,5 +1,6 @@
 /** `why`: the rule behind an answer. */
 import { errnoNumber, errnoText } from '../../hw/errno.ts';
+import { machineOf } from '../../replayer/check.ts';
 import { type Why, why } from '../../replayer/why.ts';
 import { dialectNamed } from './check.ts';
 import type { Run } from './commands.ts';
@@ -13,7 +14,7 @@ export const run: Run = async ([path = '', point = ''], options, io) => {
   const model = dialectNamed(options.model as string | undefined);
   const found = why(opened.reader, opened.table, seq, {
     ...(model === undefined ? {} : { model }),
-    devices: opened.reader.meta.source === 'model',
+    machine: machineOf(opened.reader.meta),
   });
   opened.reader.close();
   if (found === undefined)
