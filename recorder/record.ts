@@ -13,7 +13,7 @@ import type { TraceMeta } from '../store/meta.ts';
 import { type Destination, destination, spoolFolder } from './destination.ts';
 import { Drain, observedExit } from './drain.ts';
 import { RowIndex } from './index-row.ts';
-import { type ModelHost, startModel } from './model/host.ts';
+import { type ModelChoice, type ModelHost, startModel } from './model/host.ts';
 import { Processes } from './processes.ts';
 import { checkDecoder, checkDynamic, findProgram, givenDescriptors, shimPath } from './program.ts';
 import { Spool } from './spool.ts';
@@ -26,8 +26,8 @@ export interface RecordOptions {
   readonly output: string;
   /** replace an existing file */
   readonly force?: boolean;
-  /** the kernel's rules answer the program, in this dialect, instead of the kernel */
-  readonly model?: DialectName | undefined;
+  /** the kernel's rules answer the program instead of the kernel */
+  readonly model?: ModelChoice | undefined;
   /** folder of the spool; default: memory, or beside the trace where there is too little of it */
   readonly spool?: string;
   /** loads and stores of mapped regions as well */
@@ -72,11 +72,12 @@ export async function record(options: RecordOptions): Promise<number> {
   const clock = { realtimeNs: BigInt(Date.now()) * 1_000_000n, monotonicNs: process.hrtime.bigint() };
   const spoolPath = join(folder, `iommufd-rr-${process.pid}-${recording.slice(0, 8)}.spool`);
   const cpu = cpus()[0]?.model ?? '';
-  const dialect = options.model ?? dialectForKernel(release());
+  const dialect = options.model?.dialect ?? dialectForKernel(release());
   const meta: TraceMeta = {
     v: 1,
     tool: options.tool,
     source: options.model === undefined ? 'preload' : 'model',
+    ...(options.model === undefined ? {} : { modelMachine: options.model.machine }),
     kernel: options.model === undefined ? release() : '',
     machine: machine(),
     cpu,

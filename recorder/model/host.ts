@@ -3,9 +3,11 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, constants, ftruncateSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
+import type { MachineName } from '../../hw/iommufd/machine.ts';
 import type { DialectName } from '../../hw/uapi/table.ts';
 import { FUNCTIONS } from '../../hw/vfio/functions.ts';
 import { IrrError } from '../../store/errors.ts';
+import { Clock } from './clock.ts';
 import { LAYOUT, message, SIZE, Word } from './protocol.ts';
 
 /** How often the model looks who has gone without a word, milliseconds. */
@@ -38,14 +40,26 @@ function makeFolder(folder: string): void {
   }
 }
 
-/** Starts the model of a dialect for programs of this spool. `note` gets a line for the user. */
-export async function startModel(spool: string, dialect: DialectName, note: (text: string) => void): Promise<ModelHost> {
+export interface ModelChoice {
+  /** whose rules answer */
+  readonly dialect: DialectName;
+  /** what devices it has */
+  readonly machine: MachineName;
+}
+
+/** A file of this folder as a thread. */
+const thread = (name: string, workerData: unknown): Worker =>
+  new Worker(new URL(`./${name}${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url), { workerData });
+
+/** Starts the model for programs of this spool. `note` gets a line for the user. */
+export async function startModel(spool: string, { dialect, machine }: ModelChoice, note: (text: string) => void): Promise<ModelHost> {
   const folder = `${spool}.model`;
   makeFolder(folder);
   const remove = (): void => rmSync(folder, { recursive: true, force: true });
   process.once('exit', remove);
-  const here = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url);
-  const worker = new Worker(here, { workerData: { folder, dialect } });
+  // a plain machine has nothing that lives
+  const clock = machine === 'plain' ? undefined : new Clock();
+  const worker = thread('worker', { folder, dialect, machine, clock: clock?.memory });
   const ended = new Promise<void>((done) => worker.once('exit', () => done()));
   let told = false;
   await new Promise<void>((ready, failed) => {
@@ -56,6 +70,9 @@ export async function startModel(spool: string, dialect: DialectName, note: (tex
       told ||= m.fault !== undefined;
     });
   });
+  const ticking = clock === undefined ? undefined : thread('clock-thread', { folder, memory: clock.memory });
+  const silent = ticking === undefined ? undefined : new Promise<void>((done) => ticking.once('exit', () => done()));
+  ticking?.on('error', (error) => note(`the model's hardware stands still: ${error.message}`));
   const ask = openSync(join(folder, 'ask'), constants.O_WRONLY | constants.O_NONBLOCK);
   const tell = (word: number): void => {
     try {
@@ -68,6 +85,8 @@ export async function startModel(spool: string, dialect: DialectName, note: (tex
   return {
     stop: async () => {
       clearInterval(timer);
+      clock?.end();
+      await silent;
       tell(Word.STOP);
       await ended;
       closeSync(ask);

@@ -162,6 +162,14 @@ export class ProgramMemory {
     const pid = processOf(s.key);
     return pid === undefined ? undefined : readMemory(pid, s.at, Number(s.length));
   }
+  /** Bytes of pages that are pinned, `from` in bytes of them; undefined where they are gone, or cannot be read. */
+  readPages(pages: Pages, from: bigint, length: number): Uint8Array | undefined {
+    // of a process that lives its memory need not be looked up
+    if (pages.kind === 'user' && pages.process >= 0 && !this.#remembered.has(pages))
+      return readMemory(pages.process, pages.start + from, length);
+    const parts = this.ofPages(pages, from, BigInt(length))?.map((s) => this.read(s));
+    return parts === undefined || parts.includes(undefined) ? undefined : Buffer.concat(parts as Uint8Array[]);
+  }
   write(s: Stretch, bytes: Uint8Array): boolean {
     const file = this.#foreign.get(s.key);
     if (file !== undefined && file.fd >= 0) return writeSync(file.fd, bytes, 0, bytes.length, Number(s.at)) === bytes.length;

@@ -6,7 +6,7 @@ import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoNumber } from '../../hw/errno.ts';
 
-export const Word = { CALL: 1, DONE: 2, CLOSED: 3, MUNMAP: 4, START: 5, FORK: 6, TICK: 8, STOP: 9 } as const;
+export const Word = { CALL: 1, DONE: 2, CLOSED: 3, MUNMAP: 4, START: 5, FORK: 6, POLL: 7, TICK: 8, STOP: 9 } as const;
 export const Op = { OPEN: 1, IOCTL: 2, READ: 3, WRITE: 4, MMAP: 5, MAPPED: 6, MREMAP: 7, EXIT: 8 } as const;
 /** What follows the bytes of a piece. */
 const Behind = { FAULT: 1, NOT_ZERO: 2 } as const;

@@ -3,14 +3,19 @@
  * waits in blocking reads, so it has a thread of its own (worker.ts).
  */
 import type { Answer, Eventfd, Memory, Request } from '../../hw/iommufd/call.ts';
+import { baseField } from '../../hw/iommufd/hw-queue.ts';
+import type { MachineName } from '../../hw/iommufd/machine.ts';
 import { Model } from '../../hw/iommufd/model.ts';
 import { type Reply as QueueReply, readFault, readVeventq, writeFault } from '../../hw/iommufd/queues.ts';
-import type { FileKind, OpenFile } from '../../hw/iommufd/state.ts';
+import type { FileKind, OpenFile, Viommu } from '../../hw/iommufd/state.ts';
+import type { Asked } from '../../hw/scenario/mirror.ts';
 import { type DialectName, targetOfFileKind } from '../../hw/uapi/table.ts';
 import type { Target } from '../../hw/uapi/types.ts';
 import { transfer } from '../../hw/vfio/access.ts';
+import type { Clock } from './clock.ts';
 import { Effect, perform } from './effects.ts';
 import { Files } from './files.ts';
+import { Hardware } from './hardware.ts';
 import { ProgramMemory } from './memory.ts';
 import { descriptorOf, eventfdOf, exists, fileBehind, lives } from './processes.ts';
 import {
@@ -39,6 +44,9 @@ export interface ServerOptions {
   /** where programs find it */
   readonly folder: string;
   readonly dialect: DialectName;
+  readonly machine: MachineName;
+  /** wakes it, where the machine has hardware that lives */
+  readonly clock?: Clock | undefined;
   /** a fault of ours, which a program got EIO for */
   readonly report: (error: unknown) => void;
 }
@@ -51,6 +59,9 @@ export class ModelServer {
   readonly #memory = new ProgramMemory();
   readonly #shown: Shown;
   readonly #report: (error: unknown) => void;
+  readonly #clock: Clock | undefined;
+  /** of a machine that has some */
+  readonly #hardware: Hardware | undefined;
   /** processes that have been heard of */
   readonly #processes = new Set<number>();
   #stop = false;
@@ -62,8 +73,13 @@ export class ModelServer {
     this.#places = new Places(options.folder);
     this.#inbox = new Inbox(options.folder);
     this.#files = new Files(options.folder);
-    this.#model.plug();
+    this.#model.plug(options.machine);
     this.#shown = new Shown(this.#model, options.folder);
+    this.#clock = options.clock;
+    const size = this.#model.kernel.iommu;
+    const fileOf = (viommu: Viommu): string | undefined => this.#shown.fileOf(viommu);
+    if (size?.cmdqv === true)
+      this.#hardware = new Hardware({ model: this.#model, memory: this.#memory, size, fileOf, clock: options.clock });
   }
 
   /** Answers until it is told to stop. */
@@ -74,9 +90,12 @@ export class ModelServer {
     this.#files.close();
     this.#memory.close();
     this.#shown.bars.close();
+    this.#hardware?.close();
   }
 
   #hear(m: Message): void {
+    // what the program stored before the call was before it
+    if (m.word === Word.CALL || m.word === Word.CLOSED || m.word === Word.POLL) this.#poll();
     if (m.word === Word.STOP) this.#stop = true;
     else if (m.word === Word.CALL) this.#answer(m);
     else if (m.word === Word.CLOSED) this.#closed(m.file);
@@ -86,6 +105,16 @@ export class ModelServer {
       this.#processes.add(m.pid);
       this.#shown.mappings.fork(Number(m.a), m.pid);
     } else if (m.word === Word.TICK) this.#lookWhoHasGone(true);
+    else if (m.word === Word.POLL) this.#clock?.heard();
+  }
+
+  /** The hardware goes on. */
+  #poll(): void {
+    try {
+      if (this.#hardware?.poll() === true) this.#readiness();
+    } catch (error) {
+      this.#report(error);
+    }
   }
 
   // ---- who is there
@@ -126,6 +155,7 @@ export class ModelServer {
     if (inode === undefined) return false;
     this.#places.forget(inode);
     this.#shown.closed(file);
+    this.#hardware?.follow();
     return true;
   }
 
@@ -291,6 +321,7 @@ export class ModelServer {
       this.#model.adopt(call.spareFile, made[1]);
     }
     if (request.file.context !== undefined) this.#shown.made(request.file.context, answer);
+    this.#hardware?.follow(askedBy(effect));
     this.#readiness();
     return { ret, error: 0, takesSpare: made !== undefined };
   }
@@ -357,6 +388,15 @@ export class ModelServer {
       if (o?.type === 'FAULT' || o?.type === 'VEVENTQ') this.#files.setReadable(file, o.waiting.length > 0);
     }
   }
+}
+
+/** Where a call that makes a queue wants it. */
+function askedBy(effect: Effect): Asked | undefined {
+  const { struct } = effect.command;
+  const base = baseField(effect);
+  return struct?.byName.has(base) === true && struct.byName.has('length')
+    ? { base: effect.u64(base), length: effect.u64('length') }
+    : undefined;
 }
 
 /** What a file's ioctls are about; undefined where it has none. */

@@ -49,16 +49,27 @@ export class Shown {
       if (this.#regions.has(region) || !isRegistered(region, this.#model.traits.queueRules)) continue;
       const number = this.#nextRegion++;
       const data = [...answer.nestedOut.values()][0];
-      const word = data !== undefined && data.length >= 4 ? new DataView(data.buffer, data.byteOffset).getUint32(0, true) : 0;
-      makeRegion(join(this.#folder, `region-${number}`), Number(region.length), word);
+      const word =
+        region.owner.device.driver.name === 'mock' && data !== undefined && data.length >= 4
+          ? new DataView(data.buffer, data.byteOffset).getUint32(0, true)
+          : 0;
+      makeRegion(this.#path(number), Number(region.length), word);
       this.#regions.set(region, number);
     }
+  }
+  /** The file of what a vIOMMU shows. */
+  fileOf(viommu: Viommu): string | undefined {
+    const number = viommu.region === undefined ? undefined : this.#regions.get(viommu.region);
+    return number === undefined ? undefined : this.#path(number);
+  }
+  #path(number: number): string {
+    return join(this.#folder, `region-${number}`);
   }
   /** Regions whose offsets have been given back are to be found no more. */
   drop(): void {
     for (const [region, number] of this.#regions) {
       if (isRegistered(region, this.#model.traits.queueRules)) continue;
-      rmSync(join(this.#folder, `region-${number}`), { force: true });
+      rmSync(this.#path(number), { force: true });
       this.#regions.delete(region);
     }
   }

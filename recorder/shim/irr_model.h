@@ -42,6 +42,7 @@ enum irr_model_word {
 	IRR_MODEL_MUNMAP = 4,  /* from `a` to `b` nothing is mapped any more */
 	IRR_MODEL_START = 5,   /* a new image: nothing is mapped */
 	IRR_MODEL_FORK = 6,    /* `pid` is a child of `a` */
+	IRR_MODEL_POLL = 7,    /* of the recorder's own: look at page 0 of VINTFs */
 	IRR_MODEL_TICK = 8,    /* of the recorder's own: look who has gone */
 	IRR_MODEL_STOP = 9,
 };

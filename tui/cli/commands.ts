@@ -2,6 +2,7 @@
  * The command line as a table: verbs, arguments, options, examples, exit statuses. Parsing, help, completion and the tests
  * derive from it; a new command is one row here and one file that `load` names.
  */
+import { MACHINES } from '../../hw/iommufd/machine.ts';
 import { DIALECTS } from '../../hw/uapi/table.ts';
 import type { Out } from './output.ts';
 
@@ -80,7 +81,7 @@ export const COMMANDS: readonly CommandRow[] = [
     description:
       'The program runs as it would bare, with its own terminal, arguments and signals; the capture library is loaded into it and into what it ' +
       'starts. Events pass through a spool in shared memory into the trace. What is left when the recorder is killed, `recover` makes a trace of. ' +
-      "With --on model no hardware is needed: the kernel's rules answer the program, with the mock driver for devices and two PCI functions at /dev/vfio/devices/vfio0 and vfio1, behind a plain IOMMU without nesting. It is a model: no device does DMA, and registers only keep what is written.",
+      "With --on model no hardware is needed: the kernel's rules answer the program, with the mock driver for devices and two PCI functions at /dev/vfio/devices/vfio0 and vfio1, behind a plain IOMMU without nesting, or (--machine grace) behind an SMMUv3 with the CMDQV of a Tegra241, whose queues work: page 0 of a VINTF is looked at every 0.5 ms, commands are fetched from the program's memory, errors come as vEVENTs. It is a model: no device does DMA, and their registers only keep what is written.",
     args: [{ name: '<command...>', text: 'the program and its arguments', completes: 'command' }],
     options: [
       { flags: '-o, --output <file>', text: 'the trace (default: the name of the program and a number, here)', completes: 'file' },
@@ -99,6 +100,12 @@ export const COMMANDS: readonly CommandRow[] = [
         text: 'with --on model: the kernel or patch series whose rules answer (default: the newest kernel)',
         choices: DIALECTS,
       },
+      {
+        flags: '--machine <name>',
+        text: 'with --on model: the machine, plain (pages alone) or grace (SMMUv3 and Tegra241 CMDQV)',
+        choices: MACHINES,
+        default: 'plain',
+      },
     ],
     examples: [
       ['record -o bug.irr -- ./vmm --iommufd', 'record into bug.irr'],
@@ -106,6 +113,7 @@ export const COMMANDS: readonly CommandRow[] = [
       ['record --kvm --mmio -- qemu-system-x86_64 -accel kvm …', 'with what the guest does to devices, and what the program then does'],
       ['record --mmio -- ./driver /dev/vfio/devices/vfio0', 'with every register that the program reads and writes'],
       ['record --on model --dialect hw-queue-v9 -- ./vmm', 'what a patch series would answer, on any machine'],
+      ['record --on model --machine grace --mmio -- ./vmm', 'with a CMDQV that works, and every access to it'],
     ],
     exits: [
       ['n', "the program's own status; 128 + n if signal n ended it"],

@@ -1,4 +1,5 @@
 /** `record`: the front end of the recorder. */
+import { machineNamed } from '../../hw/iommufd/machine.ts';
 import { DIALECTS, type DialectName } from '../../hw/uapi/table.ts';
 import { record } from '../../recorder/record.ts';
 import type { Options, Run } from './commands.ts';
@@ -21,7 +22,9 @@ export const run: Run = async (command, options, io) => {
     command,
     output,
     force: options.force === true,
-    ...(options.on === 'model' ? { model: dialectOf(options.dialect) } : {}),
+    ...(options.on === 'model'
+      ? { model: { dialect: dialectOf(options.dialect), machine: machineNamed(options.machine) ?? 'plain' } }
+      : {}),
     ...(typeof options.spool === 'string' ? { spool: options.spool } : {}),
     mmio: options.mmio === true,
     kvm: options.kvm === true,
