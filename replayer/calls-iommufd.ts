@@ -2,6 +2,7 @@
 import type { ObjectType } from '../hw/uapi/types.ts';
 import { FileKind, PartKind } from '../store/frame.ts';
 import { outU64, setContext } from './calls-ioas.ts';
+import { hwInfo as cmdqvInfo } from './cmdqv-fold.ts';
 import { createdFd } from './files.ts';
 import type { KernelObject } from './object-types.ts';
 import { born, endObject, ensure, ensureObject, setObject } from './objects.ts';
@@ -92,6 +93,7 @@ const hwInfo: ContextCall = (s, c) => {
   const type = e.u32(e.out, at.out_data_type);
   const capabilities = e.u64(e.out, at.out_capabilities);
   const pasidBits = e.u8(e.out, at.out_max_pasid_log2);
+  cmdqvInfo(s, type, at.data_uptr, e.u32(e.out, at.data_len));
   const h = device.hardware;
   if (h && h.type === type && h.capabilities === capabilities && h.pasidBits === pasidBits) return;
   setObject(s, c, device, { hardware: { type, capabilities, pasidBits } });

@@ -3,6 +3,8 @@
  * are the only functions that write a state.
  */
 import { type Area, AreaTree } from './areas.ts';
+import type { Size, Vintf } from '../hw/cmdqv/state.ts';
+import type { Aperture, Known, QueueNotes, Seen, Window } from './cmdqv.ts';
 import type { EndedObject, EndHow, KernelObject, Uid } from './object-types.ts';
 import {
   type Context,
@@ -47,7 +49,22 @@ export type Change =
   | { readonly op: 'mapping.add' | 'mapping.remove'; readonly mapping: Mapping }
   | { readonly op: 'call.enter' | 'call.return'; readonly call: PendingCall }
   | { readonly op: 'sent'; readonly file: number; readonly from: number; readonly to: number }
-  | { readonly op: 'dropped'; readonly from: number; readonly to: number };
+  | { readonly op: 'dropped'; readonly from: number; readonly to: number }
+  /** a register of the CMDQV; undefined: nothing is known of it */
+  | { readonly op: 'cmdqv.register'; readonly name: string; readonly from: Known | undefined; readonly to: Known | undefined }
+  /** a VINTF, its stream ids and queues */
+  | { readonly op: 'cmdqv.vintf'; readonly vintf: number; readonly from: Vintf | undefined; readonly to: Vintf | undefined }
+  | { readonly op: 'cmdqv.size'; readonly from: Size; readonly to: Size }
+  | { readonly op: 'cmdqv.queue'; readonly queue: Uid; readonly from: QueueNotes | undefined; readonly to: QueueNotes | undefined }
+  | { readonly op: 'cmdqv.window'; readonly vm: number; readonly from: Window | undefined; readonly to: Window | undefined }
+  | {
+      readonly op: 'cmdqv.seen';
+      readonly vm: number;
+      readonly name: string;
+      readonly from: Seen | undefined;
+      readonly to: Seen | undefined;
+    }
+  | { readonly op: 'cmdqv.aperture'; readonly from: Aperture | undefined; readonly to: Aperture | undefined };
 
 /** Adds or takes away one holder of a file. */
 function hold(s: SessionState, file: number, by: 1 | -1): void {
@@ -166,6 +183,41 @@ function setSent(s: SessionState, file: number, from: number, to: number): void 
   for (let n = from; n > Math.max(to, 0); n--) hold(s, file, -1);
 }
 
+function setOrDelete<K, V>(map: Map<K, V>, key: K, value: V | undefined): void {
+  if (value === undefined) map.delete(key);
+  else map.set(key, value);
+}
+
+type CmdqvChange = Extract<Change, { readonly op: `cmdqv.${string}` }>;
+
+function setCmdqv({ cmdqv }: SessionState, c: CmdqvChange, forward: boolean): void {
+  switch (c.op) {
+    case 'cmdqv.register':
+      setOrDelete(cmdqv.registers, c.name, forward ? c.to : c.from);
+      return;
+    case 'cmdqv.vintf':
+      setOrDelete(cmdqv.vintfs, c.vintf, forward ? c.to : c.from);
+      return;
+    case 'cmdqv.size':
+      cmdqv.size = forward ? c.to : c.from;
+      return;
+    case 'cmdqv.queue':
+      setOrDelete(cmdqv.queues, c.queue, forward ? c.to : c.from);
+      return;
+    case 'cmdqv.window':
+      setOrDelete(cmdqv.windows, c.vm, forward ? c.to : c.from);
+      return;
+    case 'cmdqv.seen':
+      setInner(cmdqv.guests, c.vm, c.name, forward ? c.to : c.from);
+      return;
+    case 'cmdqv.aperture':
+      cmdqv.aperture = forward ? c.to : c.from;
+      return;
+    default:
+      c satisfies never;
+  }
+}
+
 function write(s: SessionState, c: Change, forward: boolean): void {
   switch (c.op) {
     case 'area.add':
@@ -224,7 +276,7 @@ function write(s: SessionState, c: Change, forward: boolean): void {
       s.dropped = forward ? c.to : c.from;
       return;
     default:
-      c satisfies never;
+      setCmdqv(s, c, forward);
   }
 }
 

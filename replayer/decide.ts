@@ -3,10 +3,11 @@
  * as it was; the fold keeps the changes instead of taking them back.
  */
 import type { UapiTable } from '../hw/uapi/table.ts';
-import { FileKind, Found, FRAME_AT, FRAME_HEADER, type FrameCursor, Kind, PART_AT, PART_HEADER, PartKind, State } from '../store/frame.ts';
+import { FileKind, Found, FRAME_AT, FRAME_HEADER, type FrameCursor, Kind, MMIO_SOURCE_SHIFT, MmioSource, PART_AT, PART_HEADER, PartKind, State } from '../store/frame.ts';
 import { type Change, revertAll } from './change.ts';
+import { hostAccess, mmio, queueRead, region, slotSet } from './cmdqv-fold.ts';
 import { EventBytes } from './event.ts';
-import { contextOf, dropped, ensureFile, setFd } from './files.ts';
+import { contextOf, createdFd, dropped, ensureFile, setFd } from './files.ts';
 import { mapped, remapped, unmapRange } from './mappings.ts';
 import { type Plan, planOf } from './plan.ts';
 import { closed, duplicated, ended, forgetOldTable, forked, found, inherited, opened, processOf, sentFd, started } from './processes.ts';
@@ -75,6 +76,17 @@ function run(s: Step): void {
     case Kind.PAD:
     case Kind.PART:
       return;
+    case Kind.REGION:
+      region(s);
+      return;
+    case Kind.QUEUE:
+      queueRead(s);
+      return;
+    case Kind.MMIO:
+      // the kernel's accesses are no process's
+      if (e.request >>> MMIO_SOURCE_SHIFT >= MmioSource.MMIOTRACE) hostAccess(s);
+      else ofProcess(s);
+      return;
     default:
       ofProcess(s);
       return;
@@ -124,6 +136,9 @@ function made(s: Step, process: Process, held?: OpenFile): void {
     case Kind.MREMAP:
       if (e.error === 0) remapped(s, process.memory);
       return;
+    case Kind.MMIO:
+      mmio(s, process);
+      return;
     case Kind.DUP:
       if (e.error === 0) duplicated(s, e.pid, file()?.file ?? 0);
       return;
@@ -165,7 +180,10 @@ const EBADF = 9;
 
 function ioctl(s: Step, f: OpenFile): void {
   const { e, plan } = s;
-  if (e.request >>> 8 !== 0x3b) return;
+  if (e.request >>> 8 !== 0x3b) {
+    if (e.error === 0) kvm(s, f);
+    return;
+  }
   const number = e.request & 0xff;
   // the descriptor was closed where no event shows it: by a child that shares the table, or past libc
   if (e.error === EBADF && !plan.takesFd.has(e.request)) setFd(s, e.pid, e.fd, 0);
@@ -185,6 +203,18 @@ function ioctl(s: Step, f: OpenFile): void {
       if (e.error === 0) plan.group[number]?.(s, f);
       return;
   }
+}
+
+/** linux/kvm.h */
+const KVM = { CREATE_VM: 0xae01, CREATE_VCPU: 0xae41, SET_USER_MEMORY_REGION: 0x4020_ae46, SET_USER_MEMORY_REGION2: 0x40a0_ae49 } as const;
+
+/** What matters of KVM: which vCPU is of which VM, and where a VM's memory is. */
+function kvm(s: Step, f: OpenFile): void {
+  const { e } = s;
+  if (f.kind === FileKind.KVM && e.request === KVM.CREATE_VM) createdFd(s, e.ret, FileKind.KVM_VM, {});
+  if (f.kind !== FileKind.KVM_VM) return;
+  if (e.request === KVM.CREATE_VCPU) createdFd(s, e.ret, FileKind.KVM_VCPU, { holds: [f.file] });
+  else if (e.request === KVM.SET_USER_MEMORY_REGION || e.request === KVM.SET_USER_MEMORY_REGION2) slotSet(s, f.file);
 }
 
 // ---- calls that were stored before they returned ----

@@ -1,5 +1,6 @@
 /** Processes, descriptors and open files: who holds what, and what the last holder's going releases. */
 import { FileKind } from '../store/frame.ts';
+import { vmReleased } from './cmdqv-fold.ts';
 import { endAll, endObject } from './objects.ts';
 import type { Context, OpenFile, Process, SessionState } from './state.ts';
 import type { Step } from './step.ts';
@@ -195,6 +196,7 @@ export function dropped(s: Step, file: number): void {
 
 /** What ends with an open file. A fault or event queue stays: its object only loses the file's reference. */
 function release(s: Step, f: OpenFile): void {
+  if (f.kind === FileKind.KVM_VM) vmReleased(s, f.file);
   const c = contextOf(s, f);
   if (!c) return;
   if (isContext(f.kind)) {

@@ -1,5 +1,6 @@
 /** The state as JSON: complete, in a fixed order, the same on every machine. Ids instead of our own numbers; u64 as "0x…". */
 import type { Area, AreaTree } from './areas.ts';
+import { cmdqvJson, globalJson } from './cmdqv-json.ts';
 import type { KernelObject, Range, Uid } from './object-types.ts';
 import { type Holder, type References, referencesOf, usersOf } from './references.ts';
 import { type Context, FILE_KINDS, type Mapping, type OpenFile, type PendingCall, type Process, type SessionState } from './state.ts';
@@ -12,6 +13,7 @@ const byKey = <K extends number | bigint | string, V>(map: ReadonlyMap<K, V>): [
 
 /** Everything but `seq` and `digest`: what the digest is of. */
 export function stateBody(s: SessionState): JsonObject {
+  const global = globalJson(s);
   return {
     dropped: s.dropped,
     processes: [...byKey(s.processes), ...byKey(s.exited)].sort((a, b) => a[0] - b[0]).map(([pid, p]) => processJson(s, pid, p)),
@@ -19,7 +21,8 @@ export function stateBody(s: SessionState): JsonObject {
     contexts: byKey(s.contexts).map(([, c]) => contextJson(s, c)),
     calls: byKey(s.calls).map(([, c]) => callJson(c)),
     sent: byKey(s.sent).map(([file, count]) => ({ file, count })),
-    cmdqv: [],
+    cmdqv: cmdqvJson(s),
+    ...(global === undefined ? {} : { cmdqvGlobal: global }),
   };
 }
 

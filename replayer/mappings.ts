@@ -1,5 +1,6 @@
 /** Address spaces: which parts show an iommufd's or a VFIO device's memory. Every piece of a mapping holds the file. */
 import { FileKind } from '../store/frame.ts';
+import { reached } from './cmdqv-fold.ts';
 import { contextOf, dropped } from './files.ts';
 import type { Mapping, OpenFile } from './state.ts';
 import type { Step } from './step.ts';
@@ -76,7 +77,7 @@ export function mapped(s: Step, file: OpenFile | undefined, memory: number): voi
     }
   }
   const region = file.regions.find((r) => offset >= r.offset && offset <= lastOf(r.offset, r.size) && r.size !== 0);
-  add(s, {
+  const mapping: Mapping = {
     memory,
     address,
     length: rounded(length),
@@ -84,11 +85,14 @@ export function mapped(s: Step, file: OpenFile | undefined, memory: number): voi
     offset,
     prot: e.arg32(2),
     viommu,
+    trapped: e.arg(5) !== 0,
     pins: s.plan.mappingsHold,
     context: c?.context ?? 0,
     region: region?.index ?? -1,
     seq: e.seq,
-  });
+  };
+  add(s, mapping);
+  reached(s, mapping);
 }
 
 /** MREMAP, returned: shrinks, moves or (old length 0) doubles a mapping. */

@@ -5,6 +5,7 @@
  */
 import type { ObjectType } from '../hw/uapi/types.ts';
 import type { Area } from './areas.ts';
+import { ended as cmdqvEnded, born as cmdqvBorn } from './cmdqv-fold.ts';
 import type { Attachment, Device, EndHow, HwptNested, HwptPaging, Ioas, KernelObject, Origin, Uid } from './object-types.ts';
 import { type Context, objectById } from './state.ts';
 import type { Step } from './step.ts';
@@ -55,11 +56,13 @@ export function born<T extends ObjectType>(s: Step, c: Context, type: T, id: num
   if (old && old.origin === 'inferred' && old.birth > s.call && (old.type === type || old.type !== 'IOAS')) {
     const to = { ...BLANK[type](old), ...known, origin: 'observed', call: s.call } as Of<T>;
     s.emit({ op: 'object.set', context: c.context, from: old, to });
+    cmdqvBorn(s, c, to);
     return to;
   }
   if (old) endObject(s, c, old, 'displaced');
   const object = { ...blank(s, type, id, 'observed', old ? s.e.tExit : 0), ...known };
   s.emit({ op: 'object.create', context: c.context, object });
+  cmdqvBorn(s, c, object);
   return object;
 }
 
@@ -217,6 +220,7 @@ function emitEnd(s: Step, c: Context, object: KernelObject, how: EndHow): void {
     ended: { id, uid, type, birth, seq: s.e.seq, how },
     previous: c.ended.get(id),
   });
+  cmdqvEnded(s, now);
 }
 
 /** A device goes: it is detached everywhere, and its virtual device becomes a tombstone. */

@@ -1,6 +1,7 @@
 /**
  * A plan: what the fold needs of the uAPI table of one dialect, as plain offsets and dispatch arrays. Made once per table.
  */
+import type { Size } from '../hw/cmdqv/state.ts';
 import type { UapiTable } from '../hw/uapi/table.ts';
 import type { Command, Field } from '../hw/uapi/types.ts';
 import { FAILED_CALLS, IOAS_CALLS } from './calls-ioas.ts';
@@ -28,7 +29,7 @@ const FIELDS = {
   IOMMU_OPTION: ['option_id', 'op', 'object_id', 'val64'],
   IOMMU_VFIO_IOAS: ['ioas_id', 'op'],
   IOMMU_HWPT_ALLOC: ['flags', 'dev_id', 'pt_id', 'out_hwpt_id', 'data_type', 'fault_id'],
-  IOMMU_GET_HW_INFO: ['dev_id', 'out_data_type', 'out_max_pasid_log2', 'out_capabilities'],
+  IOMMU_GET_HW_INFO: ['dev_id', 'data_len', 'data_uptr', 'out_data_type', 'out_max_pasid_log2', 'out_capabilities'],
   IOMMU_HWPT_SET_DIRTY_TRACKING: ['flags', 'hwpt_id'],
   IOMMU_HWPT_GET_DIRTY_BITMAP: ['hwpt_id'],
   IOMMU_HWPT_INVALIDATE: ['hwpt_id'],
@@ -108,6 +109,9 @@ export interface QueuePlan {
   /** a queue holds the one below it (vcmdq-v2 and later) */
   readonly ordered: boolean;
 }
+
+/** enum iommu_hw_info_type */
+const HW_INFO = { smmuv3: 2, cmdqv: 3 } as const;
 
 const QUEUE_REQUEST = 0x3b94;
 /** Dialects before the queue got an ACCESS of its own. */
@@ -247,6 +251,24 @@ export class Plan {
   /** Bytes that follow the header in a vEVENTQ of this type; undefined where that is not known. */
   payloadOf(type: number): number | undefined {
     return this.#table.vevent(type)?.size;
+  }
+
+  /** What the data of GET_HW_INFO tell of a CMDQV's size; undefined: of this type nothing. */
+  sizeIn(type: number, data: DataView): Size | undefined {
+    const u8 = (at: number): number | undefined => (at < data.byteLength ? data.getUint8(at) : undefined);
+    const u32 = (at: number): number | undefined => (at + 4 <= data.byteLength ? data.getUint32(at, true) : undefined);
+    if (type === HW_INFO.cmdqv) {
+      const at = (name: string): number => this.#table.struct('iommu_hw_info_tegra241_cmdqv')?.byName.get(name)?.offset ?? ABSENT;
+      return { log2Queues: u8(at('log2vcmdqs')), log2Sids: u8(at('log2vsids')) };
+    }
+    if (type !== HW_INFO.smmuv3) return undefined;
+    const at = (name: string): number => this.#table.struct('iommu_hw_info_arm_smmuv3')?.byName.get(name)?.offset ?? ABSENT;
+    const idr1 = u32(at('idr') + 4);
+    const commands: Size = idr1 === undefined ? {} : { log2Commands: (idr1 >>> 21) & 31 };
+    const impl = u32(at('impl'));
+    // some of the series tell of the CMDQV here
+    if (impl === undefined || ((u32(at('flags')) ?? 0) & 1) === 0) return commands;
+    return { ...commands, log2Queues: (impl >>> 4) & 15, log2Sids: (impl >>> 12) & 15 };
   }
 
   /** Where a vIOMMU of this type says what may be mapped: offsets of the two u64 in its data; undefined where it does not. */

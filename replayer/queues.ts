@@ -1,5 +1,6 @@
 /** Reads and writes of fault queues and vEVENTQs. */
 
+import { isCmdqvEvents, told } from './cmdqv-fold.ts';
 import type { Cookie, Fault, Veventq } from './object-types.ts';
 import { setObject } from './objects.ts';
 import type { Context, OpenFile } from './state.ts';
@@ -61,6 +62,7 @@ function readEvents(s: Step, c: Context, queue: Veventq): void {
     if (known) lost += missing;
     if (known && !isLost) untold += missing;
     if (!isLost) events++;
+    if (!isLost && isCmdqvEvents(queue.kind) && at + bytes + 16 <= taken(s)) told(s, queue.viommu, at + bytes);
     sequence = next;
     if (isLost) at += bytes;
     else if (payload === undefined) break;

@@ -5,6 +5,7 @@
  * snapshot shares them; maps, counters and area trees are changed in place.
  */
 import type { AreaTree } from './areas.ts';
+import { type Cmdqv, copyCmdqv, emptyCmdqv, sizeOfCmdqv } from './cmdqv.ts';
 import type { EndedObject, KernelObject, Origin, Uid } from './object-types.ts';
 import type { U64 } from './u64.ts';
 
@@ -135,6 +136,8 @@ export interface Mapping {
   readonly prot: number;
   /** iommufd: the VIOMMU whose region it shows, 0 not known */
   readonly viommu: Uid;
+  /** the log has the loads and stores that a process makes through it */
+  readonly trapped: boolean;
   /** it holds that VIOMMU: all kernels but those of the first series */
   readonly pins: boolean;
   readonly context: number;
@@ -183,6 +186,8 @@ export interface SessionState {
   readonly calls: Map<number, PendingCall>;
   /** SCM_RIGHTS: files sent and not received yet, how often; negative where a receipt was logged before its sending */
   readonly sent: Map<number, number>;
+  /** the CMDQV of a Tegra241 */
+  readonly cmdqv: Cmdqv;
 }
 
 export function emptyState(): SessionState {
@@ -202,6 +207,7 @@ export function emptyState(): SessionState {
     mappings: new Map(),
     calls: new Map(),
     sent: new Map(),
+    cmdqv: emptyCmdqv(),
   };
 }
 
@@ -233,12 +239,13 @@ export function copyState(s: SessionState): SessionState {
     mappings: copyInner(s.mappings),
     calls: new Map(s.calls),
     sent: new Map(s.sent),
+    cmdqv: copyCmdqv(s.cmdqv),
   };
 }
 
 /** How much `copyState` copies, in map entries. */
 export function sizeOf(s: SessionState): number {
-  let size = s.processes.size + s.exited.size + s.files.size * 2 + s.calls.size;
+  let size = s.processes.size + s.exited.size + s.files.size * 2 + s.calls.size + sizeOfCmdqv(s.cmdqv);
   for (const fds of s.fds.values()) size += fds.size + 1;
   for (const maps of s.mappings.values()) size += maps.size + 1;
   for (const c of s.contexts.values()) size += c.objects.size * 2 + c.pins.size + c.ended.size + 4;

@@ -1,5 +1,6 @@
 /** Changes in words: "creates VIOMMU 6", "unmaps IOAS 1 0x1000000+0x2000". Text from the trace is raw: escape it before a terminal. */
 import type { Change } from './change.ts';
+import { cmdqvText, isBookkeeping, registersText } from './cmdqv-words.ts';
 import { parentsOf } from './json.ts';
 import type { KernelObject, Uid } from './object-types.ts';
 import { FILE_KINDS, type Mapping, type OpenFile, type SessionState } from './state.ts';
@@ -67,7 +68,7 @@ export function changeText(c: Change, nameOf: NameOf = unnamed): string {
     case 'dropped':
       return `${c.to - c.from} events are missing`;
     default:
-      return c satisfies never;
+      return cmdqvText(c);
   }
 }
 
@@ -179,6 +180,12 @@ export function changesText(changes: readonly Change[], nameOf: NameOf = unnamed
   for (let i = 0; i < changes.length; ) {
     const c = changes[i]!;
     let end = i + 1;
+    const registers = registersText(changes, i);
+    if (registers !== undefined || isBookkeeping(c)) {
+      if (registers !== undefined) lines.push(registers.text);
+      i = registers?.end ?? end;
+      continue;
+    }
     if (c.op === 'area.add' || c.op === 'area.remove') {
       while (end < changes.length && sameRun(c, changes[end]!)) end++;
     }

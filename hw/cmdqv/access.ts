@@ -1,8 +1,9 @@
 /** Loads and stores of registers by a guest or its VMM, and registers read beside them: what each does to what is known. */
-import { getField, hexText } from '../bits.ts';
+import { getField, hexText, wordsOf } from '../bits.ts';
+import { COMMAND_BYTES, decodeWords } from '../smmuv3/commands.ts';
 import type { Pad, Words } from './change.ts';
 import { acknowledged, forgetErrors, showErrors } from './errors.ts';
-import { usedOf } from './indexes.ts';
+import { addressOf, advance, usedOf } from './indexes.ts';
 import { type Geometry, named, type Piece, type Place, pieces, pieceValue, type View } from './places.ts';
 import { fieldOf, implemented, REGISTERS, register } from './registers.ts';
 import { type Provenance, type Queue, regs, type Value, type Vintf, viewQueue } from './state.ts';
@@ -15,6 +16,9 @@ export interface Access {
   readonly width: number;
   readonly value: bigint;
 }
+
+/** the VINTF that the kernel keeps for itself: nobody sets it up or takes it down */
+const KERNELS = 0;
 
 const geometry = (p: Pad): Geometry => ({ log2Queues: p.size.log2Queues });
 
@@ -46,6 +50,7 @@ function storeRegister(p: Pad, place: Place, value: bigint, mask: bigint, from: 
   if (vintf === undefined || lvcmdq === undefined || managed === undefined) {
     // the kernel's own, or a CMDQV whose set-up is not followed: what was stored is all that is known
     write();
+    if (vintf === KERNELS && lvcmdq !== undefined && place.register!.name === 'GERRORN') acknowledged(p, vintf, lvcmdq);
     return;
   }
   const queue = managed.queues.find((q) => q.lvcmdq === lvcmdq);
@@ -64,6 +69,23 @@ function storeRegister(p: Pad, place: Place, value: bigint, mask: bigint, from: 
   if (place.register!.name === 'GERRORN') acknowledged(p, vintf, lvcmdq);
   if (place.register!.name === 'PROD_INDX') contradiction(p, vintf, queue);
   if (place.register!.name === 'BASE') moveQueue(p, managed, queue, p.get(place.name));
+}
+
+/** A store whose value nobody knows: what it wrote is not known either. */
+export function disturb(p: Pad, access: Omit<Access, 'value'>): void {
+  for (const piece of pieces(access.offset, access.width, access.view, geometry(p))) {
+    const { place } = piece;
+    if (place.register === undefined || place.register.access === 'ro') continue;
+    p.forget(place.name, placed(piece, 0n)[1]);
+    if (place.register.name === 'GERRORN' && place.vintf !== undefined && place.lvcmdq !== undefined)
+      forgetErrors(p, place.vintf, place.lvcmdq);
+  }
+}
+
+/** Somebody can reach page 0 of a queue without being seen: what is in it now is not known. */
+export function unseen(p: Pad, vintf: number, lvcmdq: number): void {
+  for (const r of REGISTERS) if (r.block === 'PAGE0') p.forget(regs.page0(vintf, lvcmdq, r.name));
+  forgetErrors(p, vintf, lvcmdq);
 }
 
 /** The queue lies elsewhere, or is of another size; of what the store leaves unknown the old is kept. */
@@ -94,17 +116,20 @@ function contradiction(p: Pad, vintf: number, queue: Queue): void {
     p.add({ kind: 'ignored', what: name, why: `${used} commands do not fit a queue of ${2 ** queue.log2}; the hardware reads round it` });
 }
 
-/** A load and what it brought. */
-export function load(p: Pad, access: Access): void {
+/** Memory as it is known: bytes at an address, undefined where they are not. */
+type Known = (address: bigint, bytes: number) => Uint8Array | undefined;
+
+/** A load and what it brought. `memory`: what is known of the queue's commands. */
+export function load(p: Pad, access: Access, memory: Known): void {
   for (const piece of pieces(access.offset, access.width, access.view, geometry(p))) {
     if (piece.place.register === undefined) continue;
     const [value, mask] = placed(piece, access.value);
-    observe(p, piece.place, value, mask, 'seen');
+    observe(p, piece.place, value, mask, 'seen', memory);
   }
 }
 
 /** What a register was found to be. A load that brings something else than what is known says so. */
-function observe(p: Pad, place: Place, value: bigint, mask: bigint, from: 'seen' | 'sampled'): void {
+function observe(p: Pad, place: Place, value: bigint, mask: bigint, from: 'seen' | 'sampled', memory: Known): void {
   const known = p.get(place.name);
   const both = known.known & mask;
   const seen: Value = { value, known: mask, from };
@@ -114,33 +139,51 @@ function observe(p: Pad, place: Place, value: bigint, mask: bigint, from: 'seen'
   const queue = managed?.queues.find((q) => q.lvcmdq === lvcmdq);
   if (managed === undefined || queue === undefined) {
     p.set(place.name, value, mask, from);
+    if (vintf === KERNELS && lvcmdq !== undefined) errorsSeen(p, place, vintf, lvcmdq, from);
     return;
   }
   const before = viewQueue(p, managed.index, queue.lvcmdq).cons;
   p.set(place.name, value, mask, from);
-  if (place.register!.name === 'CONS_INDX') {
-    moved(p, managed, queue, before);
-    failed(p, managed.index, queue.lvcmdq);
-  }
-  if (place.register!.name === 'GERROR' || place.register!.name === 'GERRORN') found(p, managed.index, queue.lvcmdq);
+  if (place.register!.name === 'CONS_INDX') moved(p, managed, queue, before, memory);
+  errorsSeen(p, place, managed.index, queue.lvcmdq, from);
+}
+
+/** CONS_INDX, GERROR or GERRORN was found to be something. */
+function errorsSeen(p: Pad, place: Place, vintf: number, lvcmdq: number, from: 'seen' | 'sampled'): void {
+  const { name } = place.register!;
+  if (name === 'CONS_INDX') failed(p, vintf, lvcmdq, from);
+  if (name === 'GERROR' || name === 'GERRORN') found(p, vintf, lvcmdq, from);
 }
 
 /** CONS is further on than it was: the hardware has executed what lies between. */
-function moved(p: Pad, vintf: Vintf, queue: Queue, before: number | undefined): void {
+function moved(p: Pad, vintf: Vintf, queue: Queue, before: number | undefined, memory: Known): void {
   const { cons } = viewQueue(p, vintf.index, queue.lvcmdq);
-  if (before === undefined || cons === undefined) return;
-  const done = queue.done + usedOf(cons, before, queue.log2);
-  if (done === queue.done) return;
-  p.put(vintf.index, { ...vintf, queues: vintf.queues.map((q) => (q === queue ? { ...q, done } : q)) });
+  const count = before === undefined || cons === undefined ? 0 : usedOf(cons, before, queue.log2);
+  // where it stood was not known: something may have been executed
+  const unsynced = before === undefined ? undefined : count === 0 ? queue.unsynced : unsyncedAfter(queue, before, count, memory);
+  if (count === 0 && unsynced === queue.unsynced) return;
+  const next: Queue = { ...queue, done: queue.done + count, unsynced };
+  p.put(vintf.index, { ...vintf, queues: vintf.queues.map((q) => (q === queue ? next : q)) });
+}
+
+/** Commands since the last CMD_SYNC, when `count` from `at` on have been executed; undefined: what they were is not known. */
+function unsyncedAfter(queue: Queue, at: number, count: number, memory: Known): number | undefined {
+  for (let back = 1; back <= count; back++) {
+    const bytes = memory(addressOf(queue.base, advance(at, count - back, queue.log2), queue.log2), COMMAND_BYTES);
+    const [w0, w1] = bytes === undefined ? [] : wordsOf(bytes);
+    if (w0 === undefined || w1 === undefined) return undefined;
+    if (decodeWords(w0, w1).row?.name === 'CMD_SYNC') return back - 1;
+  }
+  return queue.unsynced === undefined ? undefined : queue.unsynced + count;
 }
 
 /** CONS_INDX says why the hardware stopped: then the error is pending, whether GERROR was read or not. */
-function failed(p: Pad, vintf: number, lvcmdq: number): void {
+function failed(p: Pad, vintf: number, lvcmdq: number, from: Provenance): void {
   const { err, errors } = viewQueue(p, vintf, lvcmdq);
   if (err === undefined || err === 0 || errors === undefined || (errors & 1) !== 0) return;
   const name = regs.page0(vintf, lvcmdq, 'GERROR');
-  p.set(name, p.get(name).value ^ 1n, 1n);
-  showErrors(p, vintf, lvcmdq, true);
+  p.set(name, p.get(name).value ^ 1n, 1n, from === 'sampled' ? from : 'model');
+  showErrors(p, vintf, lvcmdq, true, from === 'sampled' ? from : 'model');
 }
 
 /**
@@ -155,17 +198,17 @@ export function told(p: Pad, vintf: Vintf, map: Words): void {
 }
 
 /** GERROR or GERRORN was found to be something: the maps follow. */
-function found(p: Pad, vintf: number, lvcmdq: number): void {
+function found(p: Pad, vintf: number, lvcmdq: number, from: Provenance): void {
   const { errors } = viewQueue(p, vintf, lvcmdq);
-  if (errors !== undefined) showErrors(p, vintf, lvcmdq, errors !== 0);
+  if (errors !== undefined) showErrors(p, vintf, lvcmdq, errors !== 0, from === 'sampled' ? from : 'model');
 }
 
 /** Page 0 of a queue as it was read beside the program: bytes from CONS_INDX on, any number of them. */
-export function sample(p: Pad, vintf: number, lvcmdq: number, page0: Uint8Array): void {
+export function sample(p: Pad, vintf: number, lvcmdq: number, page0: Uint8Array, memory: Known): void {
   const view = new DataView(page0.buffer, page0.byteOffset, page0.byteLength);
   for (const r of REGISTERS) {
     if (r.block !== 'PAGE0' || r.offset + r.bytes > page0.length) continue;
     const place = named(regs.page0(vintf, lvcmdq, r.name), geometry(p));
-    if (place !== undefined) observe(p, place, BigInt(view.getUint32(r.offset, true)), 2n ** 32n - 1n, 'sampled');
+    if (place !== undefined) observe(p, place, BigInt(view.getUint32(r.offset, true)), 2n ** 32n - 1n, 'sampled', memory);
   }
 }

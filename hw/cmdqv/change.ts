@@ -66,9 +66,9 @@ export class Pad implements Reader {
     this.effects.push({ kind: 'register', name, before, after });
   }
   /** The same, for one field. */
-  setField(name: string, of: readonly [Block, string, string], value: number): void {
+  setField(name: string, of: readonly [Block, string, string], value: number, from: Provenance = 'model'): void {
     const f = fieldOf(register(of[1], of[0]), of[2]);
-    this.set(name, BigInt(value) << BigInt(f.bits[1]), f.mask);
+    this.set(name, BigInt(value) << BigInt(f.bits[1]), f.mask, from);
   }
   /** Nobody knows what it is now; `bits`: of some bits. */
   forget(name: string, bits: bigint = -1n): void {

@@ -1,7 +1,7 @@
 /** Errors of queues: GERROR, the maps that lead to them, the interrupt and what the kernel makes of it. */
 import type { Pad } from './change.ts';
 import { encodeRegister, fieldOf, register } from './registers.ts';
-import { fieldValue, pendingErrors, regs } from './state.ts';
+import { fieldValue, type Provenance, pendingErrors, regs } from './state.ts';
 
 const MAP = 32;
 
@@ -18,13 +18,13 @@ function bitsOf(p: Pad, vintf: number, lvcmdq: number): { readonly queue: readon
   return { queue, whole: bitOf((i) => regs.cmdqv('VI_ERR_MAP', i), MAP, vintf) };
 }
 
-/** Sets the bits of the maps that say whether a queue has an error. */
-export function showErrors(p: Pad, vintf: number, lvcmdq: number, pending: boolean): void {
+/** Sets the bits of the maps that say whether a queue has an error. `from`: sampled, where that is how it is known. */
+export function showErrors(p: Pad, vintf: number, lvcmdq: number, pending: boolean, from: Provenance = 'model'): void {
   const { queue, whole } = bitsOf(p, vintf, lvcmdq);
-  for (const [name, bit] of queue) p.set(name, pending ? bit : 0n, bit);
+  for (const [name, bit] of queue) p.set(name, pending ? bit : 0n, bit, from);
   const any = errorMap(p, vintf).some((word) => word !== 0n);
-  p.setField(regs.vintf(vintf, 'STATUS'), ['VINTF', 'STATUS', 'STATUS'], any ? 1 : 0);
-  p.set(whole[0], any ? whole[1] : 0n, whole[1]);
+  p.setField(regs.vintf(vintf, 'STATUS'), ['VINTF', 'STATUS', 'STATUS'], any ? 1 : 0, from);
+  p.set(whole[0], any ? whole[1] : 0n, whole[1], from);
 }
 
 /** Whether a queue has an error is not known any more, nor where it stands. */

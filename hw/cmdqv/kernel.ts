@@ -169,6 +169,6 @@ function queueOff(p: Pad, vintf: number, lvcmdq: number): void {
   if (pendingErrors(gerror, p.get(page0('GERRORN'))) === 0) return;
   // nobody knows what it was: then both are the same, whatever they are
   if (gerror.known === 0n) p.forget(page0('GERRORN'));
-  else p.set(page0('GERRORN'), gerror.value, gerror.known);
+  else p.set(page0('GERRORN'), gerror.value, gerror.known, gerror.from === 'sampled' ? 'sampled' : 'model');
   showErrors(p, vintf, lvcmdq, false);
 }

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { commandText, decodeWords } from '../smmuv3/commands.ts';
-import { step, troubles } from './model.ts';
+import { step } from './model.ts';
 import { digest, makeState, readerOf, stateJson } from './state.ts';
 import { Machine, only, SIZE, written } from './testing.ts';
+import { troubles } from './trouble.ts';
 
 const sids = (v: number): string[] => [0, 1, 2, 3].flatMap((s) => [`VINTF${v}.SID_MATCH_${s} = 0x0`, `VINTF${v}.SID_REPLACE_${s} = 0x0`]);
 const queueOff = (q: string): string[] => [
@@ -330,7 +331,7 @@ describe('where values come from', () => {
 
 describe('troubles', () => {
   const of = (m: Machine): string[] =>
-    troubles(m.state, m.state.vintfs.get(1)!, m.state.vintfs.get(1)!.queues[0]!).map((t) => `${t.kind}: ${t.text}`);
+    troubles(m.state, m.state.vintfs.get(1)!, m.state.vintfs.get(1)!.queues[0]!, (address) => m.memory.get(address)).map((t) => `${t.kind}: ${t.text}`);
   test('none', () => expect(of(new Machine().boot())).toEqual([]));
   test('an enable that is not acknowledged', () => {
     const m = new Machine().boot(0);
@@ -344,7 +345,7 @@ describe('troubles', () => {
     const m = new Machine().boot();
     m.push(0, 'CFGI_ALL', 'CMD_SYNC');
     m.do({ kind: 'run' });
-    expect(of(m)).toEqual(['error: VINTF1.LVCMDQ0: GERROR and GERRORN differ (0x1), CONS_INDX.ERR 4; 2 commands wait']);
+    expect(of(m)).toEqual(['error: VINTF1.LVCMDQ0: GERROR and GERRORN differ (CMDQ_ERR), CONS_INDX.ERR is ACCESS at entry 0: CFGI_ALL; 2 commands wait']);
   });
   test('commands that wait, off and on; no CMD_SYNC', () => {
     const m = new Machine().boot(0);
@@ -353,9 +354,9 @@ describe('troubles', () => {
     expect(of(m)).toEqual(['disabled: VINTF1.LVCMDQ0: 2 commands wait, and CONFIG.CMDQ_EN is not set']);
     m.store(0, 'CONFIG', 1);
     m.do({ kind: 'run', commands: 1 });
-    expect(of(m)).toEqual(['pending: VINTF1.LVCMDQ0: CONS is 1 commands behind PROD']);
+    expect(of(m)).toEqual(['pending: VINTF1.LVCMDQ0: CONS is 1 command behind PROD, the next one is TLBI_NH_ASID asid 2']);
     m.do({ kind: 'run' });
-    expect(of(m)).toEqual(['no-sync: VINTF1.LVCMDQ0: 2 commands since the last CMD_SYNC']);
+    expect(of(m)).toEqual(['no-sync: VINTF1.LVCMDQ0: 2 commands since the last CMD_SYNC: nobody is told when they are done']);
   });
 });
 

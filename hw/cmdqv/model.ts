@@ -3,12 +3,12 @@
  * the hardware's own work (queue.ts). `step` is a function of state, input and memory and changes nothing; `apply` and
  * `revert` (change.ts) bring the state forth and back. Time is an input: nothing happens in a queue but by `run`.
  */
-import { type Access, load, sample, store, told } from './access.ts';
+import { type Access, disturb, load, sample, store, told, unseen } from './access.ts';
 import { type Effect, Pad, type Words } from './change.ts';
 import { raise } from './errors.ts';
 import { allocQueue, allocVdevice, allocViommu, destroyQueue, destroyVdevice, destroyViommu, type QueueMade, reset } from './kernel.ts';
 import { type Memory, run } from './queue.ts';
-import { type CmdqvState, type Provenance, type Queue, readerOf, type Vintf, viewQueue } from './state.ts';
+import type { CmdqvState, Provenance } from './state.ts';
 
 /** Names of iommufd's objects are the caller's: any string that is one object's own. */
 export type Input =
@@ -28,6 +28,10 @@ export type Input =
   | { readonly kind: 'queue-destroy'; readonly viommu: string; readonly lvcmdq: number }
   | ({ readonly kind: 'store'; readonly from?: Provenance } & Access)
   | ({ readonly kind: 'load' } & Access)
+  /** a store whose value is not known */
+  | ({ readonly kind: 'disturb' } & Omit<Access, 'value'>)
+  /** from here on stores in page 0 of a queue may go unseen */
+  | { readonly kind: 'unseen'; readonly vintf: number; readonly lvcmdq: number }
   /** a vEVENT was read: struct iommu_vevent_tegra241_cmdqv */
   | { readonly kind: 'vevent-read'; readonly viommu: string; readonly map: Words }
   /** page 0 of a queue, 0x20 bytes or fewer, read beside the program */
@@ -58,10 +62,16 @@ export function step(state: CmdqvState, input: Input, memory: Memory = NO_MEMORY
       store(p, input, input.from ?? 'seen');
       break;
     case 'load':
-      load(p, input);
+      load(p, input, memory);
+      break;
+    case 'disturb':
+      disturb(p, input);
+      break;
+    case 'unseen':
+      unseen(p, input.vintf, input.lvcmdq);
       break;
     case 'sample':
-      sample(p, input.vintf, input.lvcmdq, input.page0);
+      sample(p, input.vintf, input.lvcmdq, input.page0, memory);
       break;
     case 'run':
       runAll(p, input, memory);
@@ -132,29 +142,4 @@ function fail(p: Pad, vintf: number, lvcmdq: number, fault: Fault): void {
   if (fault === 'cons-write') raise(p, vintf, lvcmdq, 'CONS_DRAM_WR_ABT_ERR');
   else if (fault === 'deaf') p.put(vintf, { ...there, deaf: [...there.deaf, lvcmdq] });
   else p.put(vintf, { ...there, queues: there.queues.map((q) => (q === queue ? { ...q, atcTimeout: true } : q)) });
-}
-
-/** Why a queue does not get on. */
-export interface Trouble {
-  readonly kind: 'disabled' | 'enable' | 'error' | 'pending' | 'no-sync' | 'contradiction';
-  readonly text: string;
-}
-
-/** What is wrong with a queue, the worst first; empty: nothing, as far as is known. */
-export function troubles(state: CmdqvState, vintf: Vintf, queue: Queue): Trouble[] {
-  const v = viewQueue(readerOf(state), vintf.index, queue.lvcmdq);
-  const name = `VINTF${vintf.index}.LVCMDQ${queue.lvcmdq}`;
-  const found: Trouble[] = [];
-  const say = (kind: Trouble['kind'], text: string): void => void found.push({ kind, text: `${name}: ${text}` });
-  const waiting = v.used ?? 0;
-  if (v.errors !== undefined && v.errors !== 0) {
-    const why = v.err === undefined || v.err === 0 ? '' : `, CONS_INDX.ERR ${v.err}`;
-    say('error', `GERROR and GERRORN differ (0x${v.errors.toString(16)})${why}; ${waiting} commands wait`);
-  }
-  if (v.enabled === true && v.acknowledged === false) say('enable', 'CONFIG.CMDQ_EN is set, and STATUS.CMDQ_EN_OK does not follow');
-  if (v.enabled === false && waiting > 0) say('disabled', `${waiting} commands wait, and CONFIG.CMDQ_EN is not set`);
-  if (waiting > 2 ** queue.log2) say('contradiction', `PROD is ${waiting} commands before CONS, in a queue of ${2 ** queue.log2}`);
-  else if (waiting > 0 && found.length === 0) say('pending', `CONS is ${waiting} commands behind PROD`);
-  if (waiting === 0 && queue.unsynced > 0) say('no-sync', `${queue.unsynced} commands since the last CMD_SYNC`);
-  return found;
 }

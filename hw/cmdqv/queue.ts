@@ -64,7 +64,7 @@ function consume(p: Pad, vintf: Vintf, queue: Queue, view: QueueView, memory: Me
     if (error !== ERR.none) break;
     at = advance(at, 1, log2);
     done++;
-    unsynced = outcome.sync ? 0 : unsynced + 1;
+    unsynced = outcome.sync ? 0 : unsynced === undefined ? undefined : unsynced + 1;
   }
   if (at === cons && error === ERR.none) return;
   const { lvcmdq } = queue;

@@ -44,8 +44,8 @@ export interface Queue {
   readonly log2: number;
   /** commands that the hardware was seen to execute, CMD_SYNC among them */
   readonly done: number;
-  /** of these, after the last CMD_SYNC */
-  readonly unsynced: number;
+  /** of these, after the last CMD_SYNC; undefined: what was executed is not known */
+  readonly unsynced: number | undefined;
   /** the next CMD_SYNC finds that a device did not answer: a fault that was put in */
   readonly atcTimeout: boolean;
 }
@@ -181,7 +181,7 @@ export function stateJson(state: CmdqvState): { readonly [key: string]: Json } {
 function queueJson(state: CmdqvState, vintf: number, q: Queue): Json {
   const view = viewQueue(readerOf(state), vintf, q.lvcmdq);
   const known = Object.fromEntries(Object.entries(view).map(([key, v]) => [key, v ?? null])) as { [key: string]: Json };
-  return { index: q.lvcmdq, queue: q.key, base: hexText(q.base), ...known, log2size: q.log2, done: q.done, unsynced: q.unsynced };
+  return { index: q.lvcmdq, queue: q.key, base: hexText(q.base), ...known, log2size: q.log2, done: q.done, unsynced: q.unsynced ?? null };
 }
 
 const FNV_PRIME = 0x0100_0193;

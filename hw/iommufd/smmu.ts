@@ -3,6 +3,7 @@
  * tegra241-cmdqv.c. A device is known to be behind one when the log says so (hardware.ts); what the registers decide and the
  * log does not show is declared as not determined.
  */
+import { GUEST_STE_MASKS } from '../smmuv3/ste.ts';
 import type { Call } from './call.ts';
 import { type Driver, type UserData, unknownDriver, userData } from './driver.ts';
 import { askedType, HW_INFO, learn, learnCmdqv, typeIn, typeOut } from './hardware.ts';
@@ -127,9 +128,6 @@ export const smmuDriver: Driver = {
   invalidate,
 };
 
-/** Bits of the two words of an entry that a guest may set. */
-const STE_MASKS = [0xf80f_ffff_ffff_ffffn, 0x3800_00ffn] as const;
-
 /** What the guest's stream table entry asks for; undefined where the call was refused. */
 function steConfig(c: Call, data: UserData, view: DataView): number | undefined {
   const words = [view.getBigUint64(0, true), view.getBigUint64(8, true)] as const;
@@ -137,8 +135,8 @@ function steConfig(c: Call, data: UserData, view: DataView): number | undefined 
   if ((words[0] & 1n) === 0n) return CONFIG.abort;
   const refuse = (text: string, wanted: string): boolean => c.refuse('EIO', 'smmu.ste', { field: data.field, text, wanted });
   for (const [i, word] of words.entries()) {
-    const beyond = word & ~STE_MASKS[i]!;
-    if (beyond !== 0n && refuse(`word ${i} of the STE has bits ${hex(beyond)}`, `bits of ${hex(STE_MASKS[i]!)}`)) return undefined;
+    const beyond = word & ~GUEST_STE_MASKS[i]!;
+    if (beyond !== 0n && refuse(`word ${i} of the STE has bits ${hex(beyond)}`, `bits of ${hex(GUEST_STE_MASKS[i]!)}`)) return undefined;
   }
   const config = Number((words[0] >> 1n) & 7n);
   if (!Object.values(CONFIG).includes(config as 0) && refuse(`Config of the STE is ${config}`, '0, 4 or 5')) return undefined;

@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { troubles } from '../cmdqv/model.ts';
 import { contradictions, readerOf, regs } from '../cmdqv/state.ts';
 import { only } from '../cmdqv/testing.ts';
+import { troubles } from '../cmdqv/trouble.ts';
 import { DIALECTS, type DialectName } from '../uapi/table.ts';
 import { mapsIn, Observer } from './observer.ts';
 import { parseScenario, runScenario, ScenarioError } from './script.ts';
@@ -115,7 +115,7 @@ describe('what each scenario is about', () => {
     });
     expect([...found]).toEqual(
       expect.arrayContaining([
-        'GERROR and GERRORN differ (0x1), CONS_INDX.ERR 3; 1 commands wait',
+        'GERROR and GERRORN differ (CMDQ_ERR), CONS_INDX.ERR is ATC_INV at entry 1; 1 command waits',
         'CONFIG.CMDQ_EN is set, and STATUS.CMDQ_EN_OK does not follow',
       ]),
     );
@@ -126,7 +126,7 @@ describe('what each scenario is about', () => {
       if (event.kind === 'queue' && event.why === 'prod')
         last = [...at.cmdqv.vintfs.values()].flatMap((v) => v.queues.flatMap((q) => troubles(at.cmdqv, v, q).map((t) => t.text)));
     });
-    expect(last).toEqual(['VINTF1.LVCMDQ0: GERROR and GERRORN differ (0x1); 2 commands wait']);
+    expect(last).toEqual(['VINTF1.LVCMDQ0: GERROR and GERRORN differ (CMDQ_ERR); 2 commands wait']);
     expect(hardware(s).filter((t) => t.includes('asid 1'))).toEqual([]);
   });
   test('a type that no table knows: the bytes are there, and the answer', () => {
