@@ -7,12 +7,13 @@ import { dirname } from 'node:path';
 import { errnoNumber } from '../hw/errno.ts';
 import type { FileKind as ModelKind } from '../hw/iommufd/state.ts';
 import { runScenario } from '../hw/scenario/script.ts';
-import type { Session, SimEvent } from '../hw/scenario/session.ts';
+import type { KvmKind, Session, SimEvent } from '../hw/scenario/session.ts';
 import { type DialectName, type UapiTable, uapiTable } from '../hw/uapi/table.ts';
 import { TraceWriter } from '../store/append.ts';
 import { IrrError, StoreError } from '../store/errors.ts';
 import {
   Close,
+  Exit,
   encodeFrame,
   FileKind,
   Found,
@@ -43,7 +44,7 @@ const WHY = {
 } as const;
 const SOURCE = { mapping: MmioSource.TRAPPED, exit: MmioSource.KVM } as const;
 
-const KINDS: Readonly<Record<ModelKind, number>> = {
+const KINDS: Readonly<Record<ModelKind | KvmKind, number>> = {
   iommufd: FileKind.IOMMUFD,
   container: FileKind.VFIO_CONTAINER,
   'vfio-device': FileKind.VFIO_DEVICE,
@@ -53,6 +54,9 @@ const KINDS: Readonly<Record<ModelKind, number>> = {
   access: FileKind.ACCESS,
   dmabuf: FileKind.DMABUF,
   other: FileKind.UNKNOWN,
+  kvm: FileKind.KVM,
+  'kvm-vm': FileKind.KVM_VM,
+  'kvm-vcpu': FileKind.KVM_VCPU,
 };
 
 /** Made up, the same each time. */
@@ -63,6 +67,8 @@ const RDWR = 2;
 const CLOEXEC = 0o2000000;
 const PROT_RW = 3;
 const MAP_SHARED = 1;
+/** from a mapping that is trapped to the one through which its accesses are made */
+const ALIAS = 0x100_0000_0000n;
 
 const text = (t: string): Part => makePart(PartKind.TEXT, Buffer.from(t));
 const errorOf = (errno: string): number => (errno === '' ? 0 : (errnoNumber(errno) ?? 0));
@@ -90,6 +96,16 @@ function contentOf(e: SimEvent): Content {
         ret: BigInt(e.fd),
         parts: [makeArgs(0, 0, 0, 0), text(`anon_inode:[${e.fileKind}]`)],
       };
+    case 'kvm':
+      return {
+        ...at(e),
+        kind: Kind.IOCTL,
+        request: e.request,
+        ret: e.ret,
+        parts: e.input.length === 0 ? [makeArgs(e.arg)] : [makePart(PartKind.IN, e.input), makePart(PartKind.OUT, e.input)],
+      };
+    case 'exit':
+      return { kind: Kind.EXIT, request: Exit.EXIT, ret: BigInt(e.status) };
     case 'ioctl':
       return { ...at(e), kind: Kind.IOCTL, request: e.command.request, error: errorOf(e.errno), ret: e.ret, parts: structParts(e) };
     case 'mmap':
@@ -98,7 +114,7 @@ function contentOf(e: SimEvent): Content {
         kind: Kind.MMAP,
         error: errorOf(e.errno),
         ret: e.address,
-        parts: [makeArgs(0, e.length, PROT_RW, MAP_SHARED, e.offset)],
+        parts: [makeArgs(0, e.length, PROT_RW, MAP_SHARED, e.offset, ...(e.trapped ? [e.address + ALIAS] : []))],
       };
     case 'munmap':
       return { kind: Kind.MUNMAP, parts: [makeArgs(e.address, e.length)] };
@@ -133,7 +149,7 @@ function contentOf(e: SimEvent): Content {
   }
 }
 
-const at = (e: { readonly fd: number; readonly file: number; readonly fileKind: ModelKind }) => ({
+const at = (e: { readonly fd: number; readonly file: number; readonly fileKind: ModelKind | KvmKind }) => ({
   fd: e.fd,
   file: e.file,
   fileKind: KINDS[e.fileKind],

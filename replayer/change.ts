@@ -2,8 +2,9 @@
  * Changes: what an event did to the state. A change carries old and new, so `apply` and `revert` are exact inverses; they
  * are the only functions that write a state.
  */
-import { type Area, AreaTree } from './areas.ts';
+
 import type { Size, Vintf } from '../hw/cmdqv/state.ts';
+import { type Area, AreaTree } from './areas.ts';
 import type { Aperture, Known, QueueNotes, Seen, Window } from './cmdqv.ts';
 import type { EndedObject, EndHow, KernelObject, Uid } from './object-types.ts';
 import {

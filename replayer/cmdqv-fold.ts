@@ -3,13 +3,13 @@
  * beside the program, vEVENTs. The rules are hw/cmdqv's; what they do to registers becomes changes that carry old and new.
  */
 import type { Effect } from '../hw/cmdqv/change.ts';
+import { entryOf } from '../hw/cmdqv/indexes.ts';
 import { type Input, step } from '../hw/cmdqv/model.ts';
 import { named, type Piece, pieces, pieceValue, type View } from '../hw/cmdqv/places.ts';
 import type { Queue, Size, Value } from '../hw/cmdqv/state.ts';
 import { readerOf, viewQueue } from '../hw/cmdqv/state.ts';
-import { entryOf } from '../hw/cmdqv/indexes.ts';
 import { COMMAND_BYTES } from '../hw/smmuv3/commands.ts';
-import { MmioFlag, MmioHow, MMIO_SOURCE_SHIFT, MmioSource, PartKind, RegionKind } from '../store/frame.ts';
+import { FileKind, MMIO_SOURCE_SHIFT, MmioFlag, MmioHow, MmioSource, PartKind, RegionKind } from '../store/frame.ts';
 import { type Chunk, type Cmdqv, keyOf, memoryOf, placeOf, type QueueNotes, type Seen, uidOf, vintfOf } from './cmdqv.ts';
 import type { HwQueue, KernelObject, Uid, Vdevice, Viommu } from './object-types.ts';
 import type { Context, Mapping, Process } from './state.ts';
@@ -341,7 +341,9 @@ function guestAccess(s: Step): void {
   const { e } = s;
   const { cmdqv } = s.state;
   if (cmdqv.windows.size === 0) return;
-  const found = windowAt(cmdqv, s.state.files.get(e.file)?.holds[0], e.arg(0));
+  // of a vCPU; stores that KVM collected are the VM's
+  const f = s.state.files.get(e.file);
+  const found = windowAt(cmdqv, f?.kind === FileKind.KVM_VM ? f.file : f?.holds[0], e.arg(0));
   const a = found === undefined ? undefined : accessOf(s);
   if (found === undefined || a === undefined) return;
   const [value, store] = a.store ? [a.stored, true] : [a.loaded, false];
@@ -378,7 +380,11 @@ export function queueRead(s: Step): void {
   const at = o === undefined ? undefined : placeOf(state.cmdqv, o.uid);
   if (o === undefined || notes === undefined || at === undefined) return;
   const chunk = chunkIn(s);
-  setNotes(s, o.uid, { ...notes, sampled: e.seq, chunks: chunk === undefined ? notes.chunks : [...notes.chunks, chunk].slice(-MOST_CHUNKS) });
+  setNotes(s, o.uid, {
+    ...notes,
+    sampled: e.seq,
+    chunks: chunk === undefined ? notes.chunks : [...notes.chunks, chunk].slice(-MOST_CHUNKS),
+  });
   const page0 = e.part(PartKind.OUT, 1);
   if (page0 !== undefined) {
     const bytes = new Uint8Array(e.view.buffer, e.view.byteOffset + page0.start, Math.min(page0.bytes, 0x20));
@@ -434,4 +440,3 @@ export function told(s: Step, viommu: Uid, at: number): void {
 
 /** Is it the vEVENTQ of a CMDQV? */
 export const isCmdqvEvents = (kind: number): boolean => kind === CMDQV;
-

@@ -1,8 +1,9 @@
 /** The CMDQV as JSON: VINTFs with their queues and registers, what is global, what guests see. Unknown is null. */
 
 import { advance, entryOf } from '../hw/cmdqv/indexes.ts';
-import { named } from '../hw/cmdqv/places.ts';
-import { type Queue, readerOf, type Reader, type Value, type Vintf, valueText, viewQueue } from '../hw/cmdqv/state.ts';
+import { named, type Place } from '../hw/cmdqv/places.ts';
+import { implemented, registerText } from '../hw/cmdqv/registers.ts';
+import { type Queue, type Reader, readerOf, type Value, type Vintf, viewQueue } from '../hw/cmdqv/state.ts';
 import { commandAt, errorNames, troubles } from '../hw/cmdqv/trouble.ts';
 import { type Cmdqv, type Known, memoryOf, type Seen, uidOf } from './cmdqv.ts';
 import type { Json } from './json.ts';
@@ -26,28 +27,61 @@ function objectOf(s: SessionState, uid: Uid): { readonly id: number | null; read
 
 const hexOf = (n: bigint): string => `0x${n.toString(16)}`;
 
-/** `all`: every bit that the register has is known. */
-function registerJson(name: string, v: Known): JsonObject {
+/** What a name stands for; the same names come again and again. */
+const rows = new Map<string, { readonly place: Place | undefined; readonly bits: bigint; readonly padded: string }>();
+const MOST_ROWS = 4096;
+
+function rowOf(name: string): { readonly place: Place | undefined; readonly bits: bigint; readonly padded: string } {
+  const known = rows.get(name);
+  if (known !== undefined) return known;
   const place = named(name);
-  const bits = place?.register === undefined ? -1n : place.register.fields.reduce((mask, f) => mask | f.mask, 0n);
-  const whole = (v.known & bits) === bits;
-  return { value: whole ? hexOf(v.value) : null, text: valueText(name, v), from: v.from, since: v.since, ...(whole ? {} : { known: hexOf(v.known), bits: hexOf(v.value & v.known) }) };
+  const bits = place?.register === undefined ? -1n : implemented(place.register);
+  // `SID_MATCH_2` comes before `SID_MATCH_10`
+  const row = { place, bits, padded: name.replace(/\d+/g, (n) => n.padStart(4, '0')) };
+  if (rows.size < MOST_ROWS) rows.set(name, row);
+  return row;
 }
 
-/** `SID_MATCH_2` comes before `SID_MATCH_10`. */
-const padded = (name: string): string => name.replace(/\d+/g, (n) => n.padStart(4, '0'));
-const sortedNames = (names: Iterable<string>): string[] => [...names].sort((a, b) => (padded(a) < padded(b) ? -1 : 1));
+function registerJson(name: string, v: Known): JsonObject {
+  const { place, bits } = rowOf(name);
+  const whole = (v.known & bits) === bits;
+  return {
+    value: whole ? hexOf(v.value) : null,
+    text: place?.register === undefined ? hexOf(v.value) : registerText(place.register, place.index, v.value, v.known),
+    from: v.from,
+    since: v.since,
+    ...(whole ? {} : { known: hexOf(v.known), bits: hexOf(v.value & v.known) }),
+  };
+}
+
+const sortedNames = (names: Iterable<string>): string[] => [...names].sort((a, b) => (rowOf(a).padded < rowOf(b).padded ? -1 : 1));
 
 /** Registers of an owner by the last part of their names. */
-function registersOf(c: Cmdqv, owner: string): JsonObject {
-  const found = [...c.registers.keys()].filter((name) => name.slice(0, name.lastIndexOf('.')) === owner);
-  return Object.fromEntries(sortedNames(found).map((name) => [name.slice(owner.length + 1), registerJson(name, c.registers.get(name)!)]));
+function registersOf(owned: Owned, owner: string): JsonObject {
+  const found = owned.get(owner) ?? [];
+  return Object.fromEntries(found.map(([name, v]) => [name.slice(owner.length + 1), registerJson(name, v)]));
+}
+
+/** Registers by what has them, in order. */
+type Owned = ReadonlyMap<string, readonly (readonly [string, Known])[]>;
+
+function owned(c: Cmdqv): Owned {
+  const all = new Map<string, (readonly [string, Known])[]>();
+  for (const name of sortedNames(c.registers.keys())) {
+    const owner = name.slice(0, name.lastIndexOf('.'));
+    const list = all.get(owner);
+    const entry = [name, c.registers.get(name)!] as const;
+    if (list === undefined) all.set(owner, [entry]);
+    else list.push(entry);
+  }
+  return all;
 }
 
 /** VINTFs that are taken, and others of which the log has seen something: the kernel's own. */
 export function cmdqvJson(s: SessionState): Json {
   const { cmdqv } = s;
-  return vintfNumbers(cmdqv).map((n) => vintfJson(s, n, cmdqv.vintfs.get(n)));
+  const registers = owned(cmdqv);
+  return vintfNumbers(cmdqv).map((n) => vintfJson(s, registers, n, cmdqv.vintfs.get(n)));
 }
 
 const VINTF = /^VINTF(\d+)\./;
@@ -61,15 +95,15 @@ function vintfNumbers(c: Cmdqv): number[] {
   return [...found].sort((a, b) => a - b);
 }
 
-function vintfJson(s: SessionState, number: number, v: Vintf | undefined): JsonObject {
+function vintfJson(s: SessionState, registers: Owned, number: number, v: Vintf | undefined): JsonObject {
   const { cmdqv } = s;
   const of = v === undefined ? undefined : objectOf(s, uidOf(v.key));
   const queues = v?.queues ?? [];
-  const others = new Set<number>();
-  for (const name of cmdqv.registers.keys()) {
-    const n = new RegExp(`^VINTF${number}\\.LVCMDQ(\\d+)\\.`).exec(name)?.[1];
-    if (n !== undefined && !queues.some((q) => q.lvcmdq === Number(n))) others.add(Number(n));
-  }
+  const prefix = `VINTF${number}.LVCMDQ`;
+  const others = [...registers.keys()]
+    .filter((owner) => owner.startsWith(prefix))
+    .map((owner) => Number(owner.slice(prefix.length)))
+    .filter((n) => !queues.some((q) => q.lvcmdq === n));
   return {
     vintf: number,
     viommu: of?.id ?? null,
@@ -79,10 +113,15 @@ function vintfJson(s: SessionState, number: number, v: Vintf | undefined): JsonO
     page0: v === undefined ? null : seenHow(s, uidOf(v.key)),
     sids: (v?.sids ?? []).map((x) => ({ slot: x.slot, vdevice: objectOf(s, uidOf(x.key)).id })),
     lvcmdqs: [
-      ...queues.map((q) => queueJson(s, v!, q)),
-      ...[...others].sort((a, b) => a - b).map((n) => ({ index: n, queue: null, ...viewJson(cmdqv, number, n), registers: registersOf(cmdqv, `VINTF${number}.LVCMDQ${n}`) })),
+      ...queues.map((q) => queueJson(s, registers, v!, q)),
+      ...others.map((n) => ({
+        index: n,
+        queue: null,
+        ...viewJson(cmdqv, number, n),
+        registers: registersOf(registers, `VINTF${number}.LVCMDQ${n}`),
+      })),
     ],
-    registers: registersOf(cmdqv, `VINTF${number}`),
+    registers: registersOf(registers, `VINTF${number}`),
   };
 }
 
@@ -98,7 +137,7 @@ function seenHow(s: SessionState, viommu: Uid): string {
   return how;
 }
 
-function valueOf(from: Reader, vintf: number, lvcmdq: number, name: string): Json {
+function rawOf(from: Reader, vintf: number, lvcmdq: number, name: string): Json {
   const v: Value = from.get(`VINTF${vintf}.LVCMDQ${lvcmdq}.${name}`);
   return v.known === 0n ? null : Number(v.value & v.known);
 }
@@ -112,15 +151,15 @@ function viewJson(c: Cmdqv, vintf: number, lvcmdq: number): JsonObject {
     cons: cons ?? null,
     enabled: enabled ?? null,
     acknowledged: acknowledged ?? null,
-    gerror: valueOf(from, vintf, lvcmdq, 'GERROR'),
-    gerrorn: valueOf(from, vintf, lvcmdq, 'GERRORN'),
+    gerror: rawOf(from, vintf, lvcmdq, 'GERROR'),
+    gerrorn: rawOf(from, vintf, lvcmdq, 'GERRORN'),
     err: err ?? null,
     errors: errors === undefined ? null : errorNames(errors),
     used: used ?? null,
   };
 }
 
-function queueJson(s: SessionState, v: Vintf, q: Queue): JsonObject {
+function queueJson(s: SessionState, registers: Owned, v: Vintf, q: Queue): JsonObject {
   const { cmdqv } = s;
   const uid = uidOf(q.key);
   const notes = cmdqv.queues.get(uid);
@@ -145,13 +184,18 @@ function queueJson(s: SessionState, v: Vintf, q: Queue): JsonObject {
     sampled: notes?.sampled || null,
     told: notes?.told || null,
     known: knownEntries(cmdqv, uid),
-    registers: registersOf(cmdqv, `VINTF${v.index}.LVCMDQ${q.lvcmdq}`),
+    registers: registersOf(registers, `VINTF${v.index}.LVCMDQ${q.lvcmdq}`),
   };
 }
 
 /** Entries that samples brought and that may still be in the way. */
 function knownEntries(c: Cmdqv, queue: Uid): Json {
-  return (c.queues.get(queue)?.chunks ?? []).map((k) => ({ first: k.first, entries: k.entries.length / 16, sampled: k.seq, bytes: Buffer.from(k.entries).toString('hex') }));
+  return (c.queues.get(queue)?.chunks ?? []).map((k) => ({
+    first: k.first,
+    entries: k.entries.length / 16,
+    sampled: k.seq,
+    bytes: Buffer.from(k.entries).toString('hex'),
+  }));
 }
 
 /** What is not a VINTF's: the CMDQV's own registers, its size, guests. undefined where nothing is known. */
@@ -167,7 +211,13 @@ export function globalJson(s: SessionState): JsonObject | undefined {
     size: Object.fromEntries(sizes.sort((a, b) => (a[0] < b[0] ? -1 : 1))),
     ...(aperture === undefined
       ? {}
-      : { aperture: { physical: hex(aperture.physical), length: hex(aperture.length), virtual: aperture.virtual === 0 ? null : hex(aperture.virtual) } }),
+      : {
+          aperture: {
+            physical: hex(aperture.physical),
+            length: hex(aperture.length),
+            virtual: aperture.virtual === 0 ? null : hex(aperture.virtual),
+          },
+        }),
     registers: Object.fromEntries(sortedNames(rest.map(([name]) => name)).map((name) => [name, registerJson(name, registers.get(name)!)])),
     guests: vms.map((vm) => guestJson(s, vm)),
   };
@@ -188,4 +238,3 @@ function guestJson(s: SessionState, vm: number): JsonObject {
     ),
   };
 }
-

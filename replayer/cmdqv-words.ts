@@ -85,4 +85,4 @@ export function registersText(changes: readonly Change[], i: number): { readonly
 }
 
 /** Changes that say nothing to a person: that the fold keeps books. */
-export const isBookkeeping = (c: Change): boolean => c.op === 'cmdqv.queue' && c.to?.told === c.from?.told;
+export const isBookkeeping = (c: Change): boolean => c.op === 'cmdqv.queue' && (c.to === undefined || c.to.told === (c.from?.told ?? 0));

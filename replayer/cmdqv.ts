@@ -3,8 +3,9 @@
  * events move. One CMDQV is followed: a log does not say which of several a vIOMMU is on. Numbers of VINTFs are those that the
  * driver gives, the lowest that is free, as if no other program had one.
  */
-import type { CmdqvState, Size, Value, Vintf } from '../hw/cmdqv/state.ts';
+
 import { entryOf } from '../hw/cmdqv/indexes.ts';
+import type { CmdqvState, Size, Value, Vintf } from '../hw/cmdqv/state.ts';
 import { COMMAND_BYTES } from '../hw/smmuv3/commands.ts';
 import type { Uid } from './object-types.ts';
 import type { U64 } from './u64.ts';

@@ -3,7 +3,20 @@
  * as it was; the fold keeps the changes instead of taking them back.
  */
 import type { UapiTable } from '../hw/uapi/table.ts';
-import { FileKind, Found, FRAME_AT, FRAME_HEADER, type FrameCursor, Kind, MMIO_SOURCE_SHIFT, MmioSource, PART_AT, PART_HEADER, PartKind, State } from '../store/frame.ts';
+import {
+  FileKind,
+  Found,
+  FRAME_AT,
+  FRAME_HEADER,
+  type FrameCursor,
+  Kind,
+  MMIO_SOURCE_SHIFT,
+  MmioSource,
+  PART_AT,
+  PART_HEADER,
+  PartKind,
+  State,
+} from '../store/frame.ts';
 import { type Change, revertAll } from './change.ts';
 import { hostAccess, mmio, queueRead, region, slotSet } from './cmdqv-fold.ts';
 import { EventBytes } from './event.ts';

@@ -5,7 +5,7 @@
  */
 import type { ObjectType } from '../hw/uapi/types.ts';
 import type { Area } from './areas.ts';
-import { ended as cmdqvEnded, born as cmdqvBorn } from './cmdqv-fold.ts';
+import { born as cmdqvBorn, ended as cmdqvEnded } from './cmdqv-fold.ts';
 import type { Attachment, Device, EndHow, HwptNested, HwptPaging, Ioas, KernelObject, Origin, Uid } from './object-types.ts';
 import { type Context, objectById } from './state.ts';
 import type { Step } from './step.ts';

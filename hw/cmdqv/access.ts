@@ -203,9 +203,20 @@ function found(p: Pad, vintf: number, lvcmdq: number, from: Provenance): void {
   if (errors !== undefined) showErrors(p, vintf, lvcmdq, errors !== 0, from === 'sampled' ? from : 'model');
 }
 
+/** Off, and at its start: its program has cleared it since, so CONS has not come here by executing anything. */
+function cleared(page0: DataView): boolean {
+  const word = (name: string): number | undefined => {
+    const { offset } = register(name, 'PAGE0');
+    return offset + 4 <= page0.byteLength ? page0.getUint32(offset, true) : undefined;
+  };
+  return word('CONFIG') === 0 && word('CONS_INDX') === 0 && word('PROD_INDX') === 0;
+}
+
 /** Page 0 of a queue as it was read beside the program: bytes from CONS_INDX on, any number of them. */
 export function sample(p: Pad, vintf: number, lvcmdq: number, page0: Uint8Array, memory: Known): void {
   const view = new DataView(page0.buffer, page0.byteOffset, page0.byteLength);
+  if (cleared(view) && viewQueue(p, vintf, lvcmdq).cons !== 0)
+    for (const name of ['CONS_INDX', 'PROD_INDX']) p.forget(regs.page0(vintf, lvcmdq, name));
   for (const r of REGISTERS) {
     if (r.block !== 'PAGE0' || r.offset + r.bytes > page0.length) continue;
     const place = named(regs.page0(vintf, lvcmdq, r.name), geometry(p));

@@ -331,7 +331,9 @@ describe('where values come from', () => {
 
 describe('troubles', () => {
   const of = (m: Machine): string[] =>
-    troubles(m.state, m.state.vintfs.get(1)!, m.state.vintfs.get(1)!.queues[0]!, (address) => m.memory.get(address)).map((t) => `${t.kind}: ${t.text}`);
+    troubles(m.state, m.state.vintfs.get(1)!, m.state.vintfs.get(1)!.queues[0]!, (address) => m.memory.get(address)).map(
+      (t) => `${t.kind}: ${t.text}`,
+    );
   test('none', () => expect(of(new Machine().boot())).toEqual([]));
   test('an enable that is not acknowledged', () => {
     const m = new Machine().boot(0);
@@ -345,7 +347,9 @@ describe('troubles', () => {
     const m = new Machine().boot();
     m.push(0, 'CFGI_ALL', 'CMD_SYNC');
     m.do({ kind: 'run' });
-    expect(of(m)).toEqual(['error: VINTF1.LVCMDQ0: GERROR and GERRORN differ (CMDQ_ERR), CONS_INDX.ERR is ACCESS at entry 0: CFGI_ALL; 2 commands wait']);
+    expect(of(m)).toEqual([
+      'error: VINTF1.LVCMDQ0: GERROR and GERRORN differ (CMDQ_ERR), CONS_INDX.ERR is ACCESS at entry 0: CFGI_ALL; 2 commands wait',
+    ]);
   });
   test('commands that wait, off and on; no CMD_SYNC', () => {
     const m = new Machine().boot(0);

@@ -113,7 +113,7 @@ function invariants(state: CmdqvState): void {
       if (pending !== undefined && (map.known & bit) !== 0n) expect((map.value & bit) !== 0n).toBe(pending !== 0);
       if (pending !== undefined && pending !== 0) withError |= 1n << BigInt(v.index);
       expect(view.log2).toBe(q.log2);
-      expect(q.done).toBeGreaterThanOrEqual(q.unsynced);
+      expect(q.done).toBeGreaterThanOrEqual(q.unsynced ?? 0);
     }
     expect(v.queues.map((q) => q.lvcmdq)).toEqual([...new Set(v.queues.map((q) => q.lvcmdq))].sort());
     expect(new Set(v.sids.map((s) => s.slot)).size).toBe(v.sids.length);

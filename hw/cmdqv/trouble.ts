@@ -65,9 +65,18 @@ export function troubles(state: CmdqvState, vintf: Vintf, queue: Queue, memory: 
   if (waiting > 2 ** queue.log2)
     say('contradiction', `PROD is ${waiting} commands before CONS, in a queue of ${2 ** queue.log2}`, ['PROD_INDX', 'CONS_INDX']);
   else if (waiting > 0 && found.length === 0)
-    say('pending', `CONS is ${waiting} command${waiting === 1 ? '' : 's'} behind PROD${next(v, queue, memory)}`, ['PROD_INDX', 'CONS_INDX'], v.cons);
+    say(
+      'pending',
+      `CONS is ${waiting} command${waiting === 1 ? '' : 's'} behind PROD${next(v, queue, memory)}`,
+      ['PROD_INDX', 'CONS_INDX'],
+      v.cons,
+    );
   if (waiting === 0 && (queue.unsynced ?? 0) > 0)
-    say('no-sync', `${queue.unsynced} command${queue.unsynced === 1 ? '' : 's'} since the last CMD_SYNC: nobody is told when they are done`, ['PROD_INDX', 'CONS_INDX']);
+    say(
+      'no-sync',
+      `${queue.unsynced} command${queue.unsynced === 1 ? '' : 's'} since the last CMD_SYNC: nobody is told when they are done`,
+      ['PROD_INDX', 'CONS_INDX'],
+    );
   return found;
 }
 

@@ -111,7 +111,7 @@ export class Guest {
     this.prod.set(q, at);
   }
   #address(q: number, pointer: number): bigint {
-    return addressOf(this.at(q), pointer, this.options.log2) - RAM.guest + RAM.address;
+    return addressOf(this.at(q), pointer, this.options.log2) - RAM.guest + this.vmm.ram;
   }
   ring(q: number): void {
     this.#set('PROD_INDX', 'PAGE0', BigInt(this.prod.get(q) ?? 0), q);

@@ -141,18 +141,20 @@ describe('what each scenario is about', () => {
 /** Follows a session by its log alone. */
 function follow(name: string, dialect: DialectName, each: (seen: Observer, s: Session, h: Happened) => void): Session {
   let observer: Observer | undefined;
-  const objects = new Map<number, { vintf: number; lvcmdq: number }>();
+  const objects = new Map<string, { vintf: number; lvcmdq: number }>();
+  const viommus = new Map<number, { vintf: number; base: bigint; key: string }>();
   return runScenario(textOf(name), dialect, (h, s) => {
     observer ??= new Observer(s.cmdqv.size);
     for (const input of h.inputs) observer.do(unphysical(input));
-    const vintfs = [...observer.state.vintfs.values()];
-    for (const v of s.viommus().values()) for (const q of v.queues.values()) objects.set(q.id, { vintf: s.vintfOf(v)!, lvcmdq: q.index });
-    const [viommu] = s.viommus().values();
+    for (const [key, v] of s.viommus()) {
+      const vintf = s.vintfOf(v)!;
+      viommus.set(v.context.file, { vintf, base: v.region!.offset, key });
+      for (const q of v.queues.values()) objects.set(`${v.context.file}/${q.id}`, { vintf, lvcmdq: q.index });
+    }
     observer.see(h.event, {
-      vintfOf: () =>
-        vintfs[0] === undefined || viommu?.region === undefined ? undefined : { vintf: vintfs[0].index, base: viommu.region.offset },
-      queueOf: (id) => objects.get(id),
-      viommuOf: () => vintfs[0]?.key,
+      vintfOf: (file) => viommus.get(file),
+      queueOf: (id) => objects.get(`${h.event.kind === 'queue' ? h.event.file : 0}/${id}`),
+      viommuOf: (file) => viommus.get(s.model.kernel.files.get(file)?.context?.file ?? 0)?.key,
     });
     each(observer, s, h);
   });
@@ -175,7 +177,11 @@ describe('a log that has every access tells the state of the hardware at every e
         // what nobody traps is known when it is sampled
         if (sampled && h.event.kind !== 'queue') return;
         compared++;
-        const differ = contradictions(seen.state, s.cmdqv);
+        // of the other queues what was sampled may be old
+        const fresh = h.event.kind === 'queue' ? `.LVCMDQ${h.event.index}.` : '';
+        const differ = contradictions(seen.state, s.cmdqv).filter(
+          (n) => !sampled || n.includes(fresh) || seen.state.registers.get(n)?.from !== 'sampled',
+        );
         wrong.push(...differ.map((n) => `${s.log.length} ${eventText(h.event)}: ${n}`));
         for (const v of s.cmdqv.vintfs.values())
           for (const q of v.queues)

@@ -71,8 +71,9 @@ class Run {
   watch: ((happened: Happened, session: Session) => void) | undefined;
   #size: Size = { log2Vintfs: 2, log2Queues: 1, log2Sids: 4, log2Commands: 8 };
   #session: Session | undefined;
-  #vmm: Vmm | undefined;
-  #guest: Guest | undefined;
+  /** in the order of their beginning, and the one that steps are of */
+  readonly #vmms: { readonly vmm: Vmm; guest: Guest | undefined }[] = [];
+  #current = -1;
   #last = 0;
 
   constructor(dialect: DialectName) {
@@ -89,12 +90,14 @@ class Run {
     return this.#session;
   }
   vmm(step: Step): Vmm {
-    if (this.#vmm === undefined) throw new ScenarioError(step.line, `${step.verb} before vmm`);
-    return this.#vmm;
+    const found = this.#vmms[this.#current];
+    if (found === undefined) throw new ScenarioError(step.line, `${step.verb} before vmm`);
+    return found.vmm;
   }
   guest(step: Step): Guest {
-    if (this.#guest === undefined) throw new ScenarioError(step.line, `${step.verb} before boot`);
-    return this.#guest;
+    const found = this.#vmms[this.#current]?.guest;
+    if (found === undefined) throw new ScenarioError(step.line, `${step.verb} before boot`);
+    return found;
   }
   number(step: Step, key: string, otherwise?: number): number {
     const text = step.options.get(key);
@@ -119,12 +122,26 @@ class Run {
   start(step: Step): void {
     const page0 = step.options.get('page0') ?? 'seen';
     if (page0 !== 'seen' && page0 !== 'sampled') throw new ScenarioError(step.line, 'page0 is seen or sampled');
-    this.#vmm = new Vmm(this.session, { seen: page0 === 'seen', depth: this.number(step, 'depth', 8) });
+    const index = this.#vmms.length;
+    const vmm = new Vmm(this.session, { seen: page0 === 'seen', depth: this.number(step, 'depth', 8), index });
+    this.#current = this.#vmms.push({ vmm, guest: undefined }) - 1;
+  }
+  use(step: Step): void {
+    const index = numberOf(step.line, step.words[0] ?? '');
+    if (this.#vmms[index] === undefined) throw new ScenarioError(step.line, `there is no VMM ${index}`);
+    this.#current = index;
+  }
+  /** The program is killed. */
+  exit(step: Step): void {
+    this.vmm(step).s.exit(this.number(step, 'status', 137));
+    this.#vmms.splice(0);
+    this.#current = -1;
   }
   boot(step: Step): void {
     const log2 = this.number(step, 'log2', 4);
-    this.#guest = new Guest(this.vmm(step), { log2, halves: step.words.includes('halves') });
-    this.#guest.boot(this.number(step, 'queues', 2));
+    const guest = new Guest(this.vmm(step), { log2, halves: step.words.includes('halves') });
+    this.#vmms[this.#current]!.guest = guest;
+    guest.boot(this.number(step, 'queues', 2));
   }
   command(step: Step, text: string): Uint8Array {
     const words = parseCommand(text);
@@ -176,7 +193,7 @@ class Run {
   fault(step: Step): void {
     const fault = FAULTS.find((f) => f === step.words[1]);
     const vmm = this.vmm(step);
-    const vintf = this.session.vintfOf([...this.session.viommus().values()].find((v) => v.id === vmm.viommu));
+    const { vintf } = vmm;
     if (fault === undefined || vintf === undefined)
       throw new ScenarioError(step.line, `a fault is one of ${FAULTS.join(', ')}, of a VINTF`);
     this.session.hardware({ kind: 'fault', vintf, lvcmdq: this.queue(step), fault });
@@ -225,6 +242,8 @@ const VERBS: Readonly<Record<string, (run: Run, step: Step) => void>> = {
   fault: (run, step) => run.fault(step),
   call: (run, step) => run.call(step),
   shutdown: (run, step) => run.vmm(step).shutdown(),
+  use: (run, step) => run.use(step),
+  exit: (run, step) => run.exit(step),
 };
 
 /** Runs a scenario on the kernel of a dialect; `watch` is called with each event. Throws ScenarioError; a call of the VMM that must not fail and does is one too. */

@@ -20,12 +20,28 @@ import { type Asked, changes, keyOf } from './mirror.ts';
 
 export type Values = Readonly<Record<string, number | bigint>>;
 
+export type KvmKind = 'kvm' | 'kvm-vm' | 'kvm-vcpu';
+type AnyKind = FileKind | KvmKind;
+
 /** What a recorder sees. Numbers of files, descriptors and addresses are the program's. */
 export type SimEvent =
-  | { readonly kind: 'open'; readonly fd: number; readonly file: number; readonly fileKind: FileKind; readonly path: string }
-  | { readonly kind: 'close'; readonly fd: number; readonly file: number; readonly fileKind: FileKind }
+  | { readonly kind: 'open'; readonly fd: number; readonly file: number; readonly fileKind: AnyKind; readonly path: string }
+  | { readonly kind: 'close'; readonly fd: number; readonly file: number; readonly fileKind: AnyKind }
   /** a descriptor that a call made */
-  | { readonly kind: 'found'; readonly fd: number; readonly file: number; readonly fileKind: FileKind }
+  | { readonly kind: 'found'; readonly fd: number; readonly file: number; readonly fileKind: AnyKind }
+  /** a call on KVM, for which there are no rules here; without a struct it has `arg` */
+  | {
+      readonly kind: 'kvm';
+      readonly fd: number;
+      readonly file: number;
+      readonly fileKind: KvmKind;
+      readonly request: number;
+      readonly arg: bigint;
+      readonly input: Uint8Array;
+      readonly ret: bigint;
+    }
+  /** the program ends: what it had open is closed */
+  | { readonly kind: 'exit'; readonly status: number }
   | {
       readonly kind: 'ioctl';
       readonly fd: number;
@@ -48,6 +64,8 @@ export type SimEvent =
       readonly address: bigint;
       readonly length: bigint;
       readonly offset: bigint;
+      /** loads and stores through it are in the log */
+      readonly trapped: boolean;
       readonly errno: string;
     }
   | { readonly kind: 'munmap'; readonly address: bigint; readonly length: bigint }
@@ -65,7 +83,7 @@ export type SimEvent =
       readonly kind: 'mmio';
       readonly source: 'mapping' | 'exit';
       readonly store: boolean;
-      /** of the mapping; -1: a guest's */
+      /** of the mapping; of a guest's: its vCPU */
       readonly file: number;
       readonly address: bigint;
       /** in the file of the mapping; of a guest 0 */
@@ -120,6 +138,7 @@ export class Session {
   readonly memory = new GuestMemory();
   readonly log: Happened[] = [];
   readonly fds = new Map<number, OpenFile>();
+  readonly kvm = new Map<number, { readonly file: number; readonly fileKind: KvmKind }>();
   #files = 0;
   #address = 0x7000_0000_0000n;
   readonly #maps = new Map<
@@ -169,6 +188,45 @@ export class Session {
     this.add({ kind: 'open', fd, file: file.file, fileKind, path });
     return fd;
   }
+  /** A file of KVM's. */
+  #kvmFile(fileKind: KvmKind): { readonly fd: number; readonly file: number; readonly fileKind: KvmKind } {
+    const made = { file: ++this.#files, fileKind };
+    const fd = this.#free();
+    this.kvm.set(fd, made);
+    return { fd, ...made };
+  }
+  openKvm(): number {
+    const made = this.#kvmFile('kvm');
+    this.add({ kind: 'open', ...made, path: '/dev/kvm' });
+    return made.fd;
+  }
+  /** An ioctl on a file of KVM's. → its result: a descriptor, where it makes one */
+  callKvm(fd: number, request: number, given: { arg?: bigint; input?: Uint8Array; makes?: KvmKind } = {}): number {
+    const at = { fd, ...this.kvm.get(fd)! };
+    const made = given.makes === undefined ? undefined : this.#kvmFile(given.makes);
+    const { arg = 0n, input = new Uint8Array(0) } = given;
+    this.add({ kind: 'kvm', ...at, request, arg, input, ret: BigInt(made?.fd ?? 0) });
+    if (made !== undefined) this.add({ kind: 'found', ...made });
+    return made?.fd ?? 0;
+  }
+  closeKvm(fd: number): void {
+    const at = this.kvm.get(fd)!;
+    this.kvm.delete(fd);
+    this.add({ kind: 'close', fd, ...at });
+  }
+
+  /** The program ends without giving anything back: the kernel does. */
+  exit(status: number): void {
+    for (const address of this.#maps.keys()) this.model.unmapped(`${address}`);
+    this.#maps.clear();
+    const files = new Set(this.fds.values());
+    this.fds.clear();
+    this.kvm.clear();
+    for (const file of files) this.model.close(file.file);
+    this.#followed();
+    this.add({ kind: 'exit', status });
+  }
+
   close(fd: number): void {
     const file = this.fds.get(fd)!;
     this.fds.delete(fd);
@@ -258,7 +316,8 @@ export class Session {
     };
   }
 
-  mmap(fd: number, length: bigint, offset: bigint): { readonly errno: string; readonly address: bigint } {
+  /** `trapped`: loads and stores through it are in the log. */
+  mmap(fd: number, length: bigint, offset: bigint, trapped = false): { readonly errno: string; readonly address: bigint } {
     const file = this.fds.get(fd)!;
     const reply = mmap(file.context!, this.model.traits, { length, prot: 3, flags: 1, offset });
     const address = reply.errno === '' ? this.#address : -1n;
@@ -269,7 +328,7 @@ export class Session {
       this.model.mapped(`${address}`, file.context!, viommu);
       this.#maps.set(address, { file, length, offset, viommu });
     }
-    this.add({ kind: 'mmap', fd, file: file.file, address, length, offset, errno: reply.errno });
+    this.add({ kind: 'mmap', fd, file: file.file, address, length, offset, trapped, errno: reply.errno });
     return { errno: reply.errno, address };
   }
   munmap(address: bigint): void {
@@ -354,9 +413,13 @@ export class Session {
     for (const input of inputs) this.hardware(input);
   }
 
-  #descriptor(file: OpenFile): number {
+  #free(): number {
     let fd = 3;
-    while (this.fds.has(fd)) fd++;
+    while (this.fds.has(fd) || this.kvm.has(fd)) fd++;
+    return fd;
+  }
+  #descriptor(file: OpenFile): number {
+    const fd = this.#free();
     this.fds.set(fd, file);
     return fd;
   }

@@ -30,6 +30,10 @@ export function eventText(e: SimEvent): string {
       return `read ${e.errno === '' ? `bytes:${hexBytes(e.bytes)}` : e.errno}`;
     case 'mmap':
       return `mmap ${hexText(e.length)} at ${hexText(e.offset)}${e.errno === '' ? '' : ` = ${e.errno}`}`;
+    case 'kvm':
+      return `KVM ${hexText(BigInt(e.request))} = ${e.ret}`;
+    case 'exit':
+      return `exit ${e.status}`;
     case 'munmap':
       return `munmap ${hexText(e.length)}`;
     default:

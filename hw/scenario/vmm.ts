@@ -18,7 +18,7 @@ export const WINDOW = 0x0c10_0000n;
 const WINDOW_BYTES = 0x5_0000n;
 export const PAGE0 = 0x3_0000n;
 const PAGE_BYTES = 0x1_0000n;
-/** where the guest's RAM is: in the program, and for the guest */
+/** where the guest's RAM is: in the program (the first one's; each has as much as that), and for the guest */
 export const RAM = { address: 0x1000_0000_0000n, guest: 0x4000_0000n, bytes: 0x100_0000n } as const;
 const MAP_FLAGS = 7;
 const NEST_PARENT = 1;
@@ -28,11 +28,18 @@ const INVALIDATE = 1;
 const QUEUES = 2;
 const EVENT_ROOM = 0x1000;
 
+/** linux/kvm.h: ioctls, and struct kvm_userspace_memory_region */
+const KVM = { CREATE_VM: 0xae01, CREATE_VCPU: 0xae41, SET_USER_MEMORY_REGION: 0x4020_ae46 } as const;
+const SLOT = { ram: 0, page0: 1 } as const;
+const SLOT_BYTES = 32;
+
 export interface VmmOptions {
   /** the recorder traps what is stored in and loaded from page 0 */
   readonly seen: boolean;
   /** events that the vEVENTQ keeps */
   readonly depth: number;
+  /** how many VMMs there are before it in the program */
+  readonly index?: number;
 }
 
 export class Vmm {
@@ -50,12 +57,32 @@ export class Vmm {
   viommu = 0;
   veventq = { id: 0, fd: -1 };
   page0 = -1n;
+  /** descriptors of KVM's */
+  readonly kvm: { readonly device: number; readonly vm: number; readonly vcpu: number };
+  /** where the guest's RAM is in the program */
+  readonly ram: bigint;
 
   constructor(s: Session, options: VmmOptions) {
     this.s = s;
     this.options = options;
+    this.ram = RAM.address + BigInt(options.index ?? 0) * RAM.bytes;
+    const device = s.openKvm();
+    const vm = s.callKvm(device, KVM.CREATE_VM, { makes: 'kvm-vm' });
+    this.kvm = { device, vm, vcpu: s.callKvm(vm, KVM.CREATE_VCPU, { makes: 'kvm-vcpu' }) };
+    this.#slot(SLOT.ram, RAM.guest, RAM.bytes, this.ram);
     this.iommufd = s.open('iommufd', '/dev/iommu');
     this.#cached(regs.cmdqv('PARAM'), encodeRegister(register('PARAM', 'CMDQV'), { VER: 1, NUM_VCMDQ_LOG2: 1, NUM_SID_PER_VINTF_LOG2: 4 }));
+  }
+
+  /** A part of the program's memory becomes the guest's; of 0 bytes: it is so no more. */
+  #slot(slot: number, guest: bigint, bytes: bigint, address: bigint): void {
+    const input = new Uint8Array(SLOT_BYTES);
+    const view = new DataView(input.buffer);
+    view.setUint32(0, slot, true);
+    [guest, bytes, address].forEach((value, i) => {
+      view.setBigUint64(8 + 8 * i, value, true);
+    });
+    this.s.callKvm(this.kvm.vm, KVM.SET_USER_MEMORY_REGION, { input });
   }
 
   /** A device that the guest gets; the first one brings the vIOMMU with it. Without a stream it is bound and no more. */
@@ -76,7 +103,7 @@ export class Vmm {
     const { table } = s.model;
     for (const c of infoCalls(table, device, s.cmdqv.size)) s.call(iommufd, 'IOMMU_GET_HW_INFO', c.values, { told: c.told });
     this.ioas = this.#must(iommufd, 'IOMMU_IOAS_ALLOC').u32('out_ioas_id');
-    const map = { flags: MAP_FLAGS, ioas_id: this.ioas, user_va: RAM.address, length: RAM.bytes, iova: RAM.guest };
+    const map = { flags: MAP_FLAGS, ioas_id: this.ioas, user_va: this.ram, length: RAM.bytes, iova: RAM.guest };
     this.#must(iommufd, 'IOMMU_IOAS_MAP', map);
     this.parent = this.#must(iommufd, 'IOMMU_HWPT_ALLOC', { flags: NEST_PARENT, dev_id: device, pt_id: this.ioas }).u32('out_hwpt_id');
     const made = s.call(
@@ -89,7 +116,7 @@ export class Vmm {
     this.viommu = made.u32('out_viommu_id');
     const shown = [...made.nestedOut.values()][0]!;
     const view = new DataView(shown.buffer, shown.byteOffset, shown.byteLength);
-    this.page0 = s.mmap(iommufd, view.getBigUint64(8, true), view.getBigUint64(0, true)).address;
+    this.page0 = s.mmap(iommufd, view.getBigUint64(8, true), view.getBigUint64(0, true), this.options.seen).address;
     if (table.byName('IOMMU_VEVENTQ_ALLOC') === undefined) return;
     const queue = this.#must(iommufd, 'IOMMU_VEVENTQ_ALLOC', { viommu_id: this.viommu, type: TYPE, veventq_depth: this.options.depth });
     this.veventq = { id: queue.u32('out_veventq_id'), fd: queue.u32('out_veventq_fd') };
@@ -114,7 +141,7 @@ export class Vmm {
       this.hardwareStore(offset - PAGE0, width, value);
       return;
     }
-    this.s.add({ kind: 'mmio', source: 'exit', store: true, file: -1, address: WINDOW + offset, offset: 0n, width, value });
+    this.s.add({ kind: 'mmio', source: 'exit', store: true, file: this.#vcpu, address: WINDOW + offset, offset: 0n, width, value });
     if (width === 8 && place.register?.block !== 'PAGE1') return;
     if (place.register?.block === 'PAGE0' && lvcmdq !== undefined && this.queues.has(lvcmdq)) {
       this.hardwareStore(BigInt(0x80 * lvcmdq + place.register.offset), width, value);
@@ -134,8 +161,12 @@ export class Vmm {
       32,
       queue ? this.s.load(this.page0, BigInt(0x80 * place.lvcmdq! + place.register!.offset), this.options.seen) : cached,
     );
-    this.s.add({ kind: 'mmio', source: 'exit', store: false, file: -1, address: WINDOW + offset, offset: 0n, width: 4, value });
+    this.s.add({ kind: 'mmio', source: 'exit', store: false, file: this.#vcpu, address: WINDOW + offset, offset: 0n, width: 4, value });
     return value;
+  }
+
+  get #vcpu(): number {
+    return this.s.kvm.get(this.kvm.vcpu)?.file ?? 0;
   }
 
   /** A store in the mapping of page 0. */
@@ -172,7 +203,10 @@ export class Vmm {
     const row = register('CONFIG', block);
     const value = readerOf(this.cache).get(config).value;
     if (block === 'VINTF') this.#cached(config, setField(value, fieldOf(row, 'HYP_OWN'), 0n));
+    const before = this.mapped;
     this.#cached(status, getField([value], fieldOf(row, field)));
+    // page 0 is the guest's own while its VINTF is on
+    if (this.mapped !== before && this.page0 >= 0n) this.#slot(SLOT.page0, WINDOW + PAGE0, before ? 0n : PAGE_BYTES, this.page0);
   }
 
   /** Of each queue: may it be there? */
@@ -206,10 +240,16 @@ export class Vmm {
     if (errno === '') this.queues.delete(q);
   }
 
+  /** Number of the VINTF that it has. */
+  get vintf(): number | undefined {
+    const context = this.s.fds.get(this.iommufd)?.context;
+    return this.s.vintfOf([...this.s.viommus().values()].find((v) => v.context === context && v.id === this.viommu));
+  }
+
   /** What a recorder that samples would have read now. */
   sample(why: 'alloc' | 'destroy' | 'prod' | 'error' | 'sample', q: number): void {
     this.s.hardware({ kind: 'run' });
-    const vintf = this.s.vintfOf([...this.s.viommus().values()].find((v) => v.id === this.viommu));
+    const { vintf } = this;
     const queue = vintf === undefined ? undefined : this.s.cmdqv.vintfs.get(vintf)?.queues.find((x) => x.lvcmdq === q);
     if (vintf === undefined || queue === undefined) return;
     const word = (name: string): number => Number(readerOf(this.s.cmdqv).get(regs.page0(vintf, q, name)).value);
@@ -256,11 +296,13 @@ export class Vmm {
       s.close(this.veventq.fd);
       s.call(iommufd, 'IOMMU_DESTROY', { id: this.veventq.id });
     }
+    if (this.mapped && this.page0 >= 0n) this.#slot(SLOT.page0, WINDOW + PAGE0, 0n, this.page0);
     if (this.page0 >= 0n) s.munmap(this.page0);
     for (const id of [...this.vdevices].reverse()) s.call(iommufd, 'IOMMU_DESTROY', { id });
     for (const id of [this.viommu, this.parent, this.ioas]) if (id !== 0) s.call(iommufd, 'IOMMU_DESTROY', { id });
     for (const d of this.devices) s.close(d.fd);
     s.close(iommufd);
+    for (const fd of [this.kvm.vcpu, this.kvm.vm, this.kvm.device]) s.closeKvm(fd);
   }
 }
 
