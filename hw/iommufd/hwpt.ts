@@ -75,6 +75,14 @@ function faultOf(c: Call, flags: number): Fault | undefined | null {
   return object(c, 'fault_id', 'FAULT') ?? null;
 }
 
+/** undefined: not known */
+function tracksDirty(device: Device): boolean | undefined {
+  if (device.driver.name === 'mock') return (device.flags & NO_DIRTY) === 0;
+  const told = device.driver.capabilities?.[0];
+  // IOMMU_HW_CAP_DIRTY_TRACKING says what the core asks here
+  return told === undefined ? undefined : (told & 1n) === 1n;
+}
+
 function paging(c: Call, device: Device, ioas: Ioas, flags: number, data: Data): Made | undefined {
   const known = bitsOf(c, 'iommufd_hwpt_alloc_flags');
   if ((flags & ~known) !== 0 && c.refuse('EOPNOTSUPP', 'hwpt-alloc.flags', unknownFlags(c, known))) return undefined;
@@ -84,11 +92,9 @@ function paging(c: Call, device: Device, ioas: Ioas, flags: number, data: Data):
     c.refuse('EOPNOTSUPP', 'hwpt-alloc.fault-paging', { field: 'flags', text: 'this kernel takes FAULT_ID_VALID for nested HWPTs alone' })
   )
     return undefined;
-  const mock = device.driver.name === 'mock';
   if (
-    mock &&
     (flags & DIRTY_TRACKING) !== 0 &&
-    (device.flags & NO_DIRTY) !== 0 &&
+    tracksDirty(device) === false &&
     c.refuse('EOPNOTSUPP', 'hwpt-alloc.dirty', { field: 'flags', text: `${nameOf(device)} cannot track dirty pages`, because: [device] })
   )
     return undefined;

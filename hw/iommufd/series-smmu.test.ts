@@ -226,6 +226,7 @@ describe('nested HWPTs', () => {
     ['another type', [0x10n, 0n], { data_type: 0 }, 'EINVAL', 0],
     ['a longer entry with zeros', [0x10n, 0n, 0n, 0n], { entry_num: 1, entry_len: 32 }, '', 1],
     ['a longer entry without', [0x10n, 0n, 1n, 0n], { entry_num: 1, entry_len: 32 }, 'E2BIG', 0],
+    ['such a one behind a CMD_SYNC', [0x46n, 0n, 0n, 0x10n, 0n, 1n], { entry_num: 2, entry_len: 24 }, 'E2BIG', 0],
   ])('INVALIDATE: %s', (_, commands, values, errno, done) => {
     const g = vintf('linux-7.2');
     expect(g.vdevice(1)).toBe('');
@@ -234,5 +235,27 @@ describe('nested HWPTs', () => {
     const answer = g.p.ask(g.fd, 'IOMMU_HWPT_INVALIDATE', request, { nested: { data_uptr: u64(...commands) } });
     expect([answer?.errno, new DataView(answer!.out!.buffer, answer!.out!.byteOffset).getUint32(at, true)]).toEqual([errno, done]);
     expect(invalidate(g, commands, values)).toBe(errno);
+  });
+  test.each([
+    [0, ''],
+    [1, '; the one before it counts as done, but was not sent'],
+    [3, '; the 3 before it count as done, but were not sent'],
+    [63, ''],
+    [65, '; the 2 before it count as done, but were not sent'],
+  ])('INVALIDATE: what becomes of commands before number %d', (bad, said) => {
+    const g = vintf('linux-7.2');
+    const commands = Array.from({ length: 70 }, (_, i) => [i === bad ? 0x46n : 0x30n, 0n]).flat();
+    const request = { hwpt_id: 4, data_type: 1, entry_len: 16, entry_num: 70 };
+    const answer = g.p.ask(g.fd, 'IOMMU_HWPT_INVALIDATE', request, { nested: { data_uptr: u64(...commands) } });
+    expect(answer?.refusal).toMatchObject({ errno: 'EIO', rule: 'smmu.opcode', text: `command ${bad} is CMD_SYNC${said}` });
+  });
+
+  test('dirty tracking is refused where the capabilities have none', () => {
+    const g = new Grace('linux-7.2').known();
+    expect(g.p.ask(g.fd, 'IOMMU_HWPT_ALLOC', { flags: 2, dev_id: 1, pt_id: 2 })?.errno).toBe('');
+    const told = { values: { out_data_type: 2, data_len: 40, out_capabilities: 0 }, nested: { data_uptr: smmuInfo('linux-7.2') } };
+    g.must('IOMMU_GET_HW_INFO', { dev_id: 1, data_len: 40, data_uptr: 0x1000 }, { told });
+    const answer = g.p.ask(g.fd, 'IOMMU_HWPT_ALLOC', { flags: 2, dev_id: 1, pt_id: 2 });
+    expect([answer?.errno, answer?.refusal?.rule]).toEqual(['EOPNOTSUPP', 'hwpt-alloc.dirty']);
   });
 });

@@ -3,6 +3,9 @@
  * tegra241-cmdqv.c. A device is known to be behind one when the log says so (hardware.ts); what the registers decide and the
  * log does not show is declared as not determined.
  */
+
+import { commandByOpcode } from '../smmuv3/commands.ts';
+import { BATCH_COMMANDS } from '../smmuv3/invalidate.ts';
 import { GUEST_STE_MASKS } from '../smmuv3/ste.ts';
 import type { Call } from './call.ts';
 import { type Driver, type UserData, unknownDriver, userData } from './driver.ts';
@@ -218,18 +221,6 @@ function noInfo(c: Call): void {
   else c.undetermined('out_capabilities', DRIVER);
 }
 
-/** Commands that a guest may send through the host, by opcode: does it carry a stream id? */
-const OPCODES: ReadonlyMap<number, boolean> = new Map([
-  [0x05, true],
-  [0x06, true],
-  [0x10, false],
-  [0x11, false],
-  [0x12, false],
-  [0x13, false],
-  [0x30, false],
-  [0x40, true],
-]);
-
 function invalidate(c: Call, target: HwptNested | Viommu, count: number, size: number): number | undefined {
   if (target.type !== 'VIOMMU') {
     if (!isKnown(c.kernel)) return unknownDriver.invalidate(c, target, count, size);
@@ -242,17 +233,32 @@ function invalidate(c: Call, target: HwptNested | Viommu, count: number, size: n
   const type = c.u32('data_type');
   if (type !== COMMANDS && refuse('EINVAL', 'smmu.invalidate-type', 'data_type', `data of type ${hex(type)}`, hex(COMMANDS))) return 0;
   if (count === 0 && refuse('EINVAL', 'smmu.invalidate-none', 'entry_num', 'no command', 'one command at least')) return 0;
+  // all are copied before the first is looked at
+  const views: DataView[] = [];
   for (let i = 0; i < count; i++) {
     const view = invalidation(c, i, size, 0, STE_BYTES);
     if (view === undefined) return c.refused ? 0 : undefined;
+    views.push(view);
+  }
+  for (const [i, view] of views.entries()) {
     const opcode = view.getUint8(0);
-    const named = OPCODES.get(opcode);
-    if (named === undefined && refuse('EIO', 'smmu.opcode', 'data_uptr', `command ${i} has opcode ${hex(opcode)}`)) return i;
+    const row = commandByOpcode(opcode);
+    const name = row?.name ?? `opcode ${hex(opcode)}`;
+    if (row?.invalidate === undefined && refuse('EIO', 'smmu.opcode', 'data_uptr', `command ${i} is ${name}${unsent(i)}`)) return i;
     const stream = view.getUint32(4, true);
-    if (named === true && !target.vdevices.has(BigInt(stream))) {
-      const text = `command ${i}: ${nameOf(target)} has no vDEVICE with virtual id ${hex(stream)}`;
+    if (row?.invalidate === 'SID replaced' && !target.vdevices.has(BigInt(stream))) {
+      const text = `command ${i}, ${name}: ${nameOf(target)} has no vDEVICE with virtual id ${hex(stream)}${unsent(i)}`;
       if (refuse('EIO', 'smmu.stream', 'data_uptr', text, 'the virt_id of a vDEVICE')) return i;
     }
   }
   return any(c, 'smmu.invalidate', DRIVER, 'ETIMEDOUT') ? undefined : count;
+}
+
+/** What becomes of the commands before number `i`, which is refused: those of its batch are counted, not sent. */
+function unsent(i: number): string {
+  const dropped = i % BATCH_COMMANDS;
+  if (dropped === 0) return '';
+  return dropped === 1
+    ? '; the one before it counts as done, but was not sent'
+    : `; the ${dropped} before it count as done, but were not sent`;
 }
