@@ -22,6 +22,7 @@
 #include "irr_kvm.h"
 #include "irr_mmio.h"
 #include "irr_model.h"
+#include "irr_queue.h"
 
 struct irr_next irr_next;
 
@@ -222,6 +223,7 @@ IRR_HOOK int close(int fd)
 	int before = errno;
 	uint64_t known = irr_fd(fd);
 	bool recorded = closing(&c, IRR_CLOSE_CLOSE, fd, NULL, 0);
+	irr_queue_closing((unsigned)fd, (unsigned)fd);
 	irr_fd_clear(fd);
 	errno = before;
 	int ret = irr_next.close(fd), saved = errno;
@@ -242,6 +244,7 @@ static int range_closed(enum irr_close how, unsigned first, unsigned last, int f
 	errno = before;
 	int ret = real(first, last, flags), saved = errno;
 	if (ours && ret == 0) {
+		irr_queue_closing(first, last);
 		irr_fd_clear_range(first, last);
 		irr_model_closed(IRR_MODEL_ANY);
 	}
@@ -377,9 +380,13 @@ static void *mapped(void *addr, size_t length, int prot, int flags, int fd, off_
 		alias = (uint64_t *)words + 5;
 		irr_enter(&c);
 	}
+	if (flags & MAP_FIXED)
+		irr_queue_unmapping(from, length);
 	errno = before;
 	void *ret = known && irr_model_file(fd) ? irr_model_mmap(addr, length, prot, flags, fd, offset) : real(addr, length, prot, flags, fd, offset);
 	int saved = errno;
+	if (flags & MAP_FIXED)
+		irr_page0_gone(from, length, ret != MAP_FAILED);
 	if (ret != MAP_FAILED) {
 		if (flags & MAP_FIXED) {
 			irr_map_remove(from, from + length);
@@ -391,6 +398,8 @@ static void *mapped(void *addr, size_t length, int prot, int flags, int fd, off_
 		if (known) {
 			irr_map_add((uintptr_t)ret, (uintptr_t)ret + length);
 			irr_kvm_mapped((uintptr_t)ret, length, prot, (uint64_t)offset, known);
+			if (prot & PROT_READ)
+				irr_page0_mapped((uintptr_t)ret, length, (uint64_t)offset, known);
 		}
 		if (known && irr_mmio) {
 			uint64_t at = irr_mmio_mapped((uintptr_t)ret, length, prot, flags, fd, (uint64_t)offset, known);
@@ -430,8 +439,10 @@ IRR_HOOK int munmap(void *addr, size_t length)
 		memcpy(irr_part(&c, IRR_PART_ARGS, 0, 0, sizeof args, sizeof args, 0), args, sizeof args);
 		irr_enter(&c);
 	}
+	irr_queue_unmapping(from, length);
 	errno = before;
 	int ret = irr_next.munmap(addr, length), saved = errno;
+	irr_page0_gone(from, length, ret == 0);
 	if (ret == 0) {
 		irr_map_remove(from, from + length);
 		irr_mmio_unmapped(from, from + length);
@@ -465,9 +476,17 @@ IRR_HOOK void *mremap(void *addr, size_t old_length, size_t length, int flags, .
 		memcpy(irr_part(&c, IRR_PART_ARGS, 0, 0, sizeof args, sizeof args, 0), args, sizeof args);
 		irr_enter(&c);
 	}
+	irr_queue_unmapping(from, old_length);
+	if (flags & MREMAP_FIXED)
+		irr_queue_unmapping(target, length);
 	errno = before;
 	void *ret = irr_next.mremap(addr, old_length, length, flags, to);
 	int saved = errno;
+	if (flags & MREMAP_FIXED)
+		irr_page0_gone(target, length, ret != MAP_FAILED);
+	if (ret != MAP_FAILED)
+		irr_page0_moved(from, (uintptr_t)ret, length);
+	irr_page0_gone(from, old_length, ret != MAP_FAILED && !(flags & MREMAP_DONTUNMAP));
 	if (ret != MAP_FAILED) {
 		if (flags & MREMAP_FIXED) {
 			irr_map_remove(target, target + length);
@@ -494,8 +513,13 @@ IRR_HOOK int mprotect(void *addr, size_t length, int prot)
 	int ret;
 	if (irr_unlikely(irr_mmio) && irr_ready() && irr_mmio_protected((uintptr_t)addr, length, prot, &ret))
 		return ret;
-	if (!(prot & PROT_READ) && irr_ready())
+	if (!(prot & PROT_READ) && irr_ready()) {
 		irr_distrust((uintptr_t)addr, (uintptr_t)addr + length);
+		if (irr_unlikely(irr_map_overlaps((uintptr_t)addr, (uintptr_t)addr + length))) {
+			irr_queue_unmapping((uintptr_t)addr, length);
+			irr_page0_gone((uintptr_t)addr, length, true);
+		}
+	}
 	ret = (int)NEXT(mprotect, RAW(mprotect, addr, length, prot, 0, 0, 0), addr, length, prot);
 	if (irr_unlikely(irr_kvm) && ret == 0)
 		irr_kvm_protected((uintptr_t)addr, (uintptr_t)addr + length, prot);
@@ -511,6 +535,8 @@ static void transferred(enum irr_kind kind, enum irr_rw how, int fd, const struc
 	/* What was to be written counts whatever became of it; of a read, what it brought. */
 	uint64_t known = irr_fd(fd), bytes = ret > 0 ? (uint64_t)ret : kind == IRR_KIND_WRITE && n ? wanted : 0;
 	uint64_t take = bytes > IRR_INLINE_LIMIT ? IRR_INLINE_LIMIT : bytes;
+	const uint8_t *records = NULL;
+	uint32_t taken = 0;
 	struct irr_call c;
 	uint64_t args[2] = { wanted, (uint64_t)offset };
 	if (irr_begin(&c, kind, irr_room(sizeof args) + (bytes ? irr_room(take) : 0), t)) {
@@ -536,9 +562,13 @@ static void transferred(enum irr_kind kind, enum irr_rw how, int fd, const struc
 				data += piece;
 				take -= piece;
 			}
+			records = start;
+			taken = part->bytes;
 		}
 		irr_enter(&c);
 		done(&c, ret, ret < 0 ? saved : 0);
+		if (records && kind == IRR_KIND_READ && irr_unlikely(irr_kind_of(known) == IRR_FILE_VEVENTQ))
+			irr_queue_events(known, records, taken);
 	}
 	errno = saved;
 }
@@ -681,8 +711,10 @@ IRR_HOOK int recvmmsg(int fd, struct mmsghdr *m, unsigned n, int flags, struct t
 /* One that has no filter is a question whether the kernel could, as libseccomp asks; it fails with EFAULT. */
 static void confine(bool filter, const void *program)
 {
-	if (!filter || program)
-		atomic_store(&irr_confined, true);
+	if (filter && !program)
+		return;
+	irr_sampler_stop();
+	atomic_store(&irr_confined, true);
 }
 
 IRR_HOOK int prctl(int option, ...)

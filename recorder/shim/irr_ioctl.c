@@ -9,6 +9,7 @@
 #include "irr.h"
 #include "irr_ioctl.h"
 #include "irr_kvm.h"
+#include "irr_queue.h"
 #include "irr_uapi.gen.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -218,10 +219,33 @@ void irr_ioctl_shape(uint32_t kind, unsigned long request, const void *arg, stru
 	}
 }
 
+/* What a call that cannot be recorded makes is followed all the same. */
+static int unrecorded(int fd, unsigned long request, void *arg, int (*real)(int, unsigned long, ...), uint64_t t_enter, uint64_t known)
+{
+	uint8_t in[48], out[48];
+	bool wanted = irr_queue_wants(request);
+	int saved = errno;
+	struct irr_called called = { .known = known, .in = in, .out = out, .entered = t_enter };
+	if (wanted)
+		called.in_bytes = (uint32_t)irr_copy(in, arg, sizeof in);
+	errno = saved;
+	int ret = real(fd, request, arg);
+	saved = errno;
+	if (wanted && ret >= 0) {
+		called.out_bytes = (uint32_t)irr_copy(out, arg, sizeof out);
+		called.returned = irr_now();
+		irr_queue_called(request, &called);
+	}
+	errno = saved;
+	return ret;
+}
+
 /* Records the call and makes it. Returns and sets errno as the kernel did. */
 int irr_ioctl(int fd, unsigned long request, void *arg, int (*real)(int, unsigned long, ...))
 {
 	int saved = errno;
+	if (irr_unlikely(request == 0x3b80 && irr_hw_queues != NULL))
+		irr_queue_destroying(irr_fd(fd), arg);
 	uint64_t t_enter = irr_now();
 	uint64_t known = irr_fd(fd);
 	if (irr_unlikely(!known) && fd >= 0)
@@ -245,7 +269,7 @@ int irr_ioctl(int fd, unsigned long request, void *arg, int (*real)(int, unsigne
 	struct irr_call c;
 	if (irr_unlikely(!irr_begin(&c, IRR_KIND_IOCTL, room, t_enter))) {
 		errno = saved;
-		return real(fd, request, arg);
+		return unrecorded(fd, request, arg, real, t_enter, known);
 	}
 	c.frame->fd = fd;
 	c.frame->file = irr_file_of(known);
@@ -256,6 +280,7 @@ int irr_ioctl(int fd, unsigned long request, void *arg, int (*real)(int, unsigne
 		memcpy(irr_part(&c, IRR_PART_ARGS, 0, 0, 8, 8, 0), &v, 8);
 	}
 	uint32_t got = 0;
+	const uint8_t *in = c.at + sizeof(struct irr_part);
 	if (bytes) {
 		struct irr_part *p = (struct irr_part *)c.at;
 		got = memory_part(&c, IRR_PART_IN, 0, 0, arg, bytes, wanted > bytes ? wanted : bytes);
@@ -283,6 +308,10 @@ int irr_ioctl(int fd, unsigned long request, void *arg, int (*real)(int, unsigne
 	irr_leave(&c, ret, error);
 	if (r && r->fd_out_end && !error)
 		fds_out(r, out, out_bytes, ret);
+	if (irr_unlikely(irr_queue_wants(request)) && !error) {
+		struct irr_called called = { known, in, out, got, out_bytes, t_enter, c.frame->t_exit };
+		irr_queue_called(request, &called);
+	}
 	errno = saved;
 	return ret;
 }

@@ -7,6 +7,7 @@
 #include "irr_hooks.h"
 #include "irr_mmio.h"
 #include "irr_model.h"
+#include "irr_queue.h"
 
 #define PAGE UINT64_C(4096)
 #define REGIONS 512u
@@ -305,6 +306,9 @@ void irr_access_begin(struct irr_access *a, const struct irr_region *region, uin
 	struct irr_call *c = &a->call;
 	unsigned words = how == IRR_MMIO_BOTH ? 6 : 5;
 	bool wide = width > 8;
+	a->known = how == IRR_MMIO_LOAD ? 0 : region->known;
+	a->offset = region->offset + (address - region->from);
+	a->width = width;
 	uint64_t args[6] = { address, region->offset + (address - region->from), width, ip, flags, 0 };
 	if (!irr_ready() || !irr_begin(c, IRR_KIND_MMIO, irr_room(8 * words) + (wide ? irr_room(width) * (how == IRR_MMIO_BOTH ? 2 : 1) : 0), irr_now())) {
 		c->frame = NULL;
@@ -343,6 +347,8 @@ void irr_access_end(struct irr_access *a, unsigned width, const void *loaded, bo
 	}
 	c->frame->t_exit = irr_now();
 	irr_leave(c, ret, failed ? EFAULT : 0);
+	if (irr_unlikely(irr_hw_queues != NULL) && a->known && !failed)
+		irr_queue_stored(a->known, a->offset, a->width ? a->width : 1);
 }
 
 /* Makes an access by `raw` on the alias, and notes it. false: it faulted. */

@@ -48,6 +48,8 @@ int irr_mmio_ioctl(int fd, unsigned long request, ...);
 
 struct irr_access {
 	struct irr_call call;
+	uint64_t known, offset; /* of a store: where it goes; known 0 otherwise */
+	unsigned width;
 };
 
 void irr_access_begin(struct irr_access *a, const struct irr_region *region, uintptr_t address, unsigned width, unsigned how, unsigned flags,

@@ -10,6 +10,7 @@
 #include "irr_kvm.h"
 #include "irr_mmio.h"
 #include "irr_model.h"
+#include "irr_queue.h"
 
 _Atomic int irr_phase;
 struct irr_self *irr_self;
@@ -126,6 +127,7 @@ void irr_forked(void)
 		return;
 	irr_thread.vfork = 0;
 	irr_thread.forking = NULL;
+	irr_queue_forked();
 	start_frame(IRR_START_FORK, -1);
 	irr_files_forked();
 	irr_kvm_forked();
@@ -136,6 +138,7 @@ void irr_forked(void)
 /* The process (or the vfork child) is about to end by itself. */
 void irr_exit_frame(enum irr_exit how, int status)
 {
+	irr_queue_exit();
 	if (!irr_thread.vfork)
 		irr_files_exit();
 	irr_event(IRR_KIND_EXIT, how, -1, 0, status, 0, irr_now(), NULL, 0, NULL, NULL, 0);

@@ -96,6 +96,8 @@ static bool create(int fd)
 	s->mmio = mmio && *mmio && strcmp(mmio, "0") != 0;
 	const char *kvm = getenv("IRR_KVM");
 	s->kvm = kvm && *kvm && strcmp(kvm, "0") != 0;
+	const char *sample = getenv("IRR_SAMPLE_QUEUES");
+	s->sample_ms = sample ? (uint32_t)strtoul(sample, NULL, 10) : 0;
 	s->creator = (uint32_t)irr_sys(SYS_getpid, 0, 0, 0, 0, 0, 0);
 	clock_gettime(CLOCK_REALTIME, &t);
 	s->realtime_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;

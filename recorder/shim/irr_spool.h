@@ -71,6 +71,7 @@ struct irr_spool {
 	_Atomic uint8_t recorder;              /* 1 while a recorder takes events out */
 	uint8_t mmio;                          /* 1: loads and stores of mapped regions are wanted as well */
 	uint8_t kvm;                           /* 1: MMIO of KVM guests as well */
+	uint32_t sample_ms;                    /* how often hardware queues are read, milliseconds; 0: not every so often */
 };
 
 _Static_assert(offsetof(struct irr_spool, tail) == 8192, "the recorder reads this offset");
@@ -79,6 +80,7 @@ _Static_assert(offsetof(struct irr_spool, lost) == 8320, "the recorder reads thi
 _Static_assert(offsetof(struct irr_spool, stop) == 8384, "the recorder writes this offset");
 _Static_assert(offsetof(struct irr_spool, mmio) == 8386, "the recorder writes this offset");
 _Static_assert(offsetof(struct irr_spool, kvm) == 8387, "the recorder writes this offset");
+_Static_assert(offsetof(struct irr_spool, sample_ms) == 8388, "the recorder writes this offset");
 _Static_assert(sizeof(struct irr_spool) <= IRR_STATES, "the header has room");
 
 /* key: pid << 32 | fd + 1; 0 never used, ~0 given up. value: kind << 32 | file. */
