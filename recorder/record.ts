@@ -34,6 +34,8 @@ export interface RecordOptions {
   readonly mmio?: boolean;
   /** loads and stores that guests of KVM leave to the program as well */
   readonly kvm?: boolean;
+  /** hardware queues are read every so many milliseconds as well; 0: not */
+  readonly sampleQueuesMs?: number;
   /** version of the program, for the trace's meta */
   readonly tool: string;
   /** a line for the user, on standard error */
@@ -106,6 +108,7 @@ export async function record(options: RecordOptions): Promise<number> {
       bootId: bootId(),
       mmio: options.mmio === true,
       kvm: options.kvm === true,
+      sampleMs: options.sampleQueuesMs ?? 0,
     });
     spool = new Spool(spoolPath);
     if (options.model !== undefined) model = await startModel(spoolPath, options.model, options.note);

@@ -30,7 +30,7 @@ export const LAYOUT = {
 } as const;
 
 /** Offsets of the header's fields that change while programs run, bytes. */
-export const SPOOL_AT = { tail: 8192, files: 8256, lost: 8320, stop: 8384, recorder: 8385, mmio: 8386, kvm: 8387 } as const;
+export const SPOOL_AT = { tail: 8192, files: 8256, lost: 8320, stop: 8384, recorder: 8385, mmio: 8386, kvm: 8387, sampleMs: 8388 } as const;
 
 /** Offsets of the header's fields that do not change, bytes. */
 export const SPOOL_FIELD = {
@@ -66,7 +66,12 @@ export interface SpoolHeader {
 /** Makes an empty spool with `slots` segments ready, so that the traced program need not grow the file itself. */
 export function createSpool(
   path: string,
-  header: Omit<SpoolHeader, 'creator'> & { readonly bootId: string; readonly mmio?: boolean; readonly kvm?: boolean },
+  header: Omit<SpoolHeader, 'creator'> & {
+    readonly bootId: string;
+    readonly mmio?: boolean;
+    readonly kvm?: boolean;
+    readonly sampleMs?: number;
+  },
   slots = 4,
 ): void {
   const fd = openSync(path, 'wx', 0o600);
@@ -87,6 +92,7 @@ export function createSpool(
     b[SPOOL_AT.recorder] = 1;
     if (header.mmio === true) b[SPOOL_AT.mmio] = 1;
     if (header.kvm === true) b[SPOOL_AT.kvm] = 1;
+    b.writeUInt32LE(header.sampleMs ?? 0, SPOOL_AT.sampleMs);
     const zeros = Buffer.alloc(SEGMENT);
     for (let slot = 0; slot < slots; slot++) {
       writeSync(fd, zeros, 0, SEGMENT, DATA + slot * SEGMENT);

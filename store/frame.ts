@@ -99,7 +99,10 @@ export const MMIO_SOURCE_SHIFT = 4;
  */
 export const MmioFlag = { STEPPED: 1, EXCLUSIVE: 2, RELEASED: 4, COALESCED: 8 } as const;
 
-/** When a hardware queue was read beside the program (Kind.QUEUE). */
+/**
+ * When a hardware queue was read beside the program (Kind.QUEUE). PERIODIC, which is also before page 0 is unmapped, is told
+ * only where something is not as it was.
+ */
 export const QueueWhy = { ALLOC: 1, DESTROY: 2, PROD: 3, ERROR: 4, PERIODIC: 5 } as const;
 /** Whose a range of physical addresses is (Kind.REGION). */
 export const RegionKind = { OTHER: 1, CMDQV: 2 } as const;

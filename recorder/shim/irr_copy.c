@@ -8,6 +8,7 @@
  * Under a seccomp filter of the program's own, which might kill for it, such memory is left alone (see irr_confined).
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <link.h>
 #include <sys/uio.h>
 
@@ -67,6 +68,28 @@ static bool trusted(uintptr_t a, uintptr_t e)
 	return &__curbrk && a >= brk_lo && e <= (uintptr_t)__curbrk;
 }
 
+/*
+ * Reads from our own memory. A kernel without CONFIG_CROSS_MEMORY_ATTACH, and QEMU's emulation of programs, have no
+ * process_vm_readv(2); there it goes by way of a file.
+ */
+static long read_own(void *to, uintptr_t from, size_t bytes)
+{
+	static _Atomic bool by_file;
+	struct iovec local = { to, bytes }, remote = { (void *)from, bytes };
+	if (!atomic_load_explicit(&by_file, memory_order_relaxed)) {
+		long n = irr_sys(SYS_process_vm_readv, irr_sys(SYS_getpid, 0, 0, 0, 0, 0, 0), (long)&local, 1, (long)&remote, 1, 0);
+		if (irr_likely(n != -ENOSYS))
+			return n;
+		atomic_store_explicit(&by_file, true, memory_order_relaxed);
+	}
+	long fd = irr_sys(SYS_openat, AT_FDCWD, (long)"/proc/self/mem", O_RDONLY | O_CLOEXEC, 0, 0, 0);
+	if (fd < 0)
+		return fd;
+	long n = irr_sys(SYS_pread64, fd, (long)to, (long)bytes, (long)from, 0, 0);
+	irr_sys(SYS_close, fd, 0, 0, 0, 0, 0);
+	return n;
+}
+
 /* How many of the pages from `page` on are readable, at most PROBE_PAGES. */
 static unsigned readable_pages(uintptr_t page, unsigned pages)
 {
@@ -76,6 +99,9 @@ static unsigned readable_pages(uintptr_t page, unsigned pages)
 	for (unsigned i = 0; i < pages; i++)
 		remote[i] = (struct iovec){ (void *)(page + i * PAGE), 1 };
 	long n = irr_sys(SYS_process_vm_readv, irr_sys(SYS_getpid, 0, 0, 0, 0, 0, 0), (long)&local, 1, (long)remote, pages, 0);
+	if (irr_unlikely(n == -ENOSYS))
+		for (n = 0; n < (long)pages && read_own(bytes, page + (uintptr_t)n * PAGE, 1) == 1;)
+			n++;
 	return n < 0 ? 0 : (unsigned)n;
 }
 
@@ -127,19 +153,14 @@ size_t irr_copy_slow(void *to, const void *from, size_t bytes)
 		}
 	}
 	/* A read that crosses into unreadable memory may return nothing at all, so it goes page by page after a failure. */
-	struct iovec local = { to, bytes }, remote = { (void *)from, bytes };
-	long pid = irr_sys(SYS_getpid, 0, 0, 0, 0, 0, 0);
-	long n = irr_sys(SYS_process_vm_readv, pid, (long)&local, 1, (long)&remote, 1, 0);
-	if (n == (long)bytes)
+	if (read_own(to, a, bytes) == (long)bytes)
 		return bytes;
 	size_t done = 0;
 	while (done < bytes) {
 		size_t piece = PAGE - ((a + done) & (PAGE - 1));
 		if (piece > bytes - done)
 			piece = bytes - done;
-		local = (struct iovec){ (uint8_t *)to + done, piece };
-		remote = (struct iovec){ (void *)(a + done), piece };
-		if (irr_sys(SYS_process_vm_readv, pid, (long)&local, 1, (long)&remote, 1, 0) != (long)piece)
+		if (read_own((uint8_t *)to + done, a + done, piece) != (long)piece)
 			break;
 		done += piece;
 	}

@@ -50,7 +50,9 @@ enum irr_kind {
 	 * file = the iommufd; fd = -1. ARGS id of the HW_QUEUE object, its index in the vIOMMU, log2 of its entries, first entry
 	 * read (an index, wrap bit and all). OUT slot 0: the entries from there on, in the order in which the hardware takes
 	 * them, so those behind the end of the queue are those at its start; slot 1: page 0 of the queue from CONS_INDX on.
-	 * Without slot 1 nobody has mapped the registers; slot 0 with IRR_PART_FAULT: the memory is not known, or not readable.
+	 * Without slot 1 the process has not mapped the registers; slot 0 with IRR_PART_FAULT: the memory is not known, or not
+	 * readable. Entries are those up to PROD that no frame before had, at most 4096, else in several frames; DESTROY and ERROR
+	 * have those from CONS on once more. None are read at ALLOC, and while the queue is off.
 	 */
 	IRR_KIND_QUEUE = 20,
 	/*
@@ -83,10 +85,10 @@ enum irr_mmio_flag {
 /* When a queue was read. */
 enum irr_queue {
 	IRR_QUEUE_ALLOC = 1,   /* it has been made */
-	IRR_QUEUE_DESTROY = 2, /* it is about to be destroyed */
-	IRR_QUEUE_PROD = 3,    /* a store to PROD_INDX was trapped and has been made */
+	IRR_QUEUE_DESTROY = 2, /* it is about to be destroyed, or the process that made it to end */
+	IRR_QUEUE_PROD = 3,    /* a store to PROD_INDX was trapped and has been made, or one that turned the queue on with commands in it */
 	IRR_QUEUE_ERROR = 4,   /* a vEVENT told of an error */
-	IRR_QUEUE_PERIODIC = 5,
+	IRR_QUEUE_PERIODIC = 5, /* every so often, and before page 0 is unmapped; only where something is not as it was */
 };
 
 enum irr_region_kind { IRR_REGION_OTHER = 1, IRR_REGION_CMDQV = 2 };

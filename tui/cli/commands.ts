@@ -88,6 +88,10 @@ export const COMMANDS: readonly CommandRow[] = [
       { flags: '--force', text: 'replace the file if it exists' },
       { flags: '--mmio', text: 'loads and stores through mappings of iommufd and VFIO devices as well, each with its width and value' },
       { flags: '--kvm', text: 'MMIO of guests that KVM leaves to the program as well, and their memory slots' },
+      {
+        flags: '--sample-queues <ms>',
+        text: 'read CMDQV queues (page 0, new commands) every so many milliseconds as well, by a thread in the program',
+      },
       { flags: '--spool <dir>', text: 'folder of the spool; must be on a file system with shared mappings', completes: 'file' },
       {
         flags: '--on <what>',

@@ -15,6 +15,15 @@ function dialectOf(name: Options[string]): DialectName {
   return found;
 }
 
+/** How often hardware queues are read; 0: not every so often. */
+function milliseconds(given: Options[string]): number {
+  if (typeof given !== 'string') return 0;
+  const ms = /^\d+$/.test(given) ? Number(given) : 0;
+  if (ms < 1 || ms > MOST_MS) throw new UsageError(`record: --sample-queues ${given}`, `milliseconds, 1 to ${MOST_MS}`);
+  return ms;
+}
+const MOST_MS = 3_600_000;
+
 export const run: Run = async (command, options, io) => {
   if (command.length === 0) throw new UsageError('record: no program to run', `${PROGRAM} record -o FILE.irr -- PROGRAM [ARGUMENT…]`);
   const output = typeof options.output === 'string' ? options.output : freeName(command[0] ?? '');
@@ -28,6 +37,7 @@ export const run: Run = async (command, options, io) => {
     ...(typeof options.spool === 'string' ? { spool: options.spool } : {}),
     mmio: options.mmio === true,
     kvm: options.kvm === true,
+    sampleQueuesMs: milliseconds(options.sampleQueues),
     tool: `${PROGRAM} ${version()}`,
     note: io.note,
   });
