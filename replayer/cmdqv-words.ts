@@ -13,7 +13,7 @@ export function cmdqvText(c: CmdqvChange): string {
     case 'cmdqv.vintf':
       return vintfText(c);
     case 'cmdqv.size':
-      return `the CMDQV is known better: ${Object.entries(c.to)
+      return `the SMMU is known better: ${Object.entries(c.to)
         .filter(([key, value]) => (c.from as Readonly<Record<string, unknown>>)[key] !== value)
         .map(([key, value]) => `${key} ${value}`)
         .join(', ')}`;
