@@ -11,16 +11,36 @@ export interface LogEvent {
   readonly grain: bigint;
   /** when it was over; as `time` where the log does not say */
   exit: bigint;
-  /** undefined: no event of the log but words that somebody wrote into it; they become a note */
-  frame: (Partial<Frame> & { readonly kind: number }) | undefined;
-  readonly note?: string;
+  /** a frame, a load or store, or words that somebody wrote into the log, which become a note */
+  readonly frame?: (Partial<Frame> & { readonly kind: number }) | undefined;
+  readonly access?: Access | undefined;
+  readonly note?: string | undefined;
   /** it is written: what is found out now comes too late */
   gone?: boolean;
 }
 
+/** A load or store (Kind.MMIO), the only thing that a log may have by the million. */
+export interface Access {
+  /** MmioHow and MmioSource */
+  readonly request: number;
+  readonly pid: number;
+  readonly tid: number;
+  readonly address: bigint;
+  /** bytes; 0: not known */
+  readonly width: number;
+  /** instruction pointer; 0n: not known */
+  ip: bigint;
+  /** MmioFlag */
+  flags: number;
+  value: bigint;
+  /** the code that made it, and what its task is called; latin1, '' where the log does not say */
+  by: string;
+  readonly task: string;
+}
+
 /** Where a parser puts what it finds. */
 export interface Sink {
-  /** Events may come a little out of order; `exit` and `frame` may be changed until `gone`. */
+  /** Events may come a little out of order; `exit` and `access` may be changed until `gone`. */
   event(e: LogEvent): void;
   /** A line that is no event for us: `what` is the group that it is counted in, short, the same for lines of a sort. */
   foreign(what: string): void;

@@ -1,8 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { makeFrame } from '../../store/frame.ts';
 import { FTRACE } from './ftrace.ts';
-import { parse, sayAll, textOf, wordOf } from './testing.ts';
+import { frameOf, parse, sayAll, textOf, wordOf } from './testing.ts';
 
 const A = '0xffff800080d95098';
 const READ = `readl+0x20/0x84 width=32 addr=${A}`;
@@ -30,7 +29,7 @@ describe('rwmmio', () => {
     expect(foreign).toEqual({});
     expect(sayAll(events)).toEqual([`2851425000 R 4 ${A} = 0x2a`]);
     expect(events[0]!.exit).toBe(2851534000n);
-    const frame = makeFrame(events[0]!.frame!);
+    const frame = frameOf(events[0]!);
     expect([frame.pid, frame.tid, textOf(frame, 1)]).toEqual([name === 'trace with TGID' ? 80 : 82, 82, 'vfio']);
     expect(textOf(frame, 0)).toBe('arm_smmu_cmdq_issue_cmdlist+0x4f0/0x5d0 -> readl+0x54/0x84');
   });
@@ -48,7 +47,7 @@ describe('rwmmio', () => {
       ),
     );
     expect(sayAll(events)).toEqual([`1000000000 W 2 ${A} = 0x0`, `1000002000 W 8 ${A} = 0xffffffffffffffff`]);
-    expect(events.map((e) => wordOf(makeFrame(e.frame!), 3))).toEqual([0n, 0xffff800080abcdefn]);
+    expect(events.map((e) => wordOf(frameOf(e), 3))).toEqual([0n, 0xffff800080abcdefn]);
   });
 
   test('an interrupt in between; a load without its second half has no value, a second half alone is an access', () => {
@@ -86,7 +85,7 @@ describe('rwmmio', () => {
       ),
     );
     expect(sayAll(events)).toEqual([`1000000000 R 4 ${A} = 0x0`, `1000001000 R 4 ${A} = 0x1`, `1000002000 R 4 ${A} = 0x2a`]);
-    expect(textOf(makeFrame(events[2]!.frame!), 1)).toBe('kworker/u8:1-events');
+    expect(textOf(frameOf(events[2]!), 1)).toBe('kworker/u8:1-events');
   });
 
   test('what is lost, what is a mark, what is foreign', () => {

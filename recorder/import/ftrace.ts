@@ -65,7 +65,7 @@ class Ftrace implements LogParser {
   }
 
   #named(name: string, rest: string, task: Task, time: bigint, grain: bigint): void {
-    if (MARKER.test(name)) this.#sink.event({ time, grain, exit: time, frame: undefined, note: rest });
+    if (MARKER.test(name)) this.#sink.event({ time, grain, exit: time, note: rest });
     else if (!isRwmmio(name)) this.#sink.foreign(name);
     else if (!this.#rwmmio.event(name, rest, task, time, grain)) this.#sink.foreign(`${name}, not understood`);
   }

@@ -24,7 +24,7 @@ import { verifyTrace } from '../../store/verify.ts';
 import { RowIndex } from '../index-row.ts';
 import { FTRACE } from './ftrace.ts';
 import { MMIOTRACE } from './mmiotrace.ts';
-import { cmdqvRegions, vmallocRegions } from './regions.ts';
+import { cmdqvRegions, mappedRegions, vmallocRegions } from './regions.ts';
 import { framesOf, imported, say, tempFolder, wordOf } from './testing.ts';
 
 const logs = join(import.meta.dirname, '../../fixtures/logs');
@@ -89,11 +89,10 @@ describe('an NVMe controller: what its driver (vfio-pci) and the program did', (
 
 describe('an SMMU and its driver', () => {
   test('rwmmio events are what the emulated SMMU saw', () => {
-    const cmdqv = cmdqvRegions('0x9050000+0x1000', undefined);
-    const regions = [...cmdqv, ...vmallocRegions(join(logs, 'rwmmio.vmallocinfo.txt'), cmdqv)];
+    const regions = mappedRegions(join(logs, 'rwmmio.vmallocinfo.txt'), cmdqvRegions('0x9050000', undefined));
     const recording = join(logs, 'rwmmio.irr');
     const { frames } = imported(folder, FTRACE, join(logs, 'rwmmio.txt'), { recording, regions });
-    const mapping = frames.findLast((f) => f.kind === Kind.REGION && f.request === RegionKind.CMDQV)!;
+    const mapping = frames.find((f) => f.kind === Kind.REGION && f.request === RegionKind.CMDQV)!;
     expect(say(mapping)).toBe('region 2 0x9050000+0x1000@0xffff800080d95000 CMDQV');
     const base = wordOf(mapping, 2);
     const accesses = frames.filter((f) => f.kind === Kind.MMIO);

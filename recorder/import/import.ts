@@ -11,6 +11,7 @@ import { PARTIAL, SIDE_FILES } from '../../store/open.ts';
 import { TraceReader } from '../../store/read.ts';
 import { TraceSide } from '../../store/side.ts';
 import { RowIndex } from '../index-row.ts';
+import { AccessFrame } from './access-frame.ts';
 import { type Format, type LogEvent, type Region, type Sink, textBytes } from './format.ts';
 import { FORMATS } from './formats.ts';
 import { readLines } from './lines.ts';
@@ -130,6 +131,7 @@ class Import implements Sink {
   readonly #reader: TraceReader | undefined;
   readonly #order = new Order((e) => this.#write(e));
   readonly #cursor = new FrameCursor();
+  readonly #frame = new AccessFrame();
   readonly #foreign = new Map<string, number>();
   readonly #notes: { seq: number; text: string }[] = [];
   /** what came before the first time */
@@ -232,17 +234,21 @@ class Import implements Sink {
       });
     const writer = this.#writer ?? this.#create(tEnter);
     this.#merging?.upTo(tEnter, tEnter + e.grain - 1n);
-    if (e.frame === undefined) {
-      this.#note(writer.last, e.note ?? '');
+    if (e.note !== undefined) {
+      this.#note(writer.last, e.note);
       return;
     }
     this.#first ??= tEnter;
     this.#last = tEnter;
     this.#imported++;
-    if (e.frame.kind === Kind.MMIO) this.#accesses++;
-    if (e.frame.kind === Kind.REGION) this.#regions++;
     if (this.#reader !== undefined && tEnter >= this.#reader.meta.clock.monotonicNs && tEnter <= this.#end) this.#inside++;
-    this.#put(encodeFrame(makeFrame({ state: State.RETURNED, ...e.frame, tEnter, tExit })), 0);
+    if (e.access !== undefined) {
+      this.#accesses++;
+      this.#put(this.#frame.write(e.access, tEnter, tExit), 0);
+    } else if (e.frame !== undefined) {
+      if (e.frame.kind === Kind.REGION) this.#regions++;
+      this.#put(encodeFrame(makeFrame({ state: State.RETURNED, ...e.frame, tEnter, tExit })), 0);
+    }
   }
 
   #put(buffer: Buffer, offset: number): number {

@@ -3,8 +3,8 @@
  * Source of the form: kernel/trace/trace_mmiotrace.c, the same since Linux 2.6.27; PID and, mostly, PC are printed as 0. Times
  * are those of the tracing clock (trace_clock), cut to microseconds.
  */
-import { Kind, MMIO_SOURCE_SHIFT, MmioFlag, MmioHow, MmioSource, makeArgs, makePart, PartKind, RegionKind } from '../../store/frame.ts';
-import { type Format, type LogEvent, type LogParser, type ParseOptions, type Region, type Sink, stamp, textBytes } from './format.ts';
+import { MMIO_SOURCE_SHIFT, MmioFlag, MmioHow, MmioSource, RegionKind } from '../../store/frame.ts';
+import { type Format, type LogEvent, type LogParser, type ParseOptions, type Region, type Sink, stamp } from './format.ts';
 import { mapped, regionEvent } from './regions.ts';
 
 const ACCESS = /^([RW]) (\d{1,2}) (\d{1,10})\.(\d{6}) (-?\d{1,10}) 0x([0-9a-f]{1,16}) 0x([0-9a-f]{1,16}) 0x([0-9a-f]{1,16}) (\d{1,10})\s*$/;
@@ -28,7 +28,6 @@ const PORTS = 1n;
 const MOST_KEPT = 65_536;
 
 const hex = (digits: string): bigint => BigInt(`0x${digits}`);
-const request = (how: number): number => how | (MmioSource.MMIOTRACE << MMIO_SOURCE_SHIFT);
 
 class Mmiotrace implements LogParser {
   readonly #sink: Sink;
@@ -82,13 +81,19 @@ class Mmiotrace implements LogParser {
     this.#sink.event({ time: this.#now, grain: GRAIN, exit: this.#now, frame });
   }
 
+  #made(x: { how: number; width: number; address: bigint; value: bigint; ip: bigint; pid: number; flags?: number; by?: string }): void {
+    const { how, width, address, value, ip, pid, flags = 0, by = '' } = x;
+    const request = how | (MmioSource.MMIOTRACE << MMIO_SOURCE_SHIFT);
+    const access = { request, pid, tid: pid, address, width, ip, flags, value, by, task: '' };
+    this.#sink.event({ time: this.#now, grain: GRAIN, exit: this.#now, access });
+  }
+
   #access(text: string): boolean {
     const m = ACCESS.exec(text);
     if (m === null) return false;
     this.#time(m[3]!, m[4]!);
     const how = m[1] === 'R' ? MmioHow.LOAD : MmioHow.STORE;
-    const parts = [makeArgs(hex(m[6]!), 0, Number(m[2]), hex(m[8]!), 0)];
-    this.#event({ kind: Kind.MMIO, request: request(how), ...task(m[9]!), ret: BigInt.asIntN(64, hex(m[7]!)), parts });
+    this.#made({ how, width: Number(m[2]), address: hex(m[6]!), value: hex(m[7]!), ip: hex(m[8]!), pid: Number(m[9]) });
     return true;
   }
 
@@ -97,9 +102,9 @@ class Mmiotrace implements LogParser {
     const m = UNKNOWN.exec(text);
     if (m === null) return false;
     this.#time(m[1]!, m[2]!);
-    const words = makeArgs(hex(m[4]!), 0, 0, hex(m[6]!), MmioFlag.STEPPED, 0);
-    const parts = [words, makePart(PartKind.TEXT, textBytes(`opcode ${m[5]}`))];
-    this.#event({ kind: Kind.MMIO, request: request(MmioHow.BOTH), ...task(m[7]!), parts });
+    const by = `opcode ${m[5]}`;
+    const flags = MmioFlag.STEPPED;
+    this.#made({ how: MmioHow.BOTH, width: 0, address: hex(m[4]!), value: 0n, ip: hex(m[6]!), pid: Number(m[7]), flags, by });
     return true;
   }
 
@@ -131,7 +136,7 @@ class Mmiotrace implements LogParser {
     const lost = LOST.exec(m[3]!);
     // its time is printed as 0: it is noticed later than where the events are missing
     if (lost !== null) this.#sink.lost(Number(lost[1]), 'mmiotrace lost them here or before');
-    else this.#sink.event({ time: this.#time(m[1]!, m[2]!), grain: GRAIN, exit: this.#now, frame: undefined, note: m[3]! });
+    else this.#sink.event({ time: this.#time(m[1]!, m[2]!), grain: GRAIN, exit: this.#now, note: m[3]! });
     return true;
   }
 
@@ -158,12 +163,6 @@ class Mmiotrace implements LogParser {
   #nameOf(physical: bigint): string {
     return this.#bars.find((bar) => physical >= bar.physical && physical < bar.physical + bar.length)?.name ?? '';
   }
-}
-
-/** mmiotrace does not say who made an access: it prints 0. */
-function task(pid: string): { pid: number; tid: number } {
-  const n = Number(pid);
-  return { pid: n, tid: n };
 }
 
 export const MMIOTRACE: Format = {

@@ -92,3 +92,10 @@ export function vmallocRegions(path: string, said: readonly Region[]): Region[] 
     return mapped(physical, length, start, '', said);
   });
 }
+
+/** Both. Of a CMDQV that the list has, what the user says of it is in the list's: the first that a trace tells is the one that counts. */
+export function mappedRegions(path: string, said: readonly Region[]): Region[] {
+  const list = vmallocRegions(path, said);
+  const told = list.filter((r) => r.kind === RegionKind.CMDQV);
+  return told.length > 0 ? [...told, ...list.filter((r) => r.kind !== RegionKind.CMDQV)] : [...said, ...list];
+}

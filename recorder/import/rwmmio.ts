@@ -4,8 +4,8 @@
  * `CALLER -> ACCESSOR width=32 val=0x2a addr=0xffff800080d95098`, with one place only before Linux 6.2, no val in rwmmio_read. width is
  * in bits, addr virtual; a place is function+offset/size, or a number where the kernel has no symbols.
  */
-import { Kind, MMIO_SOURCE_SHIFT, MmioFlag, MmioHow, MmioSource, makeArgs, makePart, PartKind } from '../../store/frame.ts';
-import { type LogEvent, type Sink, textBytes } from './format.ts';
+import { MMIO_SOURCE_SHIFT, MmioFlag, MmioHow, MmioSource } from '../../store/frame.ts';
+import type { Access, LogEvent, Sink } from './format.ts';
 import type { Task } from './ftrace.ts';
 
 const FIELDS = /^(.{0,1024}?) ?width=(\d{1,4})(?: val=(?:0x)?([0-9a-f]{1,16}))? addr=(?:0x)?([0-9a-f]{1,16})\s*$/;
@@ -54,10 +54,10 @@ export class Rwmmio {
     if (open !== undefined) {
       open.exit = time;
       if (open.gone) this.#sink.foreign(`${name}, too late for its other half`);
-      else if (kind.how === MmioHow.LOAD) open.frame = frameOf(kind.how, task, place, width, address, value);
+      else if (kind.how === MmioHow.LOAD) Object.assign(open.access!, accessOf(kind.how, task, place, width, address, value));
       return true;
     }
-    const e: LogEvent = { time, grain, exit: time, frame: frameOf(kind.how, task, place, width, address, value) };
+    const e: LogEvent = { time, grain, exit: time, access: accessOf(kind.how, task, place, width, address, value) };
     if (!kind.post) this.#await(task, { e, how: kind.how, width, address });
     this.#sink.event(e);
     return true;
@@ -97,17 +97,18 @@ export class Rwmmio {
 /** A thread may move to another processor between the halves; the idle ones share a number. */
 const keyOf = (task: Task): number => (task.tid === 0 ? -1 - task.cpu : task.tid);
 
-function frameOf(how: number, task: Task, place: string, width: string, address: string, value: string | undefined): LogEvent['frame'] {
-  const ip = NUMBER.exec(place.split(' ').at(-1) ?? '')?.[1];
-  const flags = value === undefined ? MmioFlag.STEPPED : 0;
-  const words = makeArgs(BigInt(`0x${address}`), 0, Number(width) / 8, ip === undefined ? 0 : BigInt(`0x${ip}`), flags);
-  const texts = [place, task.comm].map((text, slot) => makePart(PartKind.TEXT, textBytes(text), slot));
+function accessOf(how: number, task: Task, by: string, width: string, address: string, value: string | undefined): Access {
+  const ip = NUMBER.exec(by.slice(by.lastIndexOf(' ') + 1))?.[1];
   return {
-    kind: Kind.MMIO,
     request: how | (MmioSource.RWMMIO << MMIO_SOURCE_SHIFT),
     pid: task.pid,
     tid: task.tid,
-    ret: value === undefined ? 0n : BigInt.asIntN(64, BigInt(`0x${value}`)),
-    parts: [words, ...texts],
+    address: BigInt(`0x${address}`),
+    width: Number(width) / 8,
+    ip: ip === undefined ? 0n : BigInt(`0x${ip}`),
+    flags: value === undefined ? MmioFlag.STEPPED : 0,
+    value: value === undefined ? 0n : BigInt(`0x${value}`),
+    by,
+    task: task.comm,
   };
 }

@@ -2,8 +2,9 @@
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Frame, Kind, MMIO_SOURCE_SHIFT, MmioHow, makeFrame, PartKind } from '../../store/frame.ts';
+import { type Frame, FrameCursor, Kind, MMIO_SOURCE_SHIFT, MmioHow, makeFrame, PartKind } from '../../store/frame.ts';
 import { TraceReader } from '../../store/read.ts';
+import { AccessFrame } from './access-frame.ts';
 import type { Format, LogEvent, ParseOptions, Sink } from './format.ts';
 import { type ImportOptions, type ImportResult, importLog } from './import.ts';
 import { Lines } from './lines.ts';
@@ -57,8 +58,14 @@ export function textOf(frame: Frame, slot: number): string {
   return part === undefined ? '' : Buffer.from(part.bytes).toString('utf8');
 }
 
+/** The frame of an event that is one. */
+export function frameOf(e: LogEvent): Frame {
+  if (e.access !== undefined) return new FrameCursor().at(new AccessFrame().write(e.access, e.time, e.exit), 0).frame();
+  return makeFrame(e.frame!);
+}
+
 export const sayAll = (events: readonly LogEvent[]): string[] =>
-  events.map((e) => `${e.time} ${e.frame === undefined ? `note ${e.note}` : say(makeFrame(e.frame))}`);
+  events.map((e) => `${e.time} ${e.note === undefined ? say(frameOf(e)) : `note ${e.note}`}`);
 
 export const tempFolder = (): string => mkdtempSync(join(tmpdir(), 'irr-import-'));
 

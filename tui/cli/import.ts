@@ -2,7 +2,7 @@
 import type { Format } from '../../recorder/import/format.ts';
 import { formatNamed } from '../../recorder/import/formats.ts';
 import { type ImportResult, importLog } from '../../recorder/import/import.ts';
-import { cmdqvRegions, vmallocRegions } from '../../recorder/import/regions.ts';
+import { cmdqvRegions, mappedRegions } from '../../recorder/import/regions.ts';
 import type { Options, Run } from './commands.ts';
 import { PROGRAM } from './commands.ts';
 import { UsageError } from './errors.ts';
@@ -22,7 +22,7 @@ export const run: Run = async ([name = '', input = ''], options, io) => {
   const offset = offsetOf(options, recording);
   const cmdqv = cmdqvRegions(text(options, 'cmdqv'), text(options, 'cmdqvVirtual'));
   const list = text(options, 'vmallocinfo');
-  const regions = list === undefined ? cmdqv : [...cmdqv, ...vmallocRegions(list, cmdqv)];
+  const regions = list === undefined ? cmdqv : mappedRegions(list, cmdqv);
   const progress = new Progress('importing');
   const force = options.force === true;
   const result = importLog({
