@@ -19,7 +19,7 @@ import {
 } from '../../store/frame.ts';
 import { TraceReader } from '../../store/read.ts';
 import { TraceSide } from '../../store/side.ts';
-import { TEST_META } from '../../store/testing.ts';
+import { anyFrame, TEST_META } from '../../store/testing.ts';
 import { verifyTrace } from '../../store/verify.ts';
 import { RowIndex } from '../index-row.ts';
 import { FTRACE } from './ftrace.ts';
@@ -192,6 +192,21 @@ describe('merging', () => {
         expect(frames.filter((f) => f.kind === Kind.IOCTL)).toHaveLength(calls.length + 2);
         for (let i = 1; i < frames.length; i++) expect(key(frames[i]!)).toBeGreaterThanOrEqual(key(frames[i - 1]!));
         expect(frames.map((f) => f.seq)).toEqual(frames.map((_, i) => i + 1));
+      }),
+      { numRuns: 12 },
+    );
+  });
+
+  test('a recording of a stranger: whatever its frames are, they are in the new trace', () => {
+    fc.assert(
+      fc.property(fc.array(anyFrame, { maxLength: 20 }), (strange) => {
+        rmSync(join(folder, 'p.irr'), { force: true });
+        const recording = recordingOf('p.irr', [call(0n, 1n), ...strange]);
+        const { frames } = imported(folder, MMIOTRACE, access(0) + access(5), { recording, offset: 0n });
+        const kept = frames.filter((f) => !(f.kind === Kind.MMIO && f.tid === 0 && f.parts.length === 1));
+        const numbered = (f: Frame): object => (f.kind === Kind.RETURN ? { ...f, seq: 0, parts: f.parts.length } : { ...f, seq: 0 });
+        const before = framesOf(recording).filter((f) => !(f.kind === Kind.MMIO && f.tid === 0 && f.parts.length === 1));
+        expect(kept.map(numbered)).toEqual(before.map(numbered));
       }),
       { numRuns: 12 },
     );

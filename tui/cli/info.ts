@@ -83,10 +83,11 @@ function infoJson(opened: Opened, counts: Counts): object {
     cpu: meta.cpu,
     command: meta.command,
     cwd: meta.cwd,
-    started: startedText(meta.clock.realtimeNs),
+    started: meta.clock.realtimeNs === 0n ? null : startedText(meta.clock.realtimeNs),
     exit: meta.exit ?? null,
     tool: meta.tool,
     source: meta.source ?? null,
+    imports: importsOf(meta),
     digest: reader.digest,
     processList: [...counts.processes.values()].map((p) => ({
       pid: p.pid,
@@ -94,6 +95,25 @@ function infoJson(opened: Opened, counts: Counts): object {
       events: p.events,
     })),
   };
+}
+
+interface ImportInfo {
+  readonly format: string;
+  readonly file: string;
+  readonly events: number;
+  readonly lost: number;
+  readonly foreign: number;
+}
+
+/** The logs that were imported, as far as the trace says it well. */
+function importsOf(meta: Opened['meta']): ImportInfo[] {
+  const list: unknown[] = Array.isArray(meta.imports) ? meta.imports : [];
+  return list.slice(0, MOST_PROCESSES).map((entry) => {
+    const e = (typeof entry === 'object' && entry !== null ? entry : {}) as Readonly<Record<string, unknown>>;
+    const count = (key: string): number => (typeof e[key] === 'number' ? e[key] : 0);
+    const { format, file } = e;
+    return { format: String(format), file: String(file), events: count('events'), lost: count('lost'), foreign: count('foreign') };
+  });
 }
 
 const startedText = (ns: bigint): string => {
@@ -118,8 +138,15 @@ function infoText(out: Out, opened: Opened, counts: Counts): void {
   const whole = meta.complete ? paint('ok', 'complete') : paint('error', 'not complete: the recording still runs, or was interrupted');
   row('trace', path, ', ', sizeText(path, reader.count), ', ', whole);
   row('command', meta.command.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : quoteText(Buffer.from(word)))).join(' '));
-  row('in', meta.cwd);
-  row('started', startedText(meta.clock.realtimeNs), ', lasted ', secondsText(counts.duration, 3), ' s, ended: ', exitText(meta.exit));
+  if (meta.cwd !== '') row('in', meta.cwd);
+  row(
+    'started',
+    meta.clock.realtimeNs === 0n ? 'nobody knows when' : startedText(meta.clock.realtimeNs),
+    ', lasted ',
+    secondsText(counts.duration, 3),
+    ' s, ended: ',
+    exitText(meta.exit),
+  );
   const kernel = meta.source === 'model' ? `none: the model of ${meta.dialect} answered, on` : meta.kernel;
   row('kernel', kernel === '' ? 'not known' : kernel, ` ${meta.machine}${meta.cpu === '' ? '' : `, ${meta.cpu}`}`);
   row(
@@ -128,6 +155,8 @@ function infoText(out: Out, opened: Opened, counts: Counts): void {
     dialectOf(meta) === meta.dialect ? '' : ` (the trace says "${meta.dialect}", which this program does not know)`,
   );
   row('recorded', 'by ', meta.tool, meta.source === undefined ? '' : `, ${meta.source}`);
+  for (const i of importsOf(meta))
+    row('imported', `${i.file} (${i.format}): `, counted(i.events, 'event'), `, ${counted(i.foreign, 'line')} left out`);
   const gaps = counts.gaps === 0 ? '' : `, ${counted(counts.gaps, 'gap')} in the log`;
   const dropped =
     meta.dropped === 0 && counts.gaps === 0
