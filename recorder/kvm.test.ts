@@ -1,6 +1,6 @@
 /** `record --kvm`: what guests of a real KVM store and load, access by access, held against what the client knew beforehand. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -56,6 +56,13 @@ function line(frame: Frame, back: Map<number, Frame>): string {
   const value = hex(BigInt.asUintN(64, end?.ret ?? frame.ret));
   const answer = end === undefined ? 'open' : end.error === 125 ? 'closed' : value;
   return `${frame.request & 15} ${width} ${hex(address)} ${(frame.request & 15) === MmioHow.STORE ? value : answer}`;
+}
+
+/** Of long lists, tells where they part. */
+function sameLines(what: string, got: readonly string[], wanted: readonly string[]): void {
+  const i = wanted.findIndex((want, at) => want !== got[at]);
+  if (i >= 0) expect(`${what}, ${i}: ${got[i]}`).toBe(`${what}, ${i}: ${wanted[i]}`);
+  expect(got).toHaveLength(wanted.length);
 }
 
 /** Changes of memory slots, `ID FLAGS GUEST-ADDRESS BYTES ADDRESS`. */
@@ -116,10 +123,7 @@ describe.skipIf(!works)('record --kvm', () => {
     expect(wanted.map((l) => l.length > (l === wanted[3] ? 1 : 3000))).toEqual([true, true, true, true]);
     const got = accesses(events);
     wanted.forEach((lines, vcpu) => {
-      lines.forEach((want, i) => {
-        expect(`vCPU ${vcpu}, ${i}: ${got[vcpu]![i]}`).toBe(`vCPU ${vcpu}, ${i}: ${want}`);
-      });
-      expect(got[vcpu]).toHaveLength(lines.length);
+      sameLines(`vCPU ${vcpu}`, got[vcpu]!, lines);
     });
     // zones were coalesced, and fuller than the kernel has room for
     expect(events.filter((f) => isMmio(f) && f.fileKind === FileKind.KVM_VM).length).toBeGreaterThan(500);
@@ -199,4 +203,45 @@ describe.skipIf(!works || !qemu)('QEMU as VMM', () => {
     }
     expect(got).toHaveLength(wanted.length);
   });
+});
+
+/** The shim's sources, in a program of their own with a KVM that is none: what a real one does seldom, or elsewhere. */
+const MACHINES: readonly (readonly [name: string, cc: string, run: readonly string[], machines: number])[] = [
+  ['this machine', 'cc', [], 9000],
+  ['aarch64', 'aarch64-linux-gnu-gcc', ['qemu-aarch64', '-L', '/usr/aarch64-linux-gnu'], 50],
+];
+describe.each(MACHINES)('a KVM that is none, on %s', (name, cc, run, machines) => {
+  const can = existsSync(cli) && [cc, ...run.slice(0, 1)].every((tool) => spawnSync(tool, ['--version']).status === 0);
+  if (!can) console.warn(`recorder/kvm.test.ts: ${name} skipped, there is no ${[cc, ...run.slice(0, 1)].join(' or no ')}`);
+
+  test.skipIf(!can)(
+    'rings that wrap around, mappings that come and go, descriptors, unknown accesses, many machines',
+    { timeout: 120_000 },
+    () => {
+      const shim = join(root, 'recorder/shim');
+      const sources = readdirSync(shim).filter((file) => /^irr_.*\.c$/.test(file) && file !== 'irr_decode.c');
+      const program = join(folder, `fake-${cc}`);
+      const files = [join(root, 'fixtures/clients/kvm_fake.c'), ...sources.map((file) => join(shim, file))];
+      const flags = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-ftls-model=initial-exec', '-I', shim];
+      const made = spawnSync(cc, [...flags, '-o', program, ...files, '-ldl', '-pthread'], { encoding: 'utf8' });
+      expect(made.status, made.stderr).toBe(0);
+      const spool = join(folder, `${cc}.spool`);
+      const [first = program, ...rest] = [...run, program, String(machines)];
+      const ran = spawnSync(first, rest, {
+        encoding: 'utf8',
+        timeout: 100_000,
+        env: { IRR_SPOOL: spool, IRR_KVM: '1' },
+        maxBuffer: 1 << 26,
+      });
+      expect(ran.status, ran.stderr).toBe(0);
+      const recovered = spawnSync(process.execPath, [cli, 'recover', spool, '--force', '-o', join(folder, 'x.irr')], { encoding: 'utf8' });
+      expect(recovered.stderr).toContain('(0 dropped)');
+      const events = trace();
+      const back = returns(events);
+      const got = events.filter(isMmio).map((f) => `mmio ${line(f, back)} ${words(part(f, PartKind.ARGS))[4]}`);
+      const wanted = ran.stdout.trimEnd().split('\n');
+      sameLines(name, got, wanted);
+      expect(got.length).toBeGreaterThan(1500);
+    },
+  );
 });
