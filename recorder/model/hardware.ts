@@ -53,11 +53,11 @@ interface Segment {
 
 export interface HardwareOptions {
   readonly model: Model;
-  readonly memory: ProgramMemory;
+  readonly memory: Pick<ProgramMemory, 'readPages'>;
   readonly size: Size;
   /** The file behind a vIOMMU's region; undefined: it shows none. */
   readonly fileOf: (viommu: Viommu) => string | undefined;
-  readonly clock: Clock | undefined;
+  readonly clock?: Pick<Clock, 'run'> | undefined;
 }
 
 export class Hardware {

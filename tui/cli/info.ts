@@ -3,6 +3,7 @@ import { statSync } from 'node:fs';
 import { quoteText } from '../../hw/quote.ts';
 import { secondsText } from '../../hw/time-text.ts';
 import { FileKind, FrameCursor, Kind, PartKind } from '../../store/frame.ts';
+import type { TraceMeta } from '../../store/meta.ts';
 import type { Run } from './commands.ts';
 import { type Out, type Piece, Progress, paint } from './output.ts';
 import { dialectOf, type Opened, openTrace } from './trace.ts';
@@ -132,6 +133,13 @@ function sizeText(path: string, events: number): string {
 /** Longest list of processes that is printed. */
 const MOST_PROCESSES = 12;
 
+/** What answered the calls. */
+function kernelText({ source, dialect, kernel, modelMachine = 'plain' }: TraceMeta): string {
+  if (source !== 'model') return kernel;
+  const machine = modelMachine === 'plain' ? '' : `, as a machine called ${quoteText(Buffer.from(modelMachine))},`;
+  return `none: the model of ${dialect} answered${machine === '' ? ',' : machine} on`;
+}
+
 function infoText(out: Out, opened: Opened, counts: Counts): void {
   const { meta, reader, path } = opened;
   const row = (label: string, ...pieces: Piece[]): void => out.line(paint('heading', label.padEnd(10)), ...pieces);
@@ -147,7 +155,7 @@ function infoText(out: Out, opened: Opened, counts: Counts): void {
     ' s, ended: ',
     exitText(meta.exit),
   );
-  const kernel = meta.source === 'model' ? `none: the model of ${meta.dialect} answered, on` : meta.kernel;
+  const kernel = kernelText(meta);
   row('kernel', kernel === '' ? 'not known' : kernel, ` ${meta.machine}${meta.cpu === '' ? '' : `, ${meta.cpu}`}`);
   row(
     'dialect',
