@@ -111,6 +111,20 @@ describe('rwmmio', () => {
     expect(foreign).toEqual({ 'functions and calls': 1, map: 1, 'rwmmio_write, not understood': 1, 'not ftrace': 1 });
   });
 
+  test('lines that the tools have printed of other events', () => {
+    const { events, foreign } = parse(
+      FTRACE,
+      text(
+        '               t-941     [001] .....  1985.780741: sys_ioctl(fd: 3, cmd: 0x3b81, arg: 0x7ffef12a4a70)',
+        '               t-941     [001] .....  1985.780744: sys_ioctl -> 0xffffffffffffffe7',
+        '               t   912 [000]  1984.429931: syscalls:sys_enter_ioctl: fd: 0x00000003, cmd: 0x00003b81, arg: 0x7fff897e5340',
+        '               t   912 [000]  1984.429934:  syscalls:sys_exit_ioctl: 0xffffffffffffffe7',
+      ),
+    );
+    expect(events).toEqual([]);
+    expect(foreign).toEqual({ 'functions and calls': 2, sys_enter_ioctl: 1, sys_exit_ioctl: 1 });
+  });
+
   test('nanoseconds of trace-cmd report -t', () => {
     const { events } = parse(FTRACE, `  x-1 [000] 12.000000001: rwmmio_write: w width=8 val=0xff addr=${A}\n`);
     expect([events[0]!.time, events[0]!.grain]).toEqual([12000000001n, 1n]);
