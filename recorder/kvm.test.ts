@@ -135,6 +135,7 @@ describe.skipIf(!works)('record --kvm', () => {
 
     expect(events.filter(isSlot).map(slotLine)).toEqual(expected(path, 'slot'));
     expect([FileKind.KVM_VM, FileKind.KVM_VCPU].map((kind) => created(events, kind).length)).toEqual([3, 4]);
+    expect(events.filter((f) => f.kind === Kind.OPEN && f.fileKind === FileKind.KVM)).toHaveLength(1);
     // and of KVM_RUN itself there is nothing
     expect(events.filter((f) => f.kind === Kind.IOCTL && (f.request & 0xffff) === 0xae80)).toEqual([]);
   });
@@ -153,6 +154,17 @@ describe.skipIf(!works)('record --kvm', () => {
       [MmioSource.KVM, MmioHow.STORE, '0x4d'],
       [MmioSource.TRAPPED, MmioHow.LOAD, '0x123456789abcdef0'],
     ]);
+  });
+
+  test('a load that takes long is in the trace before it is answered, and the answer follows', () => {
+    const path = join(folder, 'expected');
+    expect(record(['--kvm'], client, '-n', '5', '-e', path).status).toBe(0);
+    const events = trace();
+    const back = returns(events);
+    const slow = events.filter((f) => isMmio(f) && f.state === State.ENTERED && back.has(f.seq));
+    expect(slow.map((f) => f.request & 15)).toEqual([MmioHow.LOAD]);
+    expect(back.get(slow[0]!.seq)!.tExit - slow[0]!.tEnter).toBeGreaterThan(290_000_000n);
+    expect(expected(path, 'mmio')).toContain(`2 ${line(slow[0]!, back)}`);
   });
 
   test('without --kvm nothing of it is recorded', () => {
