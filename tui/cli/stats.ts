@@ -6,6 +6,7 @@ import { FrameCursor, Kind, State } from '../../store/frame.ts';
 import type { Options, Run } from './commands.ts';
 import { eachEvent, queryOption } from './events.ts';
 import { type Out, Progress, paint } from './output.ts';
+import { type Pathway, Pathways, type PathwaysJson } from './pathways.ts';
 import { type Opened, openTrace } from './trace.ts';
 
 /** Numbers that grow: latencies, exact, 8 bytes each. */
@@ -157,8 +158,48 @@ function statsText(out: Out, stats: Stats, by: string): void {
   if (processes.length > MOST_PROCESSES) out.line(`${' '.repeat(6)}… and ${processes.length - MOST_PROCESSES} more (--json has all)`);
 }
 
+/** `?` where the log does not tell, `-` where there is nothing to tell. */
+const number = (n: number | null, none: string): string => (n === null ? none : String(n));
+
+/** Both ways of invalidation side by side. */
+function pathwaysText(out: Out, { trapped, direct, otherExits }: PathwaysJson): void {
+  const ways = [trapped, direct] as const;
+  const commands = [...new Set(ways.flatMap((w) => Object.keys(w.byCommand)))];
+  const least = (w: Pathway): string =>
+    w.callsPerInvalidation === null ? '-' : `${w.exits === null ? '≥ ' : ''}${w.callsPerInvalidation}`;
+  const rows: readonly (readonly [string, string, string])[] = [
+    ['ioctls', String(trapped.ioctls), String(direct.ioctls)],
+    ['MMIO exits', number(trapped.exits, '?'), number(direct.exits, '?')],
+    ['trapped accesses', '-', number(direct.accesses, '?')],
+    ['commands', String(trapped.commands), String(direct.commands)],
+    ...commands.map((name) => [`  ${name}`, String(trapped.byCommand[name] ?? 0), String(direct.byCommand[name] ?? 0)] as const),
+    ['invalidations', String(trapped.invalidations), String(direct.invalidations)],
+    ['commands per ioctl', number(trapped.commandsPerIoctl, '-'), number(direct.commandsPerIoctl, '-')],
+    ['ioctls and exits per invalidation', least(trapped), least(direct)],
+  ];
+  const width = Math.max(...rows.map(([name]) => name.length));
+  out.line();
+  out.line(paint('heading', `${'pathway'.padEnd(width)}${'HWPT_INVALIDATE'.padStart(17)}${'hardware queues'.padStart(17)}`));
+  for (const [name, a, b] of rows) out.line(name.padEnd(width), a.padStart(17), b.padStart(17));
+  for (const text of pathwayNotes(trapped, direct, otherExits)) out.line(paint('dim', text));
+}
+
+function pathwayNotes(trapped: PathwaysJson['trapped'], direct: PathwaysJson['direct'], otherExits: number | null): string[] {
+  const notes: string[] = [];
+  if (trapped.ioctls > 0)
+    notes.push(`HWPT_INVALIDATE: ${trapped.onViommu} on a vIOMMU, ${trapped.onHwpt} on an HWPT; ${trapped.refused} entries not handled`);
+  if (direct.queues > 0 || direct.reads > 0)
+    notes.push(`hardware queues: ${direct.queues} made, read ${direct.reads} times beside the program`);
+  if (direct.sampled) notes.push('  commands between two reads are counted by PROD: whole rounds of a queue in between are not seen');
+  if (direct.queues > 0 && direct.reads === 0) notes.push('  their commands were not recorded');
+  if (direct.accesses === null && direct.queues > 0) notes.push('  loads and stores of page 0 were not recorded (record --mmio)');
+  if (otherExits === null) notes.push('exits of guests were not recorded (record --kvm)');
+  else if (otherExits > 0) notes.push(`${otherExits} exits belong to neither, as far as the log tells`);
+  return notes;
+}
+
 const MOST_PROCESSES = 20;
-const NO_CALL: ReadonlySet<number> = new Set([Kind.START, Kind.EXIT, Kind.FD, Kind.GAP]);
+const NO_CALL: ReadonlySet<number> = new Set([Kind.START, Kind.EXIT, Kind.FD, Kind.GAP, Kind.QUEUE, Kind.REGION]);
 
 /** Counts the frame under the cursor; `name` is the name of its call. */
 function addFrame(stats: Stats, c: FrameCursor, name: () => string): void {
@@ -183,35 +224,48 @@ function namer(opened: Opened, cursor: FrameCursor): () => string {
   };
 }
 
-function collect(opened: Opened, options: Options): Stats {
+function collect(opened: Opened, options: Options): { stats: Stats; pathways: PathwaysJson | undefined } {
   const stats = new Stats();
+  const pathways = new Pathways(opened.table);
   const cursor = new FrameCursor();
   const name = namer(opened, cursor);
   const query = queryOption(options, opened);
   const progress = new Progress('counting');
   if (query === undefined) {
     for (const batch of opened.reader.scan()) {
-      for (let i = 0; i < batch.count; i++) addFrame(stats, cursor.at(batch.buffer, batch.offsets[i]!), name);
+      for (let i = 0; i < batch.count; i++) {
+        addFrame(stats, cursor.at(batch.buffer, batch.offsets[i]!), name);
+        pathways.add(cursor);
+      }
       progress.update(batch.first + batch.count, opened.reader.last);
     }
   } else {
     for (const event of eachEvent(opened, query, { progress })) {
       const batch = opened.reader.batch(event.seq)!;
       addFrame(stats, cursor.at(batch.buffer, batch.offsets[event.seq - batch.first]!), name);
+      pathways.add(cursor);
     }
   }
   progress.done();
-  return stats;
+  return { stats, pathways: pathways.result() };
 }
 
 export const run: Run = async ([path = ''], options, io) => {
   const opened = openTrace(path);
-  const stats = collect(opened, options);
+  const { stats, pathways } = collect(opened, options);
   const by = String(options.sort ?? 'time');
   const out = io.out();
   if (options.json === true) {
-    out.json({ v: 1, calls: sortedCalls(stats, by).map(callJson), processes: [...stats.processes.values()] });
-  } else statsText(out, stats, by);
+    out.json({
+      v: 1,
+      calls: sortedCalls(stats, by).map(callJson),
+      processes: [...stats.processes.values()],
+      ...(pathways === undefined ? {} : { pathways }),
+    });
+  } else {
+    statsText(out, stats, by);
+    if (pathways !== undefined) pathwaysText(out, pathways);
+  }
   opened.reader.close();
   return 0;
 };
