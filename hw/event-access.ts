@@ -92,7 +92,9 @@ export function printMmio(p: Printing): string {
   const access = registerAccess(p.e, p.words, place);
   if (access !== undefined) return `${p.name}${width}(${abbreviated(p, access)})`;
   const file = fileText(p.e);
-  const where = place?.kind === 'named' ? `${place.name}+${hex(place.offset)}` : file === '' ? p.word(0, hex) : `${file}+${p.word(1, hex)}`;
+  // what is not the program's own has an address and no offset in a file
+  const bare = file === '' || (!p.whole && p.e.request >>> 4 !== 0);
+  const where = place?.kind === 'named' ? `${place.name}+${hex(place.offset)}` : bare ? p.word(0, hex) : `${file}+${p.word(1, hex)}`;
   const words = [where];
   if (how !== MMIO_HOW.LOAD) words.push(isStepped(p) ? '?' : stored(p, how));
   if (p.whole) words.push(`at ${p.word(0, hex)}`, `ip=${p.word(3, hex)}`);

@@ -132,7 +132,7 @@ function contentOf(e: SimEvent): Content {
     case 'mmio': {
       const request = (e.store ? MmioHow.STORE : MmioHow.LOAD) | (SOURCE[e.source] << MMIO_SOURCE_SHIFT);
       // a guest's accesses come from a vCPU, which no scenario opens
-      const from = e.file < 0 ? {} : { file: e.file, fileKind: FileKind.IOMMUFD };
+      const from = { file: e.file, fileKind: e.source === 'exit' ? FileKind.KVM_VCPU : FileKind.IOMMUFD };
       return {
         kind: Kind.MMIO,
         request,
@@ -164,7 +164,11 @@ function structParts(e: Extract<SimEvent, { kind: 'ioctl' }>): Part[] {
   return parts;
 }
 
-/** Frames of a session, numbered from 1: the program's start, then what happened. */
+/** Whether the VMM does this while a guest's access waits for it. */
+const isHandling = (c: Content | undefined): boolean => c?.kind === Kind.IOCTL || c?.kind === Kind.QUEUE;
+const isExit = (c: Content): boolean => c.kind === Kind.MMIO && (c.request ?? 0) >>> MMIO_SOURCE_SHIFT === MmioSource.KVM;
+
+/** Frames of a session, numbered from 1: the program's start, then what happened, each event one frame. */
 export function framesOf(session: Session): Buffer[] {
   const start: Content = {
     kind: Kind.START,
@@ -176,9 +180,13 @@ export function framesOf(session: Session): Buffer[] {
       makePart(PartKind.TEXT, Buffer.from('vmm'), 2),
     ],
   };
-  return [start, ...session.log.map((h) => contentOf(h.event))].map((content, i) => {
+  const contents = [start, ...session.log.map((h) => contentOf(h.event))];
+  return contents.map((content, i) => {
     const tEnter = EVENT_NS * BigInt(i + 1);
-    return encodeFrame(makeFrame({ pid: PROCESS.pid, tid: PROCESS.pid, tEnter, tExit: tEnter + EVENT_NS / 2n, ...content, seq: i + 1 }));
+    let last = i;
+    if (isExit(content)) while (isHandling(contents[last + 1])) last++;
+    const tExit = tEnter + EVENT_NS * BigInt(last - i) + (last > i ? (3n * EVENT_NS) / 4n : EVENT_NS / 2n);
+    return encodeFrame(makeFrame({ pid: PROCESS.pid, tid: PROCESS.pid, tEnter, tExit, ...content, seq: i + 1 }));
   });
 }
 

@@ -253,7 +253,8 @@ export class Session {
       answer = this.model.decide(request, { errno: '', ret: answer.ret, out, nested: (offset) => told.get(offset) })!;
       for (const [offset, bytes] of told) (answer.nestedOut as Map<number, Uint8Array | undefined>).set(offset, bytes);
     }
-    const output = answer.errno === '' ? this.#returned(command, answer.out, answer.files) : undefined;
+    // a call that fails may have written too: how many entries were handled before
+    const output = answer.errno === '' ? this.#returned(command, answer.out, answer.files) : answer.out?.slice();
     answer.commit();
     this.#followed(options.asked);
     const nestedOut = new Map([...answer.nestedOut].filter((e): e is [number, Uint8Array] => e[1] !== undefined));
@@ -265,7 +266,7 @@ export class Session {
       command,
       arg: request.arg,
       input,
-      output: errno === '' ? output : undefined,
+      output,
       nestedIn,
       nestedOut: errno === '' ? nestedOut : new Map(),
       errno,

@@ -20,6 +20,8 @@ export const PAGE0 = 0x3_0000n;
 const PAGE_BYTES = 0x1_0000n;
 /** where the guest's RAM is: in the program (the first one's; each has as much as that), and for the guest */
 export const RAM = { address: 0x1000_0000_0000n, guest: 0x4000_0000n, bytes: 0x100_0000n } as const;
+/** CMDQ_PROD of the SMMU that the guest sees, and entries of its queue */
+const SMMU = { prod: 0x0905_0098n, entries: 256 } as const;
 const MAP_FLAGS = 7;
 const NEST_PARENT = 1;
 /** IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV and the type of its vEVENTQ */
@@ -57,6 +59,8 @@ export class Vmm {
   viommu = 0;
   veventq = { id: 0, fd: -1 };
   page0 = -1n;
+  /** PROD of the emulated SMMU's own queue */
+  #smmuProd = 0;
   /** descriptors of KVM's */
   readonly kvm: { readonly device: number; readonly vm: number; readonly vcpu: number };
   /** where the guest's RAM is in the program */
@@ -279,6 +283,9 @@ export class Vmm {
 
   /** Commands by the other way, HWPT_INVALIDATE: the guest's store of PROD in the emulated SMMU's queue exits before it. */
   invalidate(commands: readonly Uint8Array[]): { readonly errno: string; readonly done: number } {
+    this.#smmuProd = (this.#smmuProd + commands.length) % (2 * SMMU.entries);
+    const value = BigInt(this.#smmuProd);
+    this.s.add({ kind: 'mmio', source: 'exit', store: true, file: this.#vcpu, address: SMMU.prod, offset: 0n, width: 4, value });
     const bytes = new Uint8Array(16 * commands.length);
     commands.forEach((c, i) => {
       bytes.set(c, 16 * i);
