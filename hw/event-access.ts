@@ -159,19 +159,21 @@ function page0Text(page0: Uint8Array, all: boolean): string {
   return `{${items.join(' ')}}`;
 }
 
-/** Unless `all`, zeros behind the last command are no commands. */
-function commandsIn(entries: Uint8Array, all: boolean): Command[] {
+/** Zeros behind the last command are no commands. */
+function commandsIn(entries: Uint8Array): Command[] {
   let end = entries.length;
-  if (!all) while (end > 0 && entries[end - 1] === 0) end--;
+  while (end > 0 && entries[end - 1] === 0) end--;
   return decodeCommands(entries.subarray(0, Math.min(entries.length, Math.ceil(end / COMMAND_BYTES) * COMMAND_BYTES)));
 }
 
 /** Commands with their places in the queue. */
 function entriesText(entries: Uint8Array, first: number, log2: number, all: boolean): string {
-  const commands = commandsIn(entries, all);
+  const commands = commandsIn(entries);
   const shown = all ? commands : commands.slice(0, ITEMS_CUT);
   const items = shown.map((c, i) => `${(first + i) % 2 ** log2}: ${commandText(c)}`);
   if (shown.length < commands.length) items.push(`…+${commands.length - shown.length}`);
+  const zeros = entries.length - COMMAND_BYTES * commands.length;
+  if (all && zeros > 0) items.push(`${zeros} bytes of zeros`);
   return `[${items.join(', ')}]`;
 }
 
@@ -249,7 +251,7 @@ export function queueContent(e: EventLike, words: readonly bigint[]): QueueJson 
     entries:
       entries === undefined
         ? undefined
-        : commandsIn(entries, false).map((c, i) => ({
+        : commandsIn(entries).map((c, i) => ({
             index: (first + i) % 2 ** log2,
             command: commandText(c),
             words: c.words.map(hexText),

@@ -272,7 +272,7 @@ describe('registers', () => {
     expect(call(queue(), 'full')).toBe(
       'queue_read(iommufd#1, HW_QUEUE 7, index 0, prod, log2size 2, first 0x7, {CONS_INDX=0x1 (RD 1) PROD_INDX=0x3 (WR 3) ' +
         'CONFIG=0x1 (CMDQ_EN) STATUS=0x1 (CMDQ_EN_OK) GERROR=0x0 GERRORN=0x0 @24=0x0 @28=0x9}, ' +
-        '[3: TLBI_NH_ASID asid 3, 0: CMD_SYNC, 1: ?0x0 0x0 0x0, 2: ?0x0 0x0 0x0])',
+        '[3: TLBI_NH_ASID asid 3, 0: CMD_SYNC, 32 bytes of zeros])',
     );
     expect(call(queue({ parts: [part(PART.ARGS, words(7n, 0n, 2n, 7n))] }))).toBe('queue_read(HW_QUEUE 7<VINTF1.LVCMDQ0>, prod, ?, ?)');
   });

@@ -94,7 +94,7 @@ function contentOf(e: SimEvent): Content {
         kind: Kind.FD,
         request: Found.CREATED,
         ret: BigInt(e.fd),
-        parts: [makeArgs(0, 0, 0, 0), text(`anon_inode:[${e.fileKind}]`)],
+        parts: [makeArgs(0, 0, 0, 0, -1), text(`anon_inode:[${e.fileKind}]`)],
       };
     case 'kvm':
       return {
@@ -138,7 +138,7 @@ function contentOf(e: SimEvent): Content {
         request,
         ...from,
         ret: BigInt.asIntN(64, e.value),
-        parts: [makeArgs(e.address, e.offset, e.width, 0, 0, 0)],
+        parts: [makeArgs(e.address, e.offset, e.width, 0, 0)],
       };
     }
     case 'queue': {

@@ -1,5 +1,6 @@
-import { rmSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { capture } from './capture.ts';
 import { COMMANDS, type Options } from './commands.ts';
@@ -60,6 +61,43 @@ describe('a session of every kind of event', () => {
     const colored = await capture('show', [trace], { changes: true }, true);
     expect(colored.out).toContain('\x1b[31m= -1 EIO');
     expect(colored.out.replace(/\x1b\[\d*m/g, '')).toBe(plain.out);
+  });
+});
+
+/** Scenarios as a person sees them. */
+const SCENARIOS: readonly (readonly [file: string, scenario: string, command: string, args: readonly string[], options: Options])[] = [
+  ['show.txt', 'error', 'show', [], {}],
+  ['show-full.txt', 'error', 'show', ['74-92'], { full: true }],
+  ['show.jsonl', 'error', 'show', ['74-92'], { json: true }],
+  ['state.txt', 'error', 'state', [], { at: '79' }],
+  ['show.txt', 'boot', 'show', [], { changes: true }],
+  ['state.txt', 'boot', 'state', [], { at: '80%' }],
+  ['state.json', 'boot', 'state', [], { at: '80%', json: true }],
+  ['stats.txt', 'trapped', 'stats', [], { sort: 'name' }],
+  ['stats.txt', 'direct', 'stats', [], { sort: 'name' }],
+  ['stats.json', 'direct', 'stats', [], { json: true, sort: 'name' }],
+  ['show-full.txt', 'unknown-type', 'show', [], { full: true }],
+  ['check.txt', 'unknown-type', 'check', [], {}],
+  ['show.txt', 'overflow', 'show', [], { where: 'kind == read || kind == queue' }],
+];
+
+describe('scenarios', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'irr-golden-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  test.each(SCENARIOS)('%s of %s', async (file, scenario, command, args, options) => {
+    const trace = join(folder, `${scenario}.irr`);
+    if (!existsSync(trace)) await capture('simulate', [scenario], { output: trace });
+    const { out, status } = await capture(command, [trace, ...args], options);
+    expect(status).toBe(0);
+    await expect(out.replaceAll(trace, `${scenario}.irr`)).toMatchFileSnapshot(`${GOLDEN}/scenario-${scenario}-${file}`);
+  });
+
+  test('of a type that no table knows every byte is told', async () => {
+    const { out } = await capture('show', [join(folder, 'unknown-type.irr')], { full: true });
+    expect(out).toContain(
+      'type=65 dev_id=1 hwpt_id=3 data_len=24 data_uptr=0x50000020 bytes:0102030405060708090a0b0c0d0e0f101112131415161718',
+    );
+    expect(out).toContain('efr=0xffffffff efr2=0x1');
   });
 });
 

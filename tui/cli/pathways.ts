@@ -70,10 +70,11 @@ export interface Pathway {
   readonly exits: number | null;
   /** loads and stores of a mapped page 0; null: they were not recorded */
   readonly accesses: number | null;
-  readonly commands: number;
+  /** null: they were not recorded */
+  readonly commands: number | null;
   readonly byCommand: Readonly<Record<string, number>>;
   /** TLBI_* and ATC_INV */
-  readonly invalidations: number;
+  readonly invalidations: number | null;
   readonly commandsPerIoctl: number | null;
   /** ioctls and exits, for each invalidation */
   readonly callsPerInvalidation: number | null;
@@ -282,13 +283,19 @@ export class Pathways {
     const direct = this.#directExits + windowed;
     return {
       trapped: {
-        ...pathway(this.#calls, this.#kvm ? this.#trappedExits : null, null, this.#trapped),
+        ...pathway(this.#calls, this.#kvm ? this.#trappedExits : null, null, this.#trapped, true),
         onViommu: this.#onViommu,
         onHwpt: this.#calls - this.#onViommu,
         refused: this.#refused,
       },
       direct: {
-        ...pathway(this.#queueCalls, this.#kvm ? direct : null, this.#mmio || this.#accesses > 0 ? this.#accesses : null, this.#direct),
+        ...pathway(
+          this.#queueCalls,
+          this.#kvm ? direct : null,
+          this.#mmio || this.#accesses > 0 ? this.#accesses : null,
+          this.#direct,
+          this.#reads > 0 || this.#queues === 0,
+        ),
         queues: this.#queues,
         reads: this.#reads,
         sampled: this.#sampled,
@@ -298,17 +305,17 @@ export class Pathways {
   }
 }
 
-function pathway(ioctls: number, exits: number | null, accesses: number | null, counts: Counts): Pathway {
+function pathway(ioctls: number, exits: number | null, accesses: number | null, counts: Counts, told: boolean): Pathway {
   const { total, invalidations } = counts;
   const round = (x: number): number => Math.round(1000 * x) / 1000;
   return {
     ioctls,
     exits,
     accesses,
-    commands: total,
+    commands: told ? total : null,
     byCommand: Object.fromEntries([...counts.by].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1))),
-    invalidations,
-    commandsPerIoctl: ioctls === 0 ? null : round(total / ioctls),
+    invalidations: told ? invalidations : null,
+    commandsPerIoctl: ioctls === 0 || !told ? null : round(total / ioctls),
     callsPerInvalidation: invalidations === 0 ? null : round((ioctls + (exits ?? 0)) / invalidations),
   };
 }

@@ -171,9 +171,9 @@ function pathwaysText(out: Out, { trapped, direct, otherExits }: PathwaysJson): 
     ['ioctls', String(trapped.ioctls), String(direct.ioctls)],
     ['MMIO exits', number(trapped.exits, '?'), number(direct.exits, '?')],
     ['trapped accesses', '-', number(direct.accesses, '?')],
-    ['commands', String(trapped.commands), String(direct.commands)],
+    ['commands', number(trapped.commands, '?'), number(direct.commands, '?')],
     ...commands.map((name) => [`  ${name}`, String(trapped.byCommand[name] ?? 0), String(direct.byCommand[name] ?? 0)] as const),
-    ['invalidations', String(trapped.invalidations), String(direct.invalidations)],
+    ['invalidations', number(trapped.invalidations, '?'), number(direct.invalidations, '?')],
     ['commands per ioctl', number(trapped.commandsPerIoctl, '-'), number(direct.commandsPerIoctl, '-')],
     ['ioctls and exits per invalidation', least(trapped), least(direct)],
   ];
@@ -264,7 +264,8 @@ export const run: Run = async ([path = ''], options, io) => {
     });
   } else {
     statsText(out, stats, by);
-    if (pathways !== undefined) pathwaysText(out, pathways);
+    // queues of which nothing was seen are in the JSON: a table of question marks says nothing
+    if (pathways !== undefined && pathways.trapped.ioctls + pathways.direct.reads > 0) pathwaysText(out, pathways);
   }
   opened.reader.close();
   return 0;
