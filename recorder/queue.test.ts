@@ -4,8 +4,8 @@ import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSyn
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Frame, Kind, MmioHow, PartFlag, PartKind, QueueWhy } from '../store/frame.ts';
-import { eventsOf } from './testing.ts';
+import { type Frame, Kind, MmioHow, QueueWhy } from '../store/frame.ts';
+import { eventsOf, samplesOf } from './testing.ts';
 
 const root = resolve(import.meta.dirname, '..');
 const cli = join(root, 'dist/tui/cli/main.js');
@@ -60,42 +60,6 @@ function run(
   return { events: eventsOf(join(folder, 'x.irr')), wrote };
 }
 
-interface Sample {
-  readonly why: number;
-  readonly seq: number;
-  readonly id: number;
-  readonly index: number;
-  readonly log2: number;
-  readonly first: number;
-  readonly commands: readonly (readonly [bigint, bigint])[];
-  readonly fault: boolean;
-  /** undefined: nobody has mapped them */
-  readonly registers: readonly number[] | undefined;
-}
-
-function sampleOf(f: Frame): Sample {
-  const args = f.parts.find((p) => p.kind === PartKind.ARGS)!.bytes;
-  const word = (i: number): number => Number(Buffer.from(args).readBigUInt64LE(8 * i));
-  const entries = f.parts.find((p) => p.kind === PartKind.OUT && p.slot === 0)!;
-  const page0 = f.parts.find((p) => p.kind === PartKind.OUT && p.slot === 1);
-  const bytes = Buffer.from(entries.bytes);
-  const commands = Array.from(
-    { length: bytes.length / 16 },
-    (_, i) => [bytes.readBigUInt64LE(16 * i), bytes.readBigUInt64LE(16 * i + 8)] as const,
-  );
-  return {
-    why: f.request,
-    seq: f.seq,
-    id: word(0),
-    index: word(1),
-    log2: word(2),
-    first: word(3),
-    commands,
-    fault: (entries.flags & PartFlag.FAULT) !== 0,
-    registers: page0 && Array.from({ length: page0.bytes.length / 4 }, (_, i) => Buffer.from(page0.bytes).readUInt32LE(4 * i)),
-  };
-}
-const samplesOf = (events: readonly Frame[]): Sample[] => events.filter((f) => f.kind === Kind.QUEUE).map(sampleOf);
 const hex = (c: readonly [bigint, bigint]): string => `0x${c[0].toString(16)} 0x${c[1].toString(16)}`;
 const ofQueue = (wrote: readonly Line[], q: number): string[] => wrote.filter((l) => l[0] === q).map((l) => hex([l[1], l[2]]));
 

@@ -2,7 +2,19 @@
 import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import { uapiTable } from '../hw/uapi/table.ts';
 import { TraceWriter } from '../store/append.ts';
-import { encodeFrame, FRAME_AT, type Frame, Kind, makeArgs, makeFrame, makePart, type Part, PartKind, State } from '../store/frame.ts';
+import {
+  encodeFrame,
+  FRAME_AT,
+  type Frame,
+  Kind,
+  makeArgs,
+  makeFrame,
+  makePart,
+  type Part,
+  PartFlag,
+  PartKind,
+  State,
+} from '../store/frame.ts';
 import { TraceReader } from '../store/read.ts';
 import { TEST_META } from '../store/testing.ts';
 import { Drain } from './drain.ts';
@@ -171,3 +183,43 @@ export function eventsOf(path: string): Frame[] {
     reader.close();
   }
 }
+
+/** A QUEUE frame. */
+export interface Sample {
+  readonly why: number;
+  readonly seq: number;
+  readonly id: number;
+  readonly index: number;
+  readonly log2: number;
+  readonly first: number;
+  /** two words each */
+  readonly commands: readonly (readonly [bigint, bigint])[];
+  readonly fault: boolean;
+  /** undefined: nobody has mapped them */
+  readonly registers: readonly number[] | undefined;
+}
+
+function sampleOf(f: Frame): Sample {
+  const args = f.parts.find((p) => p.kind === PartKind.ARGS)!.bytes;
+  const word = (i: number): number => Number(Buffer.from(args).readBigUInt64LE(8 * i));
+  const entries = f.parts.find((p) => p.kind === PartKind.OUT && p.slot === 0)!;
+  const page0 = f.parts.find((p) => p.kind === PartKind.OUT && p.slot === 1);
+  const bytes = Buffer.from(entries.bytes);
+  const commands = Array.from(
+    { length: bytes.length / 16 },
+    (_, i) => [bytes.readBigUInt64LE(16 * i), bytes.readBigUInt64LE(16 * i + 8)] as const,
+  );
+  return {
+    why: f.request,
+    seq: f.seq,
+    id: word(0),
+    index: word(1),
+    log2: word(2),
+    first: word(3),
+    commands,
+    fault: (entries.flags & PartFlag.FAULT) !== 0,
+    registers: page0 && Array.from({ length: page0.bytes.length / 4 }, (_, i) => Buffer.from(page0.bytes).readUInt32LE(4 * i)),
+  };
+}
+/** Every time that a hardware queue was read. */
+export const samplesOf = (events: readonly Frame[]): Sample[] => events.filter((f) => f.kind === Kind.QUEUE).map(sampleOf);
