@@ -26,10 +26,10 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** The client and the shim's sources, one program: its own memfd is an iommufd to it. */
-function build(name: string, cc: string): void {
+function build(name: string, cc: string, source = 'queue.c'): void {
   const sources = readdirSync(shim).filter((file) => /^irr_.*\.c$/.test(file) && file !== 'irr_decode.c');
   const flags = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-DIRR_DIRECT', '-ftls-model=initial-exec', '-I', shim];
-  const files = [join(root, 'fixtures/clients/queue.c'), ...sources.map((file) => join(shim, file))];
+  const files = [join(root, 'fixtures/clients', source), ...sources.map((file) => join(shim, file))];
   const made = spawnSync(cc, [...flags, '-o', join(folder, name), ...files, '-ldl', '-pthread'], { encoding: 'utf8' });
   expect(made.status, made.stderr).toBe(0);
 }
@@ -154,6 +154,15 @@ describe.skipIf(!built || !decodes)('with --mmio, at every ring', () => {
     const samples = samplesOf(run('-n 10 -l 4 -m none', QUEUE_MMIO).events);
     expect(samples.every((s) => s.fault && s.commands.length === 0 && s.registers?.length === 8)).toBe(true);
   });
+});
+
+test('maps: what lies behind an IOVA, by any maps, unmaps and copies', () => {
+  build('maps', process.env.CC ?? 'cc', 'maps.c');
+  for (const seed of ['1', '2', '3']) {
+    const env = { IRR_SPOOL: join(folder, 'maps.spool') };
+    const done = spawnSync(join(folder, 'maps'), [seed, '100000'], { encoding: 'utf8', env });
+    expect([done.stdout, done.status]).toEqual(['ok\n', 0]);
+  }
 });
 
 describe.skipIf(!built)('without --mmio', () => {

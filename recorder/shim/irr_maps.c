@@ -22,7 +22,10 @@ struct node {
 	uint32_t left, right;
 	uint32_t priority;
 	uint32_t source;
+	uint64_t unused; /* a cache line each */
 };
+
+_Static_assert(sizeof(struct node) == 64, "a cache line");
 
 static struct node *chunks[CHUNKS];
 static uint32_t made = 1, unused; /* nodes that were ever used, from 1; those that can be used again: subtrees, one behind the other */
@@ -164,13 +167,13 @@ static uint32_t rightmost(uint32_t t)
 	return t;
 }
 
-/* The node of an IOAS that covers an address; 0: none. */
-static uint32_t covering(uint64_t space, uint64_t iova)
+/* The last node of an IOAS that has something of [iova, last]; 0: none. */
+static uint32_t within(uint64_t space, uint64_t iova, uint64_t last)
 {
 	uint32_t t = root, found = 0;
 	while (t) {
 		struct node *n = node(t);
-		if (n->space < space || (n->space == space && n->iova <= iova)) {
+		if (n->space < space || (n->space == space && n->iova <= last)) {
 			found = t;
 			t = n->right;
 		} else
@@ -179,18 +182,25 @@ static uint32_t covering(uint64_t space, uint64_t iova)
 	return found && node(found)->space == space && node(found)->last >= iova ? found : 0;
 }
 
+static uint32_t covering(uint64_t space, uint64_t iova)
+{
+	return within(space, iova, iova);
+}
+
 static void insert(const struct node *like)
 {
-	uint32_t i = take(), l, r;
+	uint32_t i = take(), *at = &root;
 	if (!i)
 		return;
-	*node(i) = *like;
-	node(i)->left = node(i)->right = 0;
-	node(i)->priority = draw();
+	struct node *n = node(i);
+	*n = *like;
+	n->priority = draw();
 	if (like->stamp > newest)
 		newest = like->stamp;
-	split(root, like->space, like->iova, &l, &r);
-	root = merge(merge(l, i), r);
+	while (*at && node(*at)->priority >= n->priority)
+		at = before(node(*at), like->space, like->iova) ? &node(*at)->right : &node(*at)->left;
+	split(*at, like->space, like->iova, &n->left, &n->right);
+	*at = i;
 }
 
 /* ---- changes ---- */
@@ -210,6 +220,8 @@ static void keep_rest(const struct node *n, uint64_t last)
 static void cut(uint64_t space, uint64_t iova, uint64_t last, uint64_t stamp)
 {
 	uint32_t l, m, r;
+	if (!within(space, iova, last))
+		return;
 	uint32_t first = iova ? covering(space, iova - 1) : 0;
 	if (first && node(first)->last >= iova && node(first)->stamp <= stamp) {
 		struct node n = *node(first);
