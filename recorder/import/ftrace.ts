@@ -8,6 +8,7 @@
  * the text. Of the events those of MMIO are taken (rwmmio.ts); the others are counted by name.
  */
 import { type Format, grainOf, type LogParser, type ParseOptions, type Sink, stamp } from './format.ts';
+import { lossIn } from './losses.ts';
 import { isRwmmio, Rwmmio } from './rwmmio.ts';
 
 /** who and where: it stands behind the task's name, which is what is before it */
@@ -17,9 +18,6 @@ const TIME = /(?:[^\s:]{4,6}\s{1,4})?\s{0,12}(\d{1,10})\.(\d{6,9}):\s{1,4}/y;
 const EVENT = /(?:[\w-]{1,64}:)?([\w.]{1,64}):\s{0,64}(.*)$/y;
 /** longest place in a line where an event's name begins, characters */
 const HEAD_END = 160;
-const LOST =
-  /^CPU:\s?(\d{1,5}) \[(?:LOST (?:(\d{1,15}) )?EVENTS|(?:(\d{1,15}) )?EVENTS DROPPED)\]\s*$|^.*PERF_RECORD_LOST lost (\d{1,15})\s*$/;
-const ENTRIES = /^# entries-in-buffer\/entries-written: (\d{1,15})\/(\d{1,15})/;
 /** what trace-cmd prints first; what perf and the kernel print between the events */
 const HEADING = /^(?:#|cpus=\d+\s*$|version = |CPU \d+ is empty\s*$|\s*$)/;
 const MARKER = /^(?:tracing_mark_write|print|bprint|bputs)$/;
@@ -71,16 +69,10 @@ class Ftrace implements LogParser {
   }
 
   #noEvent(text: string, whole: boolean): void {
-    const lost = LOST.exec(text);
-    const entries = ENTRIES.exec(text);
+    const loss = whole ? lossIn(text) : undefined;
     if (!whole) this.#sink.foreign('cut');
-    else if (lost !== null) {
-      const words = lost[1] === undefined ? 'perf lost them' : `lost on CPU ${lost[1]}`;
-      this.#sink.lost(Number(lost[2] ?? lost[3] ?? lost[4] ?? 0), words);
-    } else if (entries !== null) {
-      const missing = Number(entries[2]) - Number(entries[1]);
-      if (missing > 0) this.#sink.lost(missing, 'the buffer of the kernel was full: the oldest events were written over');
-    } else if (!HEADING.test(text)) this.#sink.foreign('not ftrace');
+    else if (loss !== undefined) this.#sink.lost(loss.events, loss.words);
+    else if (!HEADING.test(text)) this.#sink.foreign('not ftrace');
   }
 }
 

@@ -29,9 +29,26 @@ describe('mmiotrace', () => {
       '8373062000 region 1 0xc000002000+0x1000@0x0 PCI 00:06.0 BAR 0 (1b36:0010 vfio-pci)',
     ]);
     expect(foreign).toEqual({});
-    expect(lost).toEqual([{ events: 17, words: expect.stringContaining('mmiotrace'), time: undefined }]);
+    expect(lost).toEqual([{ events: 17, words: expect.stringContaining('mmiotrace'), time: 8349351000n }]);
     const store = frameOf(events[4]!);
     expect([store.tid, wordOf(store, 3)]).toEqual([42, 0xffffffff81234567n]);
+  });
+
+  test('a loss that is told twice is one (lines of a kernel whose buffer was too small)', () => {
+    const head = 'VERSION 20070824\nMARK 0.000000 Lost 92 events.\nPCIDEV 00f8 80862918 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 \n';
+    const rest = 'CPU:0 [LOST 92 EVENTS]\nUNMAP 9.752703 1 0x0 0\nR 4 10.269424 3 0xc000000008 0x10400 0x0 0\n';
+    expect(parse(MMIOTRACE, head + rest).lost).toEqual([{ events: 92, words: 'lost on CPU 0', time: undefined }]);
+    const more = rest + 'MARK 0.000000 Lost 10 events.\nCPU:0 [LOST 7 EVENTS]\nR 4 11.000000 3 0xc000000008 0x10400 0x0 0\n';
+    expect(parse(MMIOTRACE, head + more).lost.map(({ events, time }) => [events, time])).toEqual([
+      [92, undefined],
+      [7, undefined],
+      [3, 10269424000n],
+    ]);
+    const trace = parse(
+      MMIOTRACE,
+      '# tracer: mmiotrace\n#\n# entries-in-buffer/entries-written: 94/186   #P:1\n#\nUNMAP 9.752703 1 0x0 0\n',
+    );
+    expect(trace.lost.map((l) => l.events)).toEqual([92]);
   });
 
   test('lines end in CR LF as well', () => {

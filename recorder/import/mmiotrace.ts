@@ -5,6 +5,7 @@
  */
 import { MMIO_SOURCE_SHIFT, MmioFlag, MmioHow, MmioSource, RegionKind } from '../../store/frame.ts';
 import { type Format, type LogEvent, type LogParser, type ParseOptions, type Region, type Sink, stamp } from './format.ts';
+import { lossIn } from './losses.ts';
 import { mapped, regionEvent } from './regions.ts';
 
 const ACCESS = /^([RW]) (\d{1,2}) (\d{1,10})\.(\d{6}) (-?\d{1,10}) 0x([0-9a-f]{1,16}) 0x([0-9a-f]{1,16}) 0x([0-9a-f]{1,16}) (\d{1,10})\s*$/;
@@ -19,6 +20,8 @@ const VERSION = 'VERSION 20070824';
 const KNOWN_WORDS = /^(?:VERSION|PCIDEV|MAP|UNMAP|[RW]|UNKNOWN|MARK)(?= |$)/;
 
 const GRAIN = 1000n;
+/** Lines after which a loss is told where mmiotrace told it. */
+const LOSS_LINES = 1000;
 /** BARs of a line: six and the ROM */
 const BARS = 7;
 /** PCI_REGION_FLAG_MASK; bit 0: ports, not memory */
@@ -37,6 +40,10 @@ class Mmiotrace implements LogParser {
   /** regions that were told before there was a time */
   #early: Region[] = [];
   #now = 0n;
+  #started = false;
+  /** what mmiotrace says itself of losses, before it is known where they were: its line has the time 0, and stands too early or too late */
+  #lost: { events: number; time: bigint | undefined }[] = [];
+  #waited = 0;
 
   constructor(sink: Sink, options: ParseOptions) {
     this.#sink = sink;
@@ -44,14 +51,38 @@ class Mmiotrace implements LogParser {
   }
 
   line(text: string, whole: boolean): void {
-    const understood = whole && this.#take(text);
+    if (this.#lost.length > 0 && ++this.#waited > LOSS_LINES) this.#told();
+    const understood = whole && (this.#take(text) || this.#loss(text));
     if (!understood && text !== '' && !text.startsWith('#')) {
       const word = KNOWN_WORDS.exec(text)?.[0];
       this.#sink.foreign(!whole ? 'cut' : word === undefined ? 'not mmiotrace' : `${word}, not understood`);
     }
   }
 
-  end(): void {}
+  end(): void {
+    this.#told();
+  }
+
+  /** Where the events are missing; of the same loss mmiotrace has said before that there is one. */
+  #loss(text: string): boolean {
+    const loss = lossIn(text);
+    if (loss === undefined) return false;
+    this.#sink.lost(loss.events, loss.words);
+    let { events } = loss;
+    for (const l of this.#lost) {
+      const same = Math.min(l.events, events);
+      l.events -= same;
+      events -= same;
+    }
+    return true;
+  }
+
+  /** What mmiotrace said to be lost, and nobody said where. */
+  #told(): void {
+    for (const { events, time } of this.#lost) if (events > 0) this.#sink.lost(events, 'mmiotrace lost them here or before', time);
+    this.#lost = [];
+    this.#waited = 0;
+  }
 
   #take(text: string): boolean {
     switch (text.charCodeAt(0)) {
@@ -69,12 +100,19 @@ class Mmiotrace implements LogParser {
 
   #time(seconds: string, fraction: string): bigint {
     this.#now = stamp(seconds, fraction);
+    if (!this.#started) this.#start();
     const early = this.#early;
     if (early.length > 0) {
       this.#early = [];
       for (const region of early) this.#event(regionEvent(region, this.#now, GRAIN).frame);
     }
     return this.#now;
+  }
+
+  /** What was told before stands before the first event. */
+  #start(): void {
+    this.#started = true;
+    for (const l of this.#lost) l.time = this.#now > 0n ? this.#now - 1n : 0n;
   }
 
   #event(frame: LogEvent['frame']): void {
@@ -134,8 +172,7 @@ class Mmiotrace implements LogParser {
     const m = MARK.exec(text);
     if (m === null) return false;
     const lost = LOST.exec(m[3]!);
-    // its time is printed as 0: it is noticed later than where the events are missing
-    if (lost !== null) this.#sink.lost(Number(lost[1]), 'mmiotrace lost them here or before');
+    if (lost !== null) this.#lost.push({ events: Number(lost[1]), time: this.#started ? this.#now : undefined });
     else this.#sink.event({ time: this.#time(m[1]!, m[2]!), grain: GRAIN, exit: this.#now, note: m[3]! });
     return true;
   }
