@@ -58,6 +58,7 @@ class Guest {
         run: (on) => {
           this.runs = on;
         },
+        looked: () => {},
       },
     });
     this.must('VFIO_DEVICE_BIND_IOMMUFD', { iommufd: 3 }, undefined, 20);

@@ -1,6 +1,6 @@
 /**
  * The CMDQV of the model's machine, alive: page 0 of each VINTF is a file that the program maps, looked at every POLL_MS while
- * there are queues, and before each call. What has changed there since the last look is taken for stores; the hardware's model
+ * there are queues (every QUIET_MS once nothing has changed for a while), and before each call. What has changed there since the last look is taken for stores; the hardware's model
  * (hw/cmdqv) then fetches commands from the program's memory, and what it says of its registers is put into the page.
  *
  * It is memory, and no device, so that what happens between two looks is not seen: of two stores to a register the first, a
@@ -57,7 +57,7 @@ export interface HardwareOptions {
   readonly size: Size;
   /** The file behind a vIOMMU's region; undefined: it shows none. */
   readonly fileOf: (viommu: Viommu) => string | undefined;
-  readonly clock?: Pick<Clock, 'run'> | undefined;
+  readonly clock?: Pick<Clock, 'run' | 'looked'> | undefined;
 }
 
 export class Hardware {
@@ -101,13 +101,16 @@ export class Hardware {
   /** Looks at the pages, lets the hardware work. → true: a vEVENTQ has got something */
   poll(): boolean {
     this.#events = false;
+    let news = false;
     for (const [index, page] of this.#pages) {
       const there = this.#now.subarray(0, page.image.length);
       if (readSync(page.fd, there, 0, there.length, 0) < there.length || there.equals(page.image)) continue;
+      news = true;
       for (const { lvcmdq } of this.state.vintfs.get(index)?.queues ?? []) this.#stored(index, lvcmdq, page, there);
       const vintf = this.state.vintfs.get(index);
       if (vintf !== undefined) this.#show(vintf, there);
     }
+    if (this.#segments.size > 0) this.#options.clock?.looked(news);
     return this.#events;
   }
 
