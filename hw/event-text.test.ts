@@ -172,6 +172,19 @@ describe('the line of an event', () => {
     expect(printEvent(returned, options('abbrev'))).toMatch(/<… return resumed, seq 1> bytes:0000/);
   });
 
+  test("a guest's load that was answered late", () => {
+    const answer = (over: Partial<EventLike>, how = 0, flags = 0n): string => {
+      const args = part(PART.ARGS, words(0xfee00000n, 0n, 4n, 0n, flags));
+      const entered = event({ seq: 1, state: 1, kind: 19, request: 16 + how, parts: [args] });
+      const returned = event({ seq: 9, kind: 16, request: 16 + how, parts: [part(PART.ARGS, words(1n))], ...over });
+      return printEvent(returned, { ...options('abbrev'), entered: (seq: number) => (seq === 1 ? entered : undefined) }).slice(24);
+    };
+    expect(answer({ ret: -2n })).toBe('<… mmio_read resumed, seq 1> = 0xfffffffffffffffe');
+    expect(answer({ ret: 5n }, 1)).toBe('<… mmio_write resumed, seq 1>');
+    expect(answer({ ret: 0n }, 0, 1n)).toBe('<… mmio_read resumed, seq 1> = ?');
+    expect(answer({ ret: 0n, error: 125 })).toBe('<… mmio_read resumed, seq 1> = ? ECANCELED');
+  });
+
   test('style full says what the descriptor is, and all digits', () => {
     expect(line({ kind: 3, request: 1, fd: 8, file: 3, fileKind: 1 }, 'full')).toBe('1 12.004104000+78u 4711 close(8<iommufd#3>) = 0');
     expect(line({ kind: 3, request: 1, fd: 8, tid: 4712, tExit: 12_004_105_001n }, 'full')).toBe(

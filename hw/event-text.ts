@@ -12,7 +12,7 @@
 import { errnoName, errnoText } from './errno.ts';
 import { type AccessPlace, accessNote, loadedWords } from './event-access.ts';
 import { Printing, printKind } from './event-calls.ts';
-import { ARG_WORDS, FRAME_NUMBERS, MMIO_FLAG, MMIO_HOW, MMIO_SOURCES, usualWords } from './event-words.ts';
+import { ARG_WORDS, FRAME_NUMBERS, KIND_NAMES, MMIO_FLAG, MMIO_HOW, MMIO_SOURCES, usualWords } from './event-words.ts';
 import { exactTook, secondsText, tookText } from './time-text.ts';
 import type { UapiTable } from './uapi/table.ts';
 import type { Meaning } from './uapi/view.ts';
@@ -117,6 +117,8 @@ function resultText(p: Printing): string {
   if (NO_RESULT.has(p.kind)) return '';
   if (e.state === STATE.ENTERED) return '= ? <unfinished>';
   if (p.kind === 'mmio') return mmioResult(p);
+  const answer = p.kind === 'return' ? answeredAccess(p) : undefined;
+  if (answer !== undefined) return answer;
   if (e.error !== 0) {
     const words = p.o.errorText === true ? ` (${errnoText(e.error)})` : '';
     return `= ${p.ret} ${errnoName(e.error)}${words}`;
@@ -146,6 +148,19 @@ function mmioResult(p: Printing): string {
   if (wide !== undefined) return `= ${p.bytes(wide)}`;
   p.toldRet = true;
   return `= 0x${BigInt.asUintN(64, e.ret).toString(16)}`;
+}
+
+/** What a guest's load that was stored as entered has brought. undefined: the return is of something else. */
+function answeredAccess(p: Printing): string | undefined {
+  const seq = p.words[0];
+  const began = seq === undefined || seq >= BigInt(p.e.seq) ? undefined : p.o.entered?.(Number(seq));
+  if (began === undefined || KIND_NAMES[began.kind] !== 'mmio') return undefined;
+  if (p.e.error !== 0) return `= ? ${errnoName(p.e.error)}`;
+  if ((began.request & 15) === MMIO_HOW.STORE) return '';
+  const args = began.parts.find((x) => x.kind === PART.ARGS)?.bytes;
+  if (args !== undefined && args.length > 32 && args[32]! & MMIO_FLAG.STEPPED) return '= ?';
+  p.toldRet = true;
+  return `= 0x${BigInt.asUintN(64, p.e.ret).toString(16)}`;
 }
 
 /** How it was seen, and what of it is not known. */
