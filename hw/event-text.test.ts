@@ -177,7 +177,7 @@ describe('the line of an event', () => {
       const args = part(PART.ARGS, words(0xfee00000n, 0n, 4n, 0n, flags));
       const entered = event({ seq: 1, state: 1, kind: 19, request: 16 + how, parts: [args] });
       const returned = event({ seq: 9, kind: 16, request: 16 + how, parts: [part(PART.ARGS, words(1n))], ...over });
-      return printEvent(returned, { ...options('abbrev'), entered: (seq: number) => (seq === 1 ? entered : undefined) }).slice(24);
+      return printEvent(returned, { ...options('abbrev'), entered: (seq: number) => (seq === 1 ? entered : undefined) }).slice(21);
     };
     expect(answer({ ret: -2n })).toBe('<… mmio_read resumed, seq 1> = 0xfffffffffffffffe');
     expect(answer({ ret: 5n }, 1)).toBe('<… mmio_write resumed, seq 1>');
