@@ -1,78 +1,92 @@
 /** What an access of registers is to, by the state around it: for text and JSON of MMIO and QUEUE events. */
-import type { AccessPlace } from '../hw/event-access.ts';
+import type { Geometry } from '../hw/cmdqv/places.ts';
+import { BLOCKS } from '../hw/cmdqv/registers.ts';
+import { type AccessPlace, type RegisterAccess, registerAccess } from '../hw/event-access.ts';
 import { wordsOf } from '../hw/event-calls.ts';
 import type { EventLike } from '../hw/event-text.ts';
 import { FileKind, Kind, MMIO_SOURCE_SHIFT, MmioSource, PartKind } from '../store/frame.ts';
-import { placeOf, vintfOf } from './cmdqv.ts';
-import { windowAt } from './cmdqv-fold.ts';
-import { contextOfFile, objectById, type SessionState } from './state.ts';
-import { lastOf, minus, plus, type U64, u64 } from './u64.ts';
+import { placeOf, type QueuePlace, vintfOf } from './cmdqv.ts';
+import { GUEST, mappingAt, regionOf, vmOf, windowAt } from './cmdqv-fold.ts';
+import type { Uid } from './object-types.ts';
+import { contextOfFile, type Mapping, type SessionState } from './state.ts';
+import { lastOf, type U64, u64 } from './u64.ts';
 
 /** undefined: the state does not say. */
 export function accessPlace(state: SessionState | undefined, event: EventLike): AccessPlace | undefined {
-  if (state === undefined || (event.kind !== Kind.MMIO && event.kind !== Kind.QUEUE)) return undefined;
-  const args = event.parts.find((p) => p.kind === PartKind.ARGS && p.slot === 0);
-  const words = args === undefined ? [] : wordsOf(args.bytes);
-  if (event.kind === Kind.QUEUE) return queuePlace(state, event, words);
-  const address = u64(words[0] ?? 0n);
+  if (state === undefined) return undefined;
+  if (event.kind === Kind.QUEUE) return queuePlace(state, event);
+  if (event.kind !== Kind.MMIO) return undefined;
+  const words = argsOf(event);
   switch (event.request >>> MMIO_SOURCE_SHIFT) {
     case MmioSource.TRAPPED:
-      return event.fileKind === FileKind.VFIO_DEVICE ? regionPlace(state, event, words[1]) : page0Place(state, event, address);
+      return event.fileKind === FileKind.VFIO_DEVICE ? regionPlace(state, event, words[1]) : page0Place(state, event, words[0]);
     case MmioSource.KVM:
-      return guestPlace(state, event, address);
+      return windowPlace(state, event, words[0]);
     case MmioSource.MMIOTRACE:
-      return hostPlace(state, address, state.cmdqv.aperture?.physical);
+      return aperturePlace(state, state.cmdqv.aperture?.physical, words[0]);
     case MmioSource.RWMMIO:
-      return hostPlace(state, address, state.cmdqv.aperture?.virtual);
+      return aperturePlace(state, state.cmdqv.aperture?.virtual, words[0]);
     default:
       return undefined;
   }
 }
 
-const inVintf = (state: SessionState, vintf: number, offset: bigint): AccessPlace => ({
-  kind: 'cmdqv',
-  view: { kind: 'vintf', vintf, page: 0 },
-  offset,
-  geometry: { log2Queues: state.cmdqv.size.log2Queues },
-});
-
-/** Through a mapping of a vIOMMU's region. */
-function page0Place(state: SessionState, event: EventLike, address: U64): AccessPlace | undefined {
-  const memory = state.processes.get(event.pid)?.memory ?? event.pid;
-  for (const m of state.mappings.get(memory)?.values() ?? []) {
-    if (m.viommu === 0 || address < m.address || address >= plus(m.address, m.length)) continue;
-    const viommu = state.contexts.get(m.context)?.objects.get(m.viommu);
-    const vintf = vintfOf(state.cmdqv, m.viommu);
-    if (viommu?.type !== 'VIOMMU' || viommu.region === undefined || vintf === undefined) return undefined;
-    const offset = BigInt(plus(m.offset, minus(address, m.address))) - BigInt(viommu.region.offset);
-    return inVintf(state, vintf.index, offset);
-  }
-  return undefined;
+/** Words of an event's ARGS. */
+export function argsOf(event: EventLike): readonly bigint[] {
+  const args = event.parts.find((p) => p.kind === PartKind.ARGS && p.slot === 0);
+  return args === undefined ? [] : wordsOf(args.bytes);
 }
 
-/** A guest has one VINTF, and every queue that it sees is one of that. */
-const GUEST = { log2Queues: 7 } as const;
+/** The registers of a CMDQV that an access touches, as hw/event-access has it; undefined for any other. */
+export const accessIn = (state: SessionState | undefined, event: EventLike): RegisterAccess | undefined =>
+  event.kind === Kind.MMIO ? registerAccess(event, argsOf(event), accessPlace(state, event)) : undefined;
 
-function guestPlace(state: SessionState, event: EventLike, address: U64): AccessPlace | undefined {
-  const found = windowAt(state.cmdqv, state.files.get(event.file)?.holds[0], address);
+/** The HW queue that a QUEUE event is of. */
+export function queueIn(state: SessionState, event: EventLike): { readonly uid: Uid; readonly at: QueuePlace } | undefined {
+  const id = argsOf(event)[0];
+  const uid = id === undefined ? undefined : contextOfFile(state, event.file)?.ids.get(Number(id));
+  const at = uid === undefined ? undefined : placeOf(state.cmdqv, uid);
+  return uid === undefined || at === undefined ? undefined : { uid, at };
+}
+
+const geometryOf = (state: SessionState): Geometry => ({ log2Queues: state.cmdqv.size.log2Queues });
+
+function queuePlace(state: SessionState, event: EventLike): AccessPlace | undefined {
+  const found = queueIn(state, event);
   if (found === undefined) return undefined;
-  return { kind: 'cmdqv', view: { kind: 'aperture' }, offset: found.offset, geometry: GUEST, of: 'guest' };
+  const { vintf, queue } = found.at;
+  const view = { kind: 'vintf', vintf: vintf.index, page: 0 } as const;
+  return { kind: 'cmdqv', view, offset: BigInt(BLOCKS.PAGE0.bytes * queue.lvcmdq), geometry: geometryOf(state) };
 }
 
-/** The host's driver, as an import shows it. */
-function hostPlace(state: SessionState, address: U64, start: U64 | undefined): AccessPlace | undefined {
-  const { aperture, size } = state.cmdqv;
-  if (aperture === undefined || start === undefined || start === 0) return undefined;
-  if (address < start || address >= plus(start, aperture.length)) return undefined;
-  return { kind: 'cmdqv', view: { kind: 'aperture' }, offset: BigInt(minus(address, start)), geometry: { log2Queues: size.log2Queues } };
+/** The mapping of page 0 of a VINTF that a process's access is through. */
+export function mappingIn(state: SessionState, event: EventLike, address: bigint | undefined): Mapping | undefined {
+  if (address === undefined) return undefined;
+  return mappingAt(state, state.processes.get(event.pid)?.memory ?? event.pid, u64(address));
 }
 
-/** The VINTF of the queue that was read. */
-function queuePlace(state: SessionState, event: EventLike, words: readonly bigint[]): AccessPlace | undefined {
-  const context = contextOfFile(state, event.file);
-  const queue = context === undefined ? undefined : objectById(context, Number(words[0] ?? 0n));
-  const at = queue === undefined ? undefined : placeOf(state.cmdqv, queue.uid);
-  return at === undefined ? undefined : inVintf(state, at.vintf.index, 0n);
+function page0Place(state: SessionState, event: EventLike, address: bigint | undefined): AccessPlace | undefined {
+  const m = mappingIn(state, event, address);
+  const region = m === undefined ? undefined : regionOf(state, m);
+  const vintf = m === undefined ? undefined : vintfOf(state.cmdqv, m.viommu);
+  if (m === undefined || region === undefined || vintf === undefined) return undefined;
+  const offset = address! - BigInt(m.address) + BigInt(m.offset) - BigInt(region);
+  return { kind: 'cmdqv', view: { kind: 'vintf', vintf: vintf.index, page: 0 }, offset, geometry: geometryOf(state) };
+}
+
+function windowPlace(state: SessionState, event: EventLike, address: bigint | undefined): AccessPlace | undefined {
+  const found = address === undefined ? undefined : windowAt(state.cmdqv, vmOf(state, event.file), u64(address));
+  return found === undefined
+    ? undefined
+    : { kind: 'cmdqv', view: { kind: 'aperture' }, offset: found.offset, geometry: GUEST, of: 'guest' };
+}
+
+function aperturePlace(state: SessionState, start: U64 | undefined, address: bigint | undefined): AccessPlace | undefined {
+  const { aperture } = state.cmdqv;
+  if (aperture === undefined || address === undefined || start === undefined || start === 0) return undefined;
+  const offset = address - BigInt(start);
+  if (offset < 0n || offset >= BigInt(aperture.length)) return undefined;
+  return { kind: 'cmdqv', view: { kind: 'aperture' }, offset, geometry: geometryOf(state) };
 }
 
 /** Regions of vfio-pci (include/uapi/linux/vfio.h, VFIO_PCI_*_REGION_INDEX); those of other drivers have numbers alone. */

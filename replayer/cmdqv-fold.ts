@@ -12,7 +12,7 @@ import { COMMAND_BYTES } from '../hw/smmuv3/commands.ts';
 import { FileKind, MMIO_SOURCE_SHIFT, MmioFlag, MmioHow, MmioSource, PartKind, RegionKind } from '../store/frame.ts';
 import { type Chunk, type Cmdqv, keyOf, memoryOf, placeOf, type QueueNotes, type Seen, uidOf, vintfOf } from './cmdqv.ts';
 import type { HwQueue, KernelObject, Uid, Vdevice, Viommu } from './object-types.ts';
-import type { Context, Mapping, Process } from './state.ts';
+import type { Context, Mapping, Process, SessionState } from './state.ts';
 import { contextOfFile, objectById } from './state.ts';
 import type { Step } from './step.ts';
 import { minus, plus, type U64 } from './u64.ts';
@@ -25,7 +25,7 @@ const QUEUE = 1;
 const LOGICAL = 0x3_0000;
 const WINDOW_BYTES = 0x5_0000;
 /** a guest has one VINTF: every queue of the direct view is one of its */
-const GUEST = { log2Queues: 7 } as const;
+export const GUEST = { log2Queues: 7 } as const;
 /** of a queue that takes no commands any more */
 const MOST_CHUNKS = 64;
 
@@ -235,9 +235,9 @@ export function mmio(s: Step, process: Process): void {
     return;
   }
   if (source !== MmioSource.TRAPPED) return;
-  const m = mappingAt(s, process.memory, e.arg(0));
+  const m = mappingAt(s.state, process.memory, e.arg(0));
   if (m === undefined) return;
-  const region = regionOf(s, m);
+  const region = regionOf(s.state, m);
   const vintf = region === undefined ? undefined : vintfOf(s.state.cmdqv, m.viommu);
   const a = accessOf(s);
   if (a !== undefined && vintf !== undefined && region !== undefined) {
@@ -252,16 +252,17 @@ export function mmio(s: Step, process: Process): void {
   }
 }
 
-function mappingAt(s: Step, memory: number, address: U64): Mapping | undefined {
-  for (const m of s.state.mappings.get(memory)?.values() ?? []) {
+/** The mapping of a vIOMMU's region at an address. */
+export function mappingAt(s: SessionState, memory: number, address: U64): Mapping | undefined {
+  for (const m of s.mappings.get(memory)?.values() ?? []) {
     if (m.viommu !== 0 && m.address <= address && address < plus(m.address, m.length)) return m;
   }
   return undefined;
 }
 
 /** Offset in the iommufd of the region that a mapping shows; undefined where its vIOMMU has ended. */
-function regionOf(s: Step, m: Mapping): U64 | undefined {
-  const o = s.state.contexts.get(m.context)?.objects.get(m.viommu);
+export function regionOf(s: SessionState, m: Mapping): U64 | undefined {
+  const o = s.contexts.get(m.context)?.objects.get(m.viommu);
   return o?.type === 'VIOMMU' ? o.region?.offset : undefined;
 }
 
@@ -307,7 +308,7 @@ export function slotSet(s: Step, vm: number): void {
   if (size === 0) return;
   const end = plus(address, size);
   for (const m of s.state.mappings.get(memory)?.values() ?? []) {
-    const offset = m.viommu === 0 || vintfOf(s.state.cmdqv, m.viommu) === undefined ? undefined : regionOf(s, m);
+    const offset = m.viommu === 0 || vintfOf(s.state.cmdqv, m.viommu) === undefined ? undefined : regionOf(s.state, m);
     if (offset === undefined || m.address >= end || plus(m.address, m.length) <= address) continue;
     const page0 = BigInt(guest) + BigInt(m.address) + BigInt(offset) - BigInt(m.offset) - BigInt(address);
     const at = page0 - BigInt(LOGICAL);
@@ -327,6 +328,12 @@ export function vmReleased(s: Step, vm: number): void {
   if (from !== undefined) s.emit({ op: 'cmdqv.window', vm, from, to: undefined });
 }
 
+/** The VM of a vCPU's file; stores that KVM collected are the VM's itself. */
+export function vmOf(s: SessionState, file: number): number | undefined {
+  const f = s.files.get(file);
+  return f?.kind === FileKind.KVM_VM ? f.file : f?.holds[0];
+}
+
 /** The window in which a guest's access lies, and where in it. `file`: of the vCPU, 0 not known. */
 export function windowAt(cmdqv: Cmdqv, vm: number | undefined, address: U64): { readonly vm: number; readonly offset: bigint } | undefined {
   for (const w of cmdqv.windows.values()) {
@@ -341,9 +348,7 @@ function guestAccess(s: Step): void {
   const { e } = s;
   const { cmdqv } = s.state;
   if (cmdqv.windows.size === 0) return;
-  // of a vCPU; stores that KVM collected are the VM's
-  const f = s.state.files.get(e.file);
-  const found = windowAt(cmdqv, f?.kind === FileKind.KVM_VM ? f.file : f?.holds[0], e.arg(0));
+  const found = windowAt(cmdqv, vmOf(s.state, e.file), e.arg(0));
   const a = found === undefined ? undefined : accessOf(s);
   if (found === undefined || a === undefined) return;
   const [value, store] = a.store ? [a.stored, true] : [a.loaded, false];
