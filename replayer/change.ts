@@ -5,7 +5,7 @@
 
 import type { Size, Vintf } from '../hw/cmdqv/state.ts';
 import { type Area, AreaTree } from './areas.ts';
-import type { Aperture, Known, QueueNotes, Seen, Window } from './cmdqv.ts';
+import type { Aperture, Known, QueueNotes, Window } from './cmdqv.ts';
 import type { EndedObject, EndHow, KernelObject, Uid } from './object-types.ts';
 import {
   type Context,
@@ -62,8 +62,8 @@ export type Change =
       readonly op: 'cmdqv.seen';
       readonly vm: number;
       readonly name: string;
-      readonly from: Seen | undefined;
-      readonly to: Seen | undefined;
+      readonly from: Known | undefined;
+      readonly to: Known | undefined;
     }
   | { readonly op: 'cmdqv.aperture'; readonly from: Aperture | undefined; readonly to: Aperture | undefined };
 

@@ -135,6 +135,11 @@ export class Checker {
     return this.#state;
   }
 
+  /** The log has ended. */
+  finish(): void {
+    this.#linter.finish(this.#state.seq);
+  }
+
   /** Takes the next event. */
   take(f: FrameCursor, seq: number): void {
     if (f.kind === Kind.IOCTL) this.#ioctl(f, seq);
@@ -144,7 +149,7 @@ export class Checker {
     this.#state.seq = seq;
     if (f.kind === Kind.OPEN || f.kind === Kind.FD) this.#appears(f);
     this.#changes = changes;
-    this.#linter.take(f, seq, changes, this.#state, this.#destroyed(f));
+    this.#linter.take(f, seq, changes, this.#state, this.destroyed(f));
     for (const change of changes) this.#follow(change, seq);
   }
 
@@ -160,7 +165,7 @@ export class Checker {
   }
 
   /** The id that a DESTROY names. */
-  #destroyed(f: FrameCursor): number | undefined {
+  destroyed(f: FrameCursor): number | undefined {
     if (f.kind !== Kind.IOCTL || f.request !== DESTROY || !f.part(PartKind.IN) || f.partBytes < 8) return undefined;
     return f.buffer.readUInt32LE(f.partStart + 4);
   }
@@ -428,5 +433,6 @@ export function check(source: FrameSource, table: UapiTable, options: CheckOptio
     for (let i = 0; i < batch.count; i++) checker.take(cursor.at(batch.buffer, batch.offsets[i]!), batch.first + i);
     options.onProgress?.(batch.first + batch.count - 1);
   }
+  checker.finish();
   return checker.report;
 }

@@ -10,7 +10,7 @@ import type { Queue, Size, Value } from '../hw/cmdqv/state.ts';
 import { readerOf, viewQueue } from '../hw/cmdqv/state.ts';
 import { COMMAND_BYTES } from '../hw/smmuv3/commands.ts';
 import { FileKind, MMIO_SOURCE_SHIFT, MmioFlag, MmioHow, MmioSource, PartKind, RegionKind } from '../store/frame.ts';
-import { type Chunk, type Cmdqv, keyOf, memoryOf, placeOf, type QueueNotes, type Seen, uidOf, vintfOf } from './cmdqv.ts';
+import { type Chunk, type Cmdqv, type Known, keyOf, memoryOf, placeOf, type QueueNotes, uidOf, vintfOf } from './cmdqv.ts';
 import type { HwQueue, KernelObject, Uid, Vdevice, Viommu } from './object-types.ts';
 import type { Context, Mapping, Process, SessionState } from './state.ts';
 import { contextOfFile, objectById } from './state.ts';
@@ -35,22 +35,25 @@ const sameValue = (a: Value | undefined, b: Value | undefined): boolean => a?.va
 function follow(s: Step, input: Input, memory?: (address: bigint, bytes: number) => Uint8Array | undefined): readonly Effect[] {
   const effects = step(s.state.cmdqv, input, memory);
   for (const e of effects) {
-    if (e.kind === 'register') setRegister(s, e.name, e.after);
+    if (e.kind === 'register') setRegister(s, e.name, e.after, input.kind);
     else if (e.kind === 'vintf') s.emit({ op: 'cmdqv.vintf', vintf: e.vintf, from: e.before, to: e.after });
   }
   return effects;
 }
 
-function setRegister(s: Step, name: string, after: Value): void {
+function setRegister(s: Step, name: string, after: Value, kind: Input['kind']): void {
   const from = s.state.cmdqv.registers.get(name);
   if (after.from === 'unknown') {
     if (from !== undefined) s.emit({ op: 'cmdqv.register', name, from, to: undefined });
     return;
   }
   const same = sameValue(from, after);
-  if (same && from?.from === after.from) return;
+  // a sample that shows what an access showed before says nothing new
+  if (same && (from!.from === after.from || (from!.from === 'seen' && after.from === 'sampled'))) return;
   const { value, known } = after;
-  s.emit({ op: 'cmdqv.register', name, from, to: { value, known, from: after.from, since: same ? from!.since : s.e.seq } });
+  const by = after.from === 'seen' && (kind === 'store' || kind === 'load') ? kind : undefined;
+  const to: Known = { value, known, from: after.from, since: same ? from!.since : s.e.seq, by: same ? from!.by : by };
+  s.emit({ op: 'cmdqv.register', name, from, to });
 }
 
 function setNotes(s: Step, queue: Uid, to: QueueNotes | undefined): void {
@@ -363,14 +366,14 @@ function see(s: Step, vm: number, piece: Piece, value: bigint, store: boolean): 
   const mask = ((1n << BigInt(8 * piece.bytes)) - 1n) << shift;
   const { name } = piece.place;
   const from = s.state.cmdqv.guests.get(vm)?.get(name);
-  const to: Seen = {
+  const to: Known = {
     value: ((from?.value ?? 0n) & ~mask) | (value << shift),
     known: (from?.known ?? 0n) | mask,
     from: 'seen',
     since: s.e.seq,
-    store,
+    by: store ? 'store' : 'load',
   };
-  if (sameValue(from, to) && from?.store === store) return;
+  if (sameValue(from, to) && from?.by === to.by) return;
   s.emit({ op: 'cmdqv.seen', vm, name, from, to });
 }
 

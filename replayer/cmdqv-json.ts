@@ -5,7 +5,7 @@ import { named, type Place } from '../hw/cmdqv/places.ts';
 import { implemented, registerText } from '../hw/cmdqv/registers.ts';
 import { type Queue, type Reader, readerOf, type Value, type Vintf, viewQueue } from '../hw/cmdqv/state.ts';
 import { commandAt, errorNames, troubles } from '../hw/cmdqv/trouble.ts';
-import { type Cmdqv, type Known, memoryOf, type Seen, uidOf } from './cmdqv.ts';
+import { type Cmdqv, type Known, memoryOf, uidOf } from './cmdqv.ts';
 import type { Json } from './json.ts';
 import type { Uid } from './object-types.ts';
 import type { SessionState } from './state.ts';
@@ -50,6 +50,7 @@ function registerJson(name: string, v: Known): JsonObject {
     text: place?.register === undefined ? hexOf(v.value) : registerText(place.register, place.index, v.value, v.known),
     from: v.from,
     since: v.since,
+    ...(v.by === undefined ? {} : { by: v.by }),
     ...(whole ? {} : { known: hexOf(v.known), bits: hexOf(v.value & v.known) }),
   };
 }
@@ -225,7 +226,7 @@ export function globalJson(s: SessionState): JsonObject | undefined {
 
 function guestJson(s: SessionState, vm: number): JsonObject {
   const w = s.cmdqv.windows.get(vm)!;
-  const seen: ReadonlyMap<string, Seen> = s.cmdqv.guests.get(vm) ?? new Map();
+  const seen: ReadonlyMap<string, Known> = s.cmdqv.guests.get(vm) ?? new Map();
   return {
     vm,
     window: hex(w.address),
@@ -233,7 +234,7 @@ function guestJson(s: SessionState, vm: number): JsonObject {
     registers: Object.fromEntries(
       sortedNames(seen.keys()).map((name) => {
         const v = seen.get(name)!;
-        return [name, { ...registerJson(name, v), by: v.store ? 'store' : 'load' }];
+        return [name, registerJson(name, v)];
       }),
     ),
   };

@@ -24,7 +24,7 @@ export function cmdqvText(c: CmdqvChange): string {
     case 'cmdqv.seen':
       return c.to === undefined
         ? `what the guest saw of ${c.name} is forgotten`
-        : `the guest ${c.to.store ? 'stores' : 'loads'} ${c.name} = ${valueText(c.name, c.to)}`;
+        : `the guest ${c.to.by === 'store' ? 'stores' : 'loads'} ${c.name} = ${valueText(c.name, c.to)}`;
     case 'cmdqv.aperture':
       return c.to === undefined ? 'no CMDQV is known' : `a CMDQV is at physical address ${hex(c.to.physical)}`;
     default:

@@ -13,6 +13,8 @@ import type { U64 } from './u64.ts';
 /** What is known of a register, and the event that brought it: the one since which it is that. */
 export interface Known extends Value {
   readonly since: number;
+  /** what that event did: undefined where it was no access */
+  readonly by: 'store' | 'load' | undefined;
 }
 
 /** Commands that a sample brought. */
@@ -46,11 +48,6 @@ export interface Window {
   readonly address: U64;
 }
 
-/** What a guest stored in or loaded from its window last. */
-export interface Seen extends Known {
-  readonly store: boolean;
-}
-
 /** Physical addresses that are the CMDQV, as an importer told. */
 export interface Aperture {
   readonly physical: U64;
@@ -67,8 +64,8 @@ export interface Cmdqv extends CmdqvState {
   readonly queues: Map<Uid, QueueNotes>;
   /** by number of the VM's open file */
   readonly windows: Map<number, Window>;
-  /** the same, then by name of the register */
-  readonly guests: Map<number, Map<string, Seen>>;
+  /** what guests stored or loaded last: by VM, then by name of the register */
+  readonly guests: Map<number, Map<string, Known>>;
   aperture: Aperture | undefined;
 }
 

@@ -6,7 +6,9 @@ import type { FrameCursor } from '../store/frame.ts';
 import { Kind } from '../store/frame.ts';
 import type { Area } from './areas.ts';
 import type { Change } from './change.ts';
-import type { HwQueue, KernelObject, Veventq } from './object-types.ts';
+import { placeOf } from './cmdqv.ts';
+import { type QueueWhy, queueWhy, toldOf } from './cmdqv-why.ts';
+import type { HwQueue, KernelObject, Uid, Veventq } from './object-types.ts';
 import type { SessionState } from './state.ts';
 import { objectName } from './words.ts';
 
@@ -29,6 +31,8 @@ export const LINTS: Readonly<Record<string, string>> = {
   'queue-unmapped': 'memory unmapped under a HW queue, which the guest goes on driving',
   'faults-unanswered': 'a fault queue that ended with page faults that were read and not answered',
   'events-unread': 'a queue that ended with events nobody had read',
+  'queue-stuck': 'a HW queue that ended, or was left, with an error pending, off, or behind its program',
+  'queue-unrecovered': 'a vEVENT named a queue, and its error was never acknowledged',
   'mapping-outlives': 'a mapping of a region that outlived the descriptors of its context',
 };
 
@@ -40,11 +44,50 @@ const OWNED = new Set<KernelObject['type']>(['IOAS', 'HWPT_PAGING', 'HWPT_NESTED
 
 export class Linter {
   readonly found: Lint[] = [];
+  /** what is in the way of the hardware queues, as of the last event that touched them */
+  readonly #queues = new Map<Uid, { readonly why: QueueWhy; readonly told: number }>();
 
   /** Looks at an event and what it changed. `destroyed`: the id that a DESTROY names. `state`: the one after it. */
   take(f: FrameCursor, seq: number, changes: readonly Change[], state: SessionState, destroyed: number | undefined): void {
     if (f.kind === Kind.IOCTL && destroyed !== undefined && f.error !== 0) this.#destroy(f, seq, state, destroyed);
     if (changes.length > 0) this.#changes(seq, changes, state);
+    if (state.cmdqv.queues.size > 0 || this.#queues.size > 0) this.#hardware(seq, changes, state);
+  }
+
+  /** The log ends: queues that are still there. */
+  finish(seq: number): void {
+    for (const { why, told } of this.#queues.values()) this.#stuck(seq, why, told, 'is left');
+    this.#queues.clear();
+  }
+
+  /** Hardware queues that an event touched or ended. */
+  #hardware(seq: number, changes: readonly Change[], state: SessionState): void {
+    if (!changes.some((c) => c.op.startsWith('cmdqv.'))) return;
+    for (const c of changes) {
+      if (c.op !== 'object.end' || c.object.type !== 'HW_QUEUE') continue;
+      const last = this.#queues.get(c.object.uid);
+      this.#queues.delete(c.object.uid);
+      if (last !== undefined) this.#stuck(seq, last.why, last.told, 'ends');
+    }
+    for (const notes of state.cmdqv.queues.values()) {
+      const at = placeOf(state.cmdqv, notes.queue);
+      const why = queueWhy(state, notes.queue);
+      if (at === undefined || why === undefined) continue;
+      this.#queues.set(notes.queue, { why, told: why.troubles[0]?.kind === 'error' ? toldOf(state, at, notes) : 0 });
+    }
+  }
+
+  #stuck(seq: number, why: QueueWhy, told: number, how: string): void {
+    const [worst] = why.troubles;
+    if (worst === undefined || worst.kind === 'no-sync') return;
+    const queue = why.object === 0 ? why.name : `HW_QUEUE ${why.object}`;
+    this.add(seq, 'queue-stuck', `${queue} ${how}: ${worst.text}`);
+    if (told > 0)
+      this.add(
+        seq,
+        'queue-unrecovered',
+        `${queue} ${how}, and the error that the vEVENT read at event ${told} told of was never acknowledged`,
+      );
   }
 
   /** A HW queue is refused with EFAULT: `length` bytes of memory that do not lie together. */

@@ -3,13 +3,18 @@
  * made those; of a success, what it changed.
  */
 import { errnoName } from '../hw/errno.ts';
+import { callName } from '../hw/event-words.ts';
 import type { Answer, Refusal } from '../hw/iommufd/call.ts';
 import type { KObject } from '../hw/iommufd/state.ts';
 import type { UapiTable } from '../hw/uapi/table.ts';
 import { FrameCursor, Kind } from '../store/frame.ts';
+import { accessIn } from './access-place.ts';
 import type { Asked } from './asked.ts';
 import { Checker, type CheckOptions } from './check.ts';
+import { type QueueWhy, queuesIn, queueWhy } from './cmdqv-why.ts';
 import type { FrameSource } from './fold.ts';
+import type { Uid } from './object-types.ts';
+import { contextOfFile } from './state.ts';
 import { changesText, namesFor } from './words.ts';
 
 /** An object that the answer rests on. */
@@ -39,6 +44,8 @@ export interface Why {
   readonly otherwise: string | undefined;
   /** what it changed, in words */
   readonly changes: readonly string[];
+  /** the hardware queues that it is about, and what is in their way: of one that it destroys, what was */
+  readonly queues: readonly QueueWhy[];
 }
 
 /** Explains event `seq`; undefined where it is no call that there are rules for. */
@@ -57,6 +64,7 @@ export function why(source: FrameSource, table: UapiTable, seq: number, options:
 }
 
 function explain(checker: Checker, f: FrameCursor, seq: number): Why | undefined {
+  if (f.kind === Kind.MMIO || f.kind === Kind.QUEUE) return explainQueue(checker, f, seq);
   if (f.kind === Kind.MMAP || f.kind === Kind.READ || f.kind === Kind.WRITE) return explainOther(checker, f, seq);
   if (f.kind !== Kind.IOCTL) return undefined;
   const found = checker.ask(f, seq);
@@ -67,6 +75,7 @@ function explain(checker: Checker, f: FrameCursor, seq: number): Why | undefined
   const reason = said ? undefined : answer.mayBe(observed.errno);
   const refusal = said ? answer.refusal : refusalOf(checker, asked, answer);
   const because = (refusal?.because ?? []).flatMap((o) => [becauseOf(o), ...(refusal?.rule === HELD ? mappingsOf(checker, f, o) : [])]);
+  const destroyed = destroyedQueues(checker, f);
   checker.take(f, seq);
   return {
     seq,
@@ -79,6 +88,7 @@ function explain(checker: Checker, f: FrameCursor, seq: number): Why | undefined
     because,
     otherwise: said || reason !== undefined ? undefined : otherwise(answer.errno, answer.refusal),
     changes: changesText(checker.changes, namesFor(checker.state, checker.changes)),
+    queues: [...destroyed, ...madeQueues(checker)],
   };
 }
 
@@ -115,8 +125,47 @@ function explainOther(checker: Checker, f: FrameCursor, seq: number): Why | unde
     because: (refusal?.because ?? explains?.because ?? []).map(becauseOf),
     otherwise: agrees || said.unsure !== undefined ? undefined : otherwise(said.errno, said.refusal, said.allowed),
     changes: changesText(checker.changes, namesFor(checker.state, checker.changes)),
+    queues: f.kind === Kind.READ ? whyOf(checker, queuesIn(checker.state, f.frame())) : [],
   };
 }
+
+/** A load, a store, a queue that was read beside the program: undefined where it is none of a CMDQV. */
+function explainQueue(checker: Checker, f: FrameCursor, seq: number): Why | undefined {
+  const frame = f.frame();
+  const access = accessIn(checker.state, frame);
+  checker.take(f, seq);
+  const queues = queuesIn(checker.state, frame);
+  if (access === undefined && queues.length === 0) return undefined;
+  return {
+    seq,
+    call: [callName(frame, checker.recorded.table), ...(access?.pieces.map((p) => p.place.name) ?? [])].join(' '),
+    errno: f.error === 0 ? '' : errnoName(f.error),
+    rule: '',
+    explanation: '',
+    field: undefined,
+    wanted: undefined,
+    because: [],
+    otherwise: undefined,
+    changes: changesText(checker.changes, namesFor(checker.state, checker.changes)),
+    queues: whyOf(checker, queues),
+  };
+}
+
+const whyOf = (checker: Checker, queues: readonly Uid[]): QueueWhy[] =>
+  queues.map((uid) => queueWhy(checker.state, uid)).filter((w) => w !== undefined);
+
+/** Of a queue that a call names to destroy: as it is before. */
+function destroyedQueues(checker: Checker, f: FrameCursor): QueueWhy[] {
+  const id = checker.destroyed(f);
+  const uid = id === undefined ? undefined : contextOfFile(checker.state, f.file)?.ids.get(id);
+  return uid === undefined ? [] : whyOf(checker, [uid]);
+}
+
+const madeQueues = (checker: Checker): QueueWhy[] =>
+  whyOf(
+    checker,
+    checker.changes.flatMap((c) => (c.op === 'object.create' && c.object.type === 'HW_QUEUE' ? [c.object.uid] : [])),
+  );
 
 function explanation(refusal: Refusal | undefined, reason: string | undefined): string {
   if (reason !== undefined) return `the kernel answers so for a reason outside of the log: ${reason}`;

@@ -27,7 +27,7 @@ export const run: Run = async ([path = '', point = ''], options, io) => {
 
 function print(out: Out, w: Why): void {
   if (w.errno === '') {
-    out.line(paint('call', w.call), ' succeeds');
+    out.line(paint('call', w.call), w.rule === '' && w.queues.length > 0 && /^(mmio|queue)/.test(w.call) ? '' : ' succeeds');
     if (w.explanation !== '') out.line(`  ${w.explanation}`);
     for (const text of w.changes) out.line(`  ${text}`);
     if (w.changes.length === 0) out.line('  and changes nothing');
@@ -44,4 +44,18 @@ function print(out: Out, w: Why): void {
   for (const b of w.because) out.line(`  because  ${b.text}`);
   if (w.rule !== '') out.line(paint('dim', `  rule     ${w.rule}`));
   if (w.errno !== '' && otherwise !== undefined) out.line(otherwise);
+  for (const q of w.queues) printQueue(out, q);
+}
+
+/** A hardware queue: what is in its way, and the events that put it so. */
+function printQueue(out: Out, q: Why['queues'][number]): void {
+  const name = `${q.name}${q.object === 0 ? '' : ` (HW_QUEUE ${q.object})`}`;
+  if (q.troubles.length === 0) {
+    out.line(`  ${name}: nothing is in its way, as far as the log tells`);
+    return;
+  }
+  for (const t of q.troubles) {
+    out.line('  ', paint(t.kind === 'error' || t.kind === 'enable' ? 'error' : 'changed', t.text.replace(q.name, name)));
+    for (const b of t.because) out.line(`    because  ${b.text}`);
+  }
 }
