@@ -1,5 +1,8 @@
 /** The object graph as nodes and edges, for renderers: what is there, what stands on what, who holds it. */
+import { readerOf, viewQueue } from '../hw/cmdqv/state.ts';
+import { troubles } from '../hw/cmdqv/trouble.ts';
 import type { UapiTable } from '../hw/uapi/table.ts';
+import { placeOf, vintfOf } from './cmdqv.ts';
 import { parentsOf } from './json.ts';
 import type { KernelObject, Uid } from './object-types.ts';
 import { type References, referencesOf, usersOf } from './references.ts';
@@ -96,7 +99,7 @@ function addContext(state: SessionState, c: Context, nodes: GraphNode[], edges: 
       key: objectKey(o.uid),
       kind: 'object',
       label: objectName(o),
-      details: [...objectDetails(c, o, table), usersText(references, o.uid)],
+      details: [...objectDetails(c, o, table), ...hardwareDetails(state, o), usersText(references, o.uid)],
       type: o.type,
       context: c.context,
       id: o.id,
@@ -179,6 +182,33 @@ function objectDetails(c: Context, o: KernelObject, table: UapiTable | undefined
       return o satisfies never;
   }
 }
+
+/** What stands behind an object in the CMDQV: the VINTF of a vIOMMU, the LVCMDQ of a queue and how it is. */
+function hardwareDetails(state: SessionState, o: KernelObject): string[] {
+  const { cmdqv } = state;
+  if (o.type === 'VIOMMU') {
+    const vintf = vintfOf(cmdqv, o.uid);
+    return vintf === undefined ? [] : [`VINTF${vintf.index}`];
+  }
+  const at = o.type === 'HW_QUEUE' ? placeOf(cmdqv, o.uid) : undefined;
+  if (at === undefined) return [];
+  const { vintf, queue } = at;
+  const { enabled, prod, cons } = viewQueue(readerOf(cmdqv), vintf.index, queue.lvcmdq);
+  const [worst] = troubles(cmdqv, vintf, queue);
+  return [
+    `VINTF${vintf.index}.LVCMDQ${queue.lvcmdq}`,
+    enabled === undefined ? 'on or off ?' : enabled ? 'on' : 'off',
+    `PROD ${prod ?? '?'} CONS ${cons ?? '?'}`,
+    ...(worst === undefined || worst.kind === 'pending' || worst.kind === 'no-sync' ? [] : [`stuck: ${TROUBLES[worst.kind]}`]),
+  ];
+}
+
+const TROUBLES = {
+  error: 'an error',
+  enable: 'its enable is not answered',
+  disabled: 'commands wait',
+  contradiction: 'PROD and CONS',
+} as const;
 
 /** Roles in which an object is only named, not held. */
 const NAMED: ReadonlySet<string> = new Set(['device', 'selftest']);

@@ -119,7 +119,9 @@ describe('lints', () => {
       'leak',
       'mapping-outlives',
       'queue-memory',
+      'queue-stuck',
       'queue-unmapped',
+      'queue-unrecovered',
       'sequence-gap',
       'tombstone',
     ]);

@@ -4,10 +4,13 @@ import type { UapiTable } from '../hw/uapi/table.ts';
 import type { Field } from '../hw/uapi/types.ts';
 import { Kind, PartKind, State } from '../store/frame.ts';
 import type { EventView } from '../store/read.ts';
+import { argsOf, mappingIn } from './access-place.ts';
 import type { Change } from './change.ts';
+import { queuesIn } from './cmdqv-why.ts';
 import type { ChangeWord, Column, Comparison, Literal, Query, Subject } from './query.ts';
 import { constantOf, type FieldHit, FieldReader, MentionReader, textOf } from './query-fields.ts';
 import { recordHits } from './query-records.ts';
+import { hitValue, isRegister, type RegisterHit, registerHits } from './query-registers.ts';
 import { contextOfFile, objectById, type SessionState } from './state.ts';
 
 /** An event, with what a query may ask of it. Getters are looked at only when the query needs them. */
@@ -76,6 +79,8 @@ function compileLeaf(query: Leaf, table: UapiTable, options: MatchOptions): Matc
     }
     case 'change':
       return (e) => e.changes.some((change) => changeIs(change, query.word, query.subject, e));
+    case 'register':
+      return registerMatcher(query);
     case 'flag':
       return query.flag === 'error' ? (e) => e.row.errno !== 0 : (e) => e.frame.state === State.ENTERED;
   }
@@ -152,6 +157,23 @@ function fieldMatcher(
   return (e) => reader.hits(e.frame, began(e)).some(fits) || recordHits(table, name, e.frame, began(e), () => e.before).some(fits);
 }
 
+/** Some value that the event brings must compare so. */
+function registerMatcher({ subject, comparison, value }: Query & { readonly op: 'register' }): Matcher {
+  const fits = (hit: RegisterHit): boolean => {
+    if (!isRegister(subject, hit.name)) return false;
+    if (comparison === undefined) return true;
+    const found = hitValue(subject, hit);
+    if (found === undefined) return false;
+    return comparison === '&' ? value !== 0n && (found & value) === value : compared(found, comparison, value);
+  };
+  return (e) =>
+    registerHits(
+      e.frame,
+      () => e.before,
+      () => e.changes,
+    ).some(fits);
+}
+
 /** Does the event speak of the object: name its id, or change it? */
 function mentioned(e: QueryEvent, subject: Subject, reader: MentionReader, began: EventLike): boolean {
   const { types, id } = subject;
@@ -164,7 +186,25 @@ function mentioned(e: QueryEvent, subject: Subject, reader: MentionReader, began
     const actual = context === undefined ? undefined : objectById(context, mention.id)?.type;
     return actual !== undefined && !mention.created ? types.includes(actual) : mention.types.some((type) => types.includes(type));
   });
-  return named || (types.length > 0 && e.changes.some((change) => touches(change, subject, e)));
+  return named || touchesRegisters(e, subject) || (types.length > 0 && e.changes.some((change) => touches(change, subject, e)));
+}
+
+/** A hardware queue that is read beside the program, an access of its registers or through a vIOMMU's mapping. */
+function touchesRegisters(e: QueryEvent, subject: Subject): boolean {
+  const { frame } = e;
+  if (frame.kind !== Kind.QUEUE && frame.kind !== Kind.MMIO) return false;
+  const named = frame.kind === Kind.QUEUE ? Number(argsOf(frame)[0] ?? 0n) : 0;
+  if (named !== 0 && isSubject({ id: named, type: 'HW_QUEUE' }, subject)) return true;
+  // what else it is about only the fold knows
+  const state = subject.types.length === 0 ? undefined : e.before;
+  if (state === undefined) return false;
+  const uids = [...queuesIn(state, frame), mappingIn(state, frame, argsOf(frame)[0])?.viommu ?? 0];
+  return [...state.contexts.values()].some((c) =>
+    uids.some((uid) => {
+      const object = c.objects.get(uid);
+      return object !== undefined && isSubject(object, subject);
+    }),
+  );
 }
 
 function changeIs(change: Change, word: ChangeWord, subject: Subject, e: QueryEvent): boolean {

@@ -47,6 +47,7 @@ export function toSql(query: Query, options: SqlOptions = {}): SqlCondition {
     case 'text':
     case 'object':
     case 'change':
+    case 'register':
       return ALL;
   }
 }

@@ -11,6 +11,7 @@
 import { errnoNumber } from '../hw/errno.ts';
 import { KIND_NAMES } from '../hw/event-words.ts';
 import { nearest } from './nearest.ts';
+import { type RegisterSubject, registerConstant, registerSubject, registerWords } from './query-registers.ts';
 import { duration, integer, Mistake, regular, type Span, type Token, tokens, unquote } from './query-tokens.ts';
 
 export type Comparison = '==' | '!=' | '<' | '<=' | '>' | '>=';
@@ -54,6 +55,13 @@ export type Query =
   | { readonly op: 'text'; readonly field: string; readonly pattern: string }
   | { readonly op: 'object'; readonly subject: Subject }
   | { readonly op: 'change'; readonly word: ChangeWord; readonly subject: Subject }
+  /** a register that the event touches or changes; without a comparison any value will do */
+  | {
+      readonly op: 'register';
+      readonly subject: RegisterSubject;
+      readonly comparison: Comparison | '&' | undefined;
+      readonly value: bigint;
+    }
   | { readonly op: 'flag'; readonly flag: Flag };
 
 /** Words that stand alone. */
@@ -168,13 +176,16 @@ class Parser {
     if ((CHANGE_WORDS as readonly string[]).includes(text)) return this.change(text as ChangeWord);
     if ((FLAGS as readonly string[]).includes(text)) return { op: 'flag', flag: text as Flag };
     if (text === 'object') return this.object();
+    if (text === 'reg') return this.reg();
     if (text in COLUMNS) return this.column(text as Column);
     if (this.words.text(text)) return this.textField(text);
     if (this.words.field(text)) return this.field(text);
+    const register = registerSubject(text);
+    if (register !== undefined && register.register !== '') return this.register(register);
     if (this.words.call(text) !== undefined) throw new Mistake(token, `a call by name is: call == ${text}`);
     throw new Mistake(
       token,
-      `nothing is called "${text}"${suggestion(text, [...Object.keys(COLUMNS), 'object', ...FLAGS, ...CHANGE_WORDS, ...this.words.fields])}`,
+      `nothing is called "${text}"${suggestion(text, [...Object.keys(COLUMNS), 'object', 'reg', ...registerWords(), ...FLAGS, ...CHANGE_WORDS, ...this.words.fields])}`,
     );
   }
 
@@ -191,6 +202,36 @@ class Parser {
     if (mark === undefined) throw new Mistake(this.peek(), 'expected == or !=: object == 7, object == viommu 4');
     const query: Query = { op: 'object', subject: this.subject() };
     return mark === '!=' ? { op: 'not', inner: query } : query;
+  }
+
+  /** `reg == PROD_INDX`, `reg == VINTF1.LVCMDQ0` */
+  private reg(): Query {
+    const mark = this.takeMark('==', '!=', '=');
+    if (mark === undefined) throw new Mistake(this.peek(), 'expected == or !=: reg == PROD_INDX, reg == LVCMDQ0.GERROR');
+    const token = this.take();
+    const subject = token.type === 'word' ? registerSubject(token.text) : undefined;
+    if (subject === undefined || subject.field !== undefined)
+      throw new Mistake(token, `no register is called "${token.text}"${suggestion(token.text.toUpperCase(), registerWords())}`);
+    return negate(mark === '!=', { op: 'register', subject, comparison: undefined, value: 0n });
+  }
+
+  /** `LVCMDQ0.GERROR != 0`, `CONS_INDX.ERR == ILLEGAL` */
+  private register(subject: RegisterSubject): Query {
+    const make = (comparison: Comparison | '&', value: bigint): Query => ({ op: 'register', subject, comparison, value });
+    if (this.takeMark('in') !== undefined)
+      return this.among<bigint>(
+        (low, high) => bounds(low, high, make),
+        (t) => this.registerValue(subject, t),
+      );
+    const mark = this.comparison([...ORDERED, '&']);
+    return make(mark as Comparison | '&', this.registerValue(subject, this.take()));
+  }
+  private registerValue(subject: RegisterSubject, token: Token): bigint {
+    if (token.type === 'number') return integer(token);
+    const value = token.type === 'word' ? registerConstant(subject, token.text) : undefined;
+    if (value === undefined)
+      throw new Mistake(token, token.type === 'word' ? `no value of it is called "${token.text}"` : 'expected a number');
+    return value;
   }
 
   private subject(): Subject {

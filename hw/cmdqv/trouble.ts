@@ -88,7 +88,7 @@ function errorText(v: QueueView, queue: Queue, memory: Memory): string {
     const where = v.cons === undefined ? '' : ` at entry ${entryOf(v.cons, queue.log2)}${text === undefined ? '' : `: ${text}`}`;
     parts.push(`, CONS_INDX.ERR is ${valueText(ERRORS, BigInt(v.err))}${where}`);
   }
-  if (v.used !== undefined) parts.push(`; ${commands(v.used)}`);
+  if (v.used !== undefined && v.used > 0) parts.push(`; ${commands(v.used)}`);
   return parts.join('');
 }
 

@@ -45,7 +45,11 @@ const NEAR = 4096;
 export const needsTimeline = (query: Query, table: UapiTable): boolean =>
   someQuery(
     query,
-    (q) => q.op === 'change' || (q.op === 'object' && q.subject.types.length > 0) || (q.op === 'field' && isQueueField(table, q.field)),
+    (q) =>
+      q.op === 'change' ||
+      q.op === 'register' ||
+      (q.op === 'object' && q.subject.types.length > 0) ||
+      (q.op === 'field' && isQueueField(table, q.field)),
   );
 
 class Selected implements SelectedEvent {

@@ -8,6 +8,7 @@ import type { Json } from '../../replayer/json.ts';
 import type { Run } from './commands.ts';
 import { type Out, type Piece, paint } from './output.ts';
 import { seekTo } from './seek.ts';
+import { cmdqvText } from './state-cmdqv.ts';
 import { countOf, type Opened, openTrace } from './trace.ts';
 
 type JsonObject = { readonly [key: string]: Json };
@@ -55,7 +56,13 @@ export const run: Run = async ([path = ''], options, io) => {
 
 /** The same with one context; the digest stays that of the whole state. */
 function onlyContext(json: JsonObject, context: number | undefined): JsonObject {
-  return context === undefined ? json : { ...json, contexts: list(json.contexts).filter((c) => c.context === context) };
+  return context === undefined
+    ? json
+    : {
+        ...json,
+        contexts: list(json.contexts).filter((c) => c.context === context),
+        cmdqv: list(json.cmdqv).filter((v) => v.context === context),
+      };
 }
 
 function stateText(out: Out, opened: Opened, json: JsonObject): void {
@@ -67,6 +74,7 @@ function stateText(out: Out, opened: Opened, json: JsonObject): void {
   if (Number(json.dropped) > 0) out.line(paint('error', `${json.dropped} events were lost before: what they did is not in here`));
   for (const context of list(json.contexts)) contextText(out, opened.table, context);
   if (list(json.contexts).length === 0) out.line('no iommufd is open');
+  cmdqvText(out, json);
   processesText(out, json);
   for (const call of list(json.calls)) out.line(paint('changed', 'in flight'), `: seq ${call.seq}, thread ${call.tid}, fd ${call.fd}`);
 }

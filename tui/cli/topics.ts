@@ -40,8 +40,22 @@ export function expressionsText(): string {
       'Objects',
       columns([
         ['object == 7', 'the event names object 7, or is about it'],
-        ['object == viommu 4', 'the same, for an object that is of this type at that moment'],
+        [
+          'object == viommu 4',
+          'the same, for an object that is of this type at that moment; of a vIOMMU or queue also what is loaded and stored in it',
+        ],
         ['types', types],
+      ]),
+    ) +
+    section(
+      'Registers of a CMDQV (Tegra241)',
+      columns([
+        [
+          'reg == PROD_INDX',
+          'the event stores, loads or shows such a register, or changes it: reg == VINTF1.LVCMDQ0.GERROR, reg == LVCMDQ1',
+        ],
+        ['LVCMDQ0.GERROR != 0', 'the value that it brings, or makes of it, compares so'],
+        ['CONS_INDX.ERR == ILLEGAL', 'a field of it, with a number or the name of a value'],
       ]),
     ) +
     section('Changes of the state', columns(Object.entries(CHANGE_TEXTS))) +
@@ -82,7 +96,7 @@ export function jsonText(): string {
           ],
           [
             'state',
-            '{v, seq, digest, dropped, processes, files, contexts: [{context, fds, objects: [{id, type, createdAt, users, parents, references, …}], …}], calls, sent, cmdqv}; with --digest {v, seq, digest}',
+            '{v, seq, digest, dropped, processes, files, contexts: [{context, fds, objects: [{id, type, createdAt, users, parents, references, …}], …}], calls, sent, cmdqv: [{vintf, viommu, context, page0, sids, lvcmdqs: [{index, queue, base, log2size, prod, cons, enabled, acknowledged, gerror, gerrorn, err, used, done, unsynced, pending: [{index, text}], troubles, registers}], registers: {name: {value, text, from, by?, since}}}], cmdqvGlobal?: {size, aperture?, registers, guests}}; unknown is null; with --digest {v, seq, digest}',
           ],
         ],
         8,
