@@ -1,5 +1,6 @@
 /** Does the state hang together? For tests, and for the command line: what the log used and did not make, what is gone and still used. */
 
+import { uidOf } from './cmdqv.ts';
 import type { Uid } from './object-types.ts';
 import { type Holder, referencesOf } from './references.ts';
 import type { Context, SessionState } from './state.ts';
@@ -93,6 +94,7 @@ export function brokenInvariants(state: SessionState): Finding[] {
     if (!(state.holders.get(f.file) ?? 0)) broken(f.context, 0, `nobody holds file ${f.file}`);
     for (const held of f.holds) if (!state.files.has(held)) broken(f.context, 0, `file ${f.file} holds file ${held}, which is released`);
   }
+  checkCmdqv(state, broken);
   for (const c of state.contexts.values()) {
     if (state.files.get(c.file)?.context !== c.context) broken(c.context, 0, `its file ${c.file} is another one's`);
     checkContext(c, broken);
@@ -117,6 +119,23 @@ function countHolders(state: SessionState, broken: Broken): void {
     const has = state.holders.get(file) ?? 0;
     if (has !== (counted.get(file) ?? 0)) broken(0, 0, `file ${file} has ${counted.get(file) ?? 0} holders, ${has} are counted`);
   }
+}
+
+/** Every VINTF is a vIOMMU's that is there, every queue and stream id an object's. */
+function checkCmdqv(state: SessionState, broken: Broken): void {
+  const types = new Map<Uid, string>();
+  for (const c of state.contexts.values()) for (const o of c.objects.values()) types.set(o.uid, o.type);
+  const is = (key: string, type: string): boolean => types.get(uidOf(key)) === type;
+  const queues = new Set<Uid>();
+  for (const v of state.cmdqv.vintfs.values()) {
+    if (!is(v.key, 'VIOMMU')) broken(0, 0, `VINTF${v.index} is of a vIOMMU that has ended`);
+    for (const q of v.queues) {
+      if (!is(q.key, 'HW_QUEUE')) broken(0, 0, `VINTF${v.index}.LVCMDQ${q.lvcmdq} is of a queue that has ended`);
+      queues.add(uidOf(q.key));
+    }
+    for (const x of v.sids) if (!is(x.key, 'VDEVICE')) broken(0, 0, `a stream id of VINTF${v.index} is of a vDEVICE that has ended`);
+  }
+  for (const uid of state.cmdqv.queues.keys()) if (types.get(uid) !== 'HW_QUEUE') broken(0, 0, 'notes of a queue that has ended');
 }
 
 function checkContext(c: Context, broken: Broken): void {
