@@ -17,6 +17,7 @@ import {
   Kind,
   MMIO_SOURCE_SHIFT,
   MmioSource,
+  PartFlag,
   PartKind,
   QueueWhy,
   State,
@@ -261,9 +262,12 @@ export class Pathways {
     const before = frame.request === QueueWhy.ALLOC ? undefined : this.#read.get(key);
     this.#read.set(key, { log2, prod });
     if (before === undefined || before.log2 !== log2) return;
+    // memory was looked at, and there was nothing new: PROD was set back, as a driver does that starts a queue
+    const memory = frame.parts.find((p) => p.kind === PartKind.OUT && p.slot === 0);
+    if (memory !== undefined && memory.bytes.length === 0 && (memory.flags & (PartFlag.FAULT | PartFlag.TRUNCATED)) === 0) return;
     const count = usedOf(prod, before.prod, log2);
     if (count > 0 && frame.request !== QueueWhy.PROD) this.#sampled = true;
-    const entries = part(0) ?? new Uint8Array(0);
+    const entries = memory?.bytes ?? new Uint8Array(0);
     const room = 2 ** log2;
     for (let i = 0; i < count; i++) {
       const pointer = before.prod + i;
