@@ -265,7 +265,10 @@ export const COMMANDS: readonly CommandRow[] = [
   },
   {
     name: 'stats',
-    summary: 'calls, errors and latencies, by call and by process',
+    summary: 'calls, errors and latencies, by call and by process; ways of invalidation',
+    description:
+      'A guest invalidates by its VMM, with IOMMU_HWPT_INVALIDATE, or by hardware queues of its own. Where a trace has either, both are counted side by side: ioctls, exits, ' +
+      'accesses of page 0, commands by name. Exits need record --kvm, accesses record --mmio; what was not recorded is a question mark.',
     args: [TRACE],
     options: [
       { flags: '-w, --where <expr>', text: 'only events that meet the expression' },

@@ -88,11 +88,11 @@ export function jsonText(): string {
           ['verify', '{v, ok, events, complete, digest, problems: [{seq?, chunk?, text}]}'],
           [
             'show',
-            '{v, seq, t, took, pid, tid, kind, call, fd, file, context, object, ret, errno, args, out?, nested?: {field: {in?, out?}}, returnOf?, changes?, parts?}; took and ret are null while the call has not returned; parts (bytes as hex) with --full; changes with --changes',
+            '{v, seq, t, took, pid, tid, kind, call, fd, file, context, object, ret, errno, args, out?, nested?: {field: {in?, out?}}, register?, fields?, registers?, region?, page0?, entries?, returnOf?, changes?, parts?}; took and ret are null while the call has not returned; parts (bytes as hex) with --full; changes with --changes',
           ],
           [
             'stats',
-            '{v, calls: [{call, count, failed, unfinished, errors: {name: count}, took: {min, p50, p90, p99, max, total}}], processes: [{pid, count, errors, took}]}',
+            '{v, calls: [{call, count, failed, unfinished, errors: {name: count}, took: {min, p50, p90, p99, max, total}}], processes: [{pid, count, errors, took}], pathways?: {trapped, direct: {ioctls, exits, accesses, commands, byCommand, invalidations, commandsPerIoctl, callsPerInvalidation, …}, otherExits}}; null where the log does not tell',
           ],
           [
             'state',
