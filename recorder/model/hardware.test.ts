@@ -180,6 +180,26 @@ describe('page 0 of a VINTF', () => {
     expect([g.load(CONS), g.load(GERROR), g.load(GERRORN)]).toEqual([6, 1, 1]);
   });
 
+  test('vEVENTs name every queue that has an error; what nobody reads is lost, and said to be', () => {
+    const g = new Guest();
+    g.fill([0xfen, 0n]);
+    for (const queue of [0, 1]) g.set(CONFIG, 1, queue);
+    g.gone = true;
+    g.set(PROD, 1, 1);
+    g.gone = false;
+    g.set(PROD, 1, 0);
+    expect(g.events.map((e) => e.data?.[0])).toEqual([0b10, 0b11]);
+    // acknowledged and failing again, of a vEVENTQ of 4
+    for (const gerrorn of [1, 0, 1]) g.set(GERRORN, gerrorn);
+    expect(g.events.map((e) => [e.sequence, e.data?.[0]])).toEqual([
+      [0, 0b10],
+      [1, 0b11],
+      [2, 0b11],
+      [3, 0b11],
+      [4, undefined],
+    ]);
+  });
+
   test('memory that is gone ends the fetch', () => {
     const g = new Guest();
     g.set(CONFIG, 1, 1);
