@@ -46,7 +46,7 @@ function run(
   env: Record<string, string>,
   wrapper: readonly string[] = [],
   program = 'queue',
-): { events: Frame[]; wrote: Line[] } {
+): { events: Frame[]; wrote: Line[]; stdout: string } {
   const spool = join(folder, 'x.spool');
   const expected = join(folder, 'expected');
   rmSync(spool, { force: true });
@@ -57,7 +57,7 @@ function run(
   expect(recovered.status, recovered.stderr).toBe(0);
   const lines = readFileSync(expected, 'utf8').trimEnd().split('\n').filter(Boolean);
   const wrote = lines.map((line) => line.split(' ')).map(([q, w0, w1]): Line => [Number(q), BigInt(w0!), BigInt(w1!)]);
-  return { events: eventsOf(join(folder, 'x.irr')), wrote };
+  return { events: eventsOf(join(folder, 'x.irr')), wrote, stdout: ran.stdout };
 }
 
 const hex = (c: readonly [bigint, bigint]): string => `0x${c[0].toString(16)} 0x${c[1].toString(16)}`;
@@ -210,6 +210,22 @@ describe.skipIf(!built)('without --mmio', () => {
       expect(told.every((t, i) => t !== told[i - 1])).toBe(true);
     }
   });
+
+  test.each([
+    ['nobody asks for samples', {}, '', 'tasks 1 1 1\n'],
+    ['from the first queue to the last', { IRR_SAMPLE_QUEUES: '1' }, '', 'tasks 1 2 1\n'],
+    ['until there is a filter', { IRR_SAMPLE_QUEUES: '1' }, 'confine', 'confined 1\ntasks 1 2 1\n'],
+  ] as const)('the thread is there: %s', (_, env, what, said) => {
+    expect(run(`-q 2 -n 50 -l 4 ${what} tasks`.replace('  ', ' '), { ...env }).stdout).toBe(`${said}ok\n`);
+  });
+
+  test.each([{ IRR_SAMPLE_QUEUES: '1' }, { IRR_SAMPLE_QUEUES: '1', ...QUEUE_MMIO }])(
+    'page 0 that comes and goes under a sampler leaves the program whole %j',
+    (env) => {
+      const { events } = run('-q 2 -n 50 -l 4 storm', decodes ? { ...env } : { IRR_SAMPLE_QUEUES: '1' });
+      expect(samplesOf(events).filter((s) => s.why === QueueWhy.PERIODIC).length).toBeGreaterThan(50);
+    },
+  );
 
   test('a child that is forked goes on being sampled', () => {
     const { events, wrote } = run('-q 2 -n 1500 -l 9 -s 20 fork', { IRR_SAMPLE_QUEUES: '1' });

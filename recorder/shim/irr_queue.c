@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* vIOMMUs, hardware queues and vEVENTQs, by the calls that make and destroy them. See irr_queue.h. */
 #define _GNU_SOURCE
-#include <signal.h>
 #include <sys/mman.h>
 
-#include "irr_mmio.h"
 #include "irr_queue.h"
 
 #define OBJECTS 1024u
@@ -29,10 +27,21 @@ struct object {
 
 /* Children have it in common; made by the first nesting parent. */
 static struct common {
+	_Atomic uint32_t object_top, queue_top; /* places ever used */
 	struct object objects[OBJECTS];
 	struct irr_hw_queue queues[IRR_HW_QUEUES];
 } *common;
 struct irr_hw_queue *irr_hw_queues;
+
+static unsigned objects(void) { return common ? atomic_load_explicit(&common->object_top, memory_order_acquire) : 0; }
+unsigned irr_hw_queues_used(void) { return common ? atomic_load_explicit(&common->queue_top, memory_order_acquire) : 0; }
+
+static void used(_Atomic uint32_t *top, unsigned i)
+{
+	uint32_t was = atomic_load(top);
+	while (was <= i && !atomic_compare_exchange_weak(top, &was, i + 1))
+		;
+}
 
 static bool ready(void)
 {
@@ -65,7 +74,7 @@ static uint64_t get(const uint8_t *from, uint32_t bytes, unsigned at, unsigned s
 
 static struct object *find(enum what what, uint32_t file, uint32_t id)
 {
-	for (unsigned i = 0; common && i < OBJECTS; i++) {
+	for (unsigned i = 0; i < objects(); i++) {
 		struct object *o = &common->objects[i];
 		if (atomic_load_explicit(&o->state, memory_order_acquire) == IRR_LIVE && o->what == what && o->file == file && o->id == id)
 			return o;
@@ -94,6 +103,7 @@ static void make(const struct object *like)
 		o->id = like->id;
 		o->born = like->born;
 		o->viommu = like->viommu; /* the largest */
+		used(&common->object_top, i % OBJECTS);
 		atomic_store_explicit(&o->state, IRR_LIVE, memory_order_release);
 		return;
 	}
@@ -101,7 +111,7 @@ static void make(const struct object *like)
 
 static struct irr_hw_queue *queue_of(uint32_t file, uint32_t id)
 {
-	for (unsigned i = 0; common && i < IRR_HW_QUEUES; i++) {
+	for (unsigned i = 0; i < irr_hw_queues_used(); i++) {
 		struct irr_hw_queue *q = &common->queues[i];
 		if (atomic_load_explicit(&q->state, memory_order_acquire) == IRR_LIVE && q->file == file && q->id == id)
 			return q;
@@ -109,29 +119,7 @@ static struct irr_hw_queue *queue_of(uint32_t file, uint32_t id)
 	return NULL;
 }
 
-/* ---- a queue is read ---- */
-
-/* A handler of the program's would find a mapping half read. Faults stay ours. */
-static void hold(sigset_t *before)
-{
-	sigset_t all;
-	sigfillset(&all);
-	sigdelset(&all, SIGSEGV);
-	sigdelset(&all, SIGBUS);
-	sigdelset(&all, SIGTRAP);
-	irr_sys(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, (long)before, 8, 0, 0);
-}
-
-static void read_now(struct irr_hw_queue *q, enum irr_queue why)
-{
-	bool confined = atomic_load_explicit(&irr_confined, memory_order_relaxed);
-	sigset_t before;
-	if (!confined)
-		hold(&before);
-	irr_queue_sample(q, why, true);
-	if (!confined)
-		irr_sys(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, 8, 0, 0);
-}
+/* ---- what makes a queue be read ---- */
 
 /* Before DESTROY is made. */
 void irr_queue_destroying(uint64_t known, const void *arg)
@@ -141,14 +129,14 @@ void irr_queue_destroying(uint64_t known, const void *arg)
 		return;
 	struct irr_hw_queue *q = queue_of(irr_file_of(known), words[1]);
 	if (q)
-		read_now(q, IRR_QUEUE_DESTROY);
+		irr_queue_read(q, IRR_QUEUE_DESTROY);
 }
 
 /* What a vEVENTQ brought: struct iommufd_vevent_header, and of a normal event two u64 with a bit for each queue in error. */
 void irr_queue_events(uint64_t known, const uint8_t *records, size_t bytes)
 {
 	struct object *o = NULL;
-	for (unsigned i = 0; common && i < OBJECTS && !o; i++)
+	for (unsigned i = 0; i < objects() && !o; i++)
 		if (atomic_load(&common->objects[i].state) == IRR_LIVE && common->objects[i].what == VEVENTQ &&
 		    common->objects[i].veventq.reader == irr_file_of(known))
 			o = &common->objects[i];
@@ -166,26 +154,11 @@ void irr_queue_events(uint64_t known, const uint8_t *records, size_t bytes)
 		failed[1] |= get(records, (uint32_t)bytes, (unsigned)at + 8, 8);
 		at += 16;
 	}
-	for (unsigned i = 0; i < IRR_HW_QUEUES; i++) {
+	for (unsigned i = 0; i < irr_hw_queues_used(); i++) {
 		struct irr_hw_queue *q = &common->queues[i];
 		if (atomic_load(&q->state) == IRR_LIVE && q->file == o->file && q->viommu == o->veventq.viommu && q->index < 128 &&
 		    (failed[q->index / 64] >> (q->index % 64) & 1))
-			read_now(q, IRR_QUEUE_ERROR);
-	}
-}
-
-/* A store through a mapping was trapped, and has been made. */
-void irr_queue_stored(uint64_t known, uint64_t offset, unsigned width)
-{
-	for (unsigned i = 0; common && i < IRR_HW_QUEUES; i++) {
-		struct irr_hw_queue *q = &common->queues[i];
-		if (atomic_load_explicit(&q->state, memory_order_acquire) != IRR_LIVE || q->file != irr_file_of(known))
-			continue;
-		uint64_t at = offset - (q->offset + (uint64_t)q->index * IRR_QUEUE_STRIDE); /* of the store, in the queue's registers */
-		if (!q->length || (at >= 12 && -at >= width))
-			continue;
-		bool prod = at < 8 ? at + width > 4 : at >= 12;
-		irr_queue_sample(q, prod ? IRR_QUEUE_PROD : IRR_QUEUE_SET, false);
+			irr_queue_read(q, IRR_QUEUE_ERROR);
 	}
 }
 
@@ -289,8 +262,9 @@ static void made_queue(const struct irr_called *c, uint32_t file)
 			q->extents = irr_maps_find(space, other, iova, length, q->extent, IRR_EXTENTS);
 			q->extents = irr_mapped_files(q->extent, q->extents, IRR_EXTENTS);
 		}
+		used(&common->queue_top, i % IRR_HW_QUEUES);
 		atomic_store_explicit(&q->state, IRR_LIVE, memory_order_release);
-		read_now(q, IRR_QUEUE_ALLOC);
+		irr_queue_read(q, IRR_QUEUE_ALLOC);
 		irr_sampler_start();
 		return;
 	}
@@ -303,7 +277,7 @@ static void destroyed(const struct irr_called *c, uint32_t file)
 	struct irr_hw_queue *q = queue_of(file, id);
 	if (q && q->born <= c->entered)
 		irr_queue_release(q);
-	for (unsigned i = 0; common && i < OBJECTS; i++) {
+	for (unsigned i = 0; i < objects(); i++) {
 		struct object *o = &common->objects[i];
 		if (atomic_load(&o->state) != IRR_LIVE || o->file != file || o->id != id || o->what == COMPAT || o->born > c->entered)
 			continue;
@@ -373,27 +347,6 @@ void irr_queue_called(unsigned long request, const struct irr_called *c)
 }
 
 /* ---- the end ---- */
-
-/* Before the process ends, and with it what it made. A child that ends leaves its parent's queues. */
-void irr_queue_exit(void)
-{
-	for (unsigned i = 0; common && !irr_thread.vfork && i < IRR_HW_QUEUES; i++) {
-		struct irr_hw_queue *q = &common->queues[i];
-		if (atomic_load(&q->state) == IRR_LIVE && q->pid == atomic_load(&irr_self->pid))
-			read_now(q, IRR_QUEUE_DESTROY);
-	}
-}
-
-/* Before memory is taken away: registers that lie there are read for the last time. */
-void irr_queue_unmapping(uintptr_t from, size_t length)
-{
-	for (unsigned i = 0; common && i < IRR_HW_QUEUES; i++) {
-		struct irr_hw_queue *q = &common->queues[i];
-		if (atomic_load(&q->state) == IRR_LIVE && irr_page0_lies(from, length, q->file, q->offset, q->length))
-			read_now(q, IRR_QUEUE_PERIODIC);
-	}
-	irr_page0_going(from, length);
-}
 
 /* Descriptors are about to be closed: of a file that has none left here, the maps are not asked for again. */
 void irr_queue_closing(unsigned first, unsigned last)

@@ -80,7 +80,8 @@ struct irr_hw_queue {
 
 #define IRR_HW_QUEUES 256u
 
-extern struct irr_hw_queue *irr_hw_queues; /* IRR_HW_QUEUES of them; NULL: never a vIOMMU here */
+extern struct irr_hw_queue *irr_hw_queues; /* NULL: never a vIOMMU here */
+unsigned irr_hw_queues_used(void);         /* of them; those behind were never used */
 
 /* Is a request one that irr_queue_called wants to know of? */
 static inline bool irr_queue_wants(unsigned long request)
@@ -100,10 +101,7 @@ struct irr_called {
 void irr_queue_destroying(uint64_t known, const void *arg);
 void irr_queue_called(unsigned long request, const struct irr_called *call);
 void irr_queue_events(uint64_t known, const uint8_t *records, size_t bytes);
-void irr_queue_stored(uint64_t known, uint64_t offset, unsigned width);
-void irr_queue_unmapping(uintptr_t from, size_t length);
 void irr_queue_closing(unsigned first, unsigned last);
-void irr_queue_exit(void);
 void irr_queue_forked(void);
 
 /* ---- reading (irr_sample.c) ---- */
@@ -113,6 +111,10 @@ void irr_queue_forked(void);
 
 void irr_queue_sample(struct irr_hw_queue *q, unsigned why, bool now);
 void irr_queue_release(struct irr_hw_queue *q);
+void irr_queue_read(struct irr_hw_queue *q, enum irr_queue why);
+void irr_queue_stored(uint64_t known, uint64_t offset, unsigned width);
+void irr_queue_unmapping(uintptr_t from, size_t length);
+void irr_queue_exit(void);
 
 /* ---- files that are memory as well (irr_mapped.c) ---- */
 

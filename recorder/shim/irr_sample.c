@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -194,15 +195,23 @@ static bool gone(uint64_t who)
 	       irr_sys(SYS_kill, pid, 0, 0, 0, 0, 0) == -ESRCH;
 }
 
+static void give_way(unsigned tries)
+{
+	if (tries > 100 && !atomic_load_explicit(&irr_confined, memory_order_relaxed))
+		irr_sys(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+}
+
 /* Lets go of a queue that was destroyed, once nobody reads it; where somebody does not end, its place is given up. */
 void irr_queue_release(struct irr_hw_queue *q)
 {
 	uint64_t none = 0;
-	for (unsigned tries = 0; !atomic_compare_exchange_strong(&q->sampling, &none, UINT64_MAX); none = 0)
+	for (unsigned tries = 0; !atomic_compare_exchange_strong(&q->sampling, &none, UINT64_MAX); none = 0) {
 		if (++tries > 100000) {
 			atomic_store(&q->state, IRR_GIVEN_UP);
 			return;
 		}
+		give_way(tries);
+	}
 	atomic_store(&q->wanted, 0);
 	atomic_store(&q->state, IRR_NONE);
 	atomic_store(&q->sampling, 0);
@@ -220,6 +229,7 @@ void irr_queue_sample(struct irr_hw_queue *q, unsigned why, bool now)
 				return;
 			if (gone(who))
 				atomic_compare_exchange_strong(&q->sampling, &who, 0);
+			give_way(tries);
 			continue;
 		}
 		uint32_t wanted = atomic_exchange(&q->wanted, 0);
@@ -229,4 +239,64 @@ void irr_queue_sample(struct irr_hw_queue *q, unsigned why, bool now)
 					look(q, w);
 		atomic_store(&q->sampling, 0);
 	}
+}
+
+/* ---- now ---- */
+
+/* A handler of the program's would find a mapping half read. Faults stay ours. */
+static void hold(sigset_t *before)
+{
+	sigset_t all;
+	sigfillset(&all);
+	sigdelset(&all, SIGSEGV);
+	sigdelset(&all, SIGBUS);
+	sigdelset(&all, SIGTRAP);
+	irr_sys(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, (long)before, 8, 0, 0);
+}
+
+void irr_queue_read(struct irr_hw_queue *q, enum irr_queue why)
+{
+	bool confined = atomic_load_explicit(&irr_confined, memory_order_relaxed);
+	sigset_t before;
+	if (!confined)
+		hold(&before);
+	irr_queue_sample(q, why, true);
+	if (!confined)
+		irr_sys(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, 8, 0, 0);
+}
+
+/* A store through a mapping was trapped, and has been made. */
+void irr_queue_stored(uint64_t known, uint64_t offset, unsigned width)
+{
+	for (unsigned i = 0; i < irr_hw_queues_used(); i++) {
+		struct irr_hw_queue *q = &irr_hw_queues[i];
+		if (atomic_load_explicit(&q->state, memory_order_acquire) != IRR_LIVE || q->file != irr_file_of(known))
+			continue;
+		uint64_t at = offset - (q->offset + (uint64_t)q->index * IRR_QUEUE_STRIDE); /* of the store, in the queue's registers */
+		if (!q->length || (at >= 12 && -at >= width))
+			continue;
+		bool prod = at < 8 ? at + width > 4 : at >= 12;
+		irr_queue_sample(q, prod ? IRR_QUEUE_PROD : IRR_QUEUE_SET, false);
+	}
+}
+
+/* Before the process ends, and with it what it made. A child that ends leaves its parent's queues. */
+void irr_queue_exit(void)
+{
+	for (unsigned i = 0; !irr_thread.vfork && i < irr_hw_queues_used(); i++) {
+		struct irr_hw_queue *q = &irr_hw_queues[i];
+		if (atomic_load(&q->state) == IRR_LIVE && q->pid == atomic_load(&irr_self->pid))
+			irr_queue_read(q, IRR_QUEUE_DESTROY);
+	}
+}
+
+/* Before memory is taken away: registers that lie there are read for the last time. */
+void irr_queue_unmapping(uintptr_t from, size_t length)
+{
+	for (unsigned i = 0; i < irr_hw_queues_used(); i++) {
+		struct irr_hw_queue *q = &irr_hw_queues[i];
+		if (atomic_load(&q->state) == IRR_LIVE && irr_page0_lies(from, length, q->file, q->offset, q->length))
+			irr_queue_read(q, IRR_QUEUE_PERIODIC);
+	}
+	irr_page0_going(from, length);
 }

@@ -33,7 +33,7 @@ static long futex(_Atomic uint32_t *word, int op, uint32_t value, const struct t
 
 static bool any(void)
 {
-	for (unsigned i = 0; i < IRR_HW_QUEUES; i++)
+	for (unsigned i = 0; i < irr_hw_queues_used(); i++)
 		if (atomic_load_explicit(&irr_hw_queues[i].state, memory_order_acquire) == IRR_LIVE)
 			return true;
 	return false;
@@ -55,7 +55,7 @@ static int sampler(void *arg)
 			if (!any() || !atomic_compare_exchange_strong(&running, &none, 1))
 				return 0;
 		}
-		for (unsigned i = 0; i < IRR_HW_QUEUES; i++)
+		for (unsigned i = 0; i < irr_hw_queues_used(); i++)
 			if (atomic_load_explicit(&irr_hw_queues[i].state, memory_order_acquire) == IRR_LIVE)
 				irr_queue_sample(&irr_hw_queues[i], IRR_QUEUE_PERIODIC, false);
 	}
