@@ -38,7 +38,7 @@ describe('mmiotrace', () => {
     const head = 'VERSION 20070824\nMARK 0.000000 Lost 92 events.\nPCIDEV 00f8 80862918 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 \n';
     const rest = 'CPU:0 [LOST 92 EVENTS]\nUNMAP 9.752703 1 0x0 0\nR 4 10.269424 3 0xc000000008 0x10400 0x0 0\n';
     expect(parse(MMIOTRACE, head + rest).lost).toEqual([{ events: 92, words: 'lost on CPU 0', time: undefined }]);
-    const more = rest + 'MARK 0.000000 Lost 10 events.\nCPU:0 [LOST 7 EVENTS]\nR 4 11.000000 3 0xc000000008 0x10400 0x0 0\n';
+    const more = `${rest}MARK 0.000000 Lost 10 events.\nCPU:0 [LOST 7 EVENTS]\nR 4 11.000000 3 0xc000000008 0x10400 0x0 0\n`;
     expect(parse(MMIOTRACE, head + more).lost.map(({ events, time }) => [events, time])).toEqual([
       [92, undefined],
       [7, undefined],
