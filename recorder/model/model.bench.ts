@@ -13,10 +13,14 @@ import { TraceReader } from '../../store/read.ts';
 
 const root = ['../..', '../../..'].map((up) => join(import.meta.dirname, up)).find((folder) => existsSync(join(folder, 'package.json')))!;
 const client = join(root, 'dist/clients/vmm');
+const guest = join(root, 'dist/clients/cmdqv');
 const cli = join(root, 'dist/tui/cli/main.js');
 /** the client, again and again in one recording: the first of them finds a cold model */
 const RUNS = 30;
 const TURNS = 20_000;
+/** commands of a guest: rounds of two recordings, and how often the client makes so many */
+const ROUNDS = [100, 600] as const;
+const TIMES = 4;
 
 const median = (all: number[]): number => all.sort((a, b) => a - b)[all.length >> 1] ?? Number.NaN;
 
@@ -83,4 +87,30 @@ export function benchModel(print: (line: string) => void = console.log): void {
   }
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) benchModel();
+/** Milliseconds that the client takes for so many rounds of commands. */
+function guestTime(trace: string, rounds: number): number {
+  const args = ['record', '--on', 'model', '--machine', 'grace', '--force', '-o', trace, '--', guest, '--rounds', `${rounds}`];
+  const begin = performance.now();
+  const ran = spawnSync(process.execPath, [cli, ...args], { stdio: 'ignore' });
+  if (ran.status !== 0) throw new Error(`cmdqv on the model: exit status ${ran.status}`);
+  return performance.now() - begin;
+}
+
+/** What a guest waits for its commands: four and a CMD_SYNC, written, shown to the hardware, read by it, and seen to be. */
+export function benchQueues(print: (line: string) => void = console.log): void {
+  const folder = mkdtempSync(join(tmpdir(), 'irr-bench-'));
+  try {
+    const [few, many] = ROUNDS.map((rounds) => guestTime(join(folder, 'x.irr'), rounds)) as [number, number];
+    const each = ((many - few) * 1000) / (TIMES * (ROUNDS[1] - ROUNDS[0]));
+    print(
+      `five commands through a queue of the model's CMDQV, until CONS has passed them\n  ${each.toFixed(0)} us (page 0 is looked at every 500)`,
+    );
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  benchModel();
+  benchQueues();
+}
