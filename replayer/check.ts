@@ -76,6 +76,9 @@ const QUEUES = new Set(['IOMMU_HW_QUEUE_ALLOC', 'IOMMU_VQUEUE_ALLOC', 'IOMMU_VCM
 /** IOMMU_DESTROY */
 const DESTROY = 0x3b80;
 
+/** IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3 */
+const SMMUV3_COMMANDS = 1;
+
 const bump = (counts: Map<string, number>, key: string): void => {
   counts.set(key, (counts.get(key) ?? 0) + 1);
 };
@@ -179,6 +182,17 @@ export class Checker {
     if (asked === undefined) return;
     this.#compare(asked, seq);
     if (asked.errno === 'EFAULT' && QUEUES.has(asked.name)) this.#linter.queueRefused(seq, this.#field(asked, 'length'));
+    if (asked.errno === 'EIO' && asked.name === 'IOMMU_HWPT_INVALIDATE') this.#invalidation(asked, seq);
+  }
+
+  /** Of commands for an SMMUv3 more count as done than were sent. */
+  #invalidation(asked: Asked, seq: number): void {
+    const fields = asked.command?.struct?.byName;
+    const after = asked.after?.bytes;
+    const [type, done] = [fields?.get('data_type')?.offset, fields?.get('entry_num')?.offset];
+    if (after === undefined || type === undefined || done === undefined || after.length < done + 4) return;
+    const view = new DataView(after.buffer, after.byteOffset);
+    if (view.getUint32(type, true) === SMMUV3_COMMANDS) this.#linter.commandsRefused(seq, view.getUint32(done, true));
   }
 
   /** A 64-bit field of a struct that came in; 0 where it has none. */

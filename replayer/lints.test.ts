@@ -10,6 +10,7 @@ const found = (s: Script): readonly Lint[] => check(s.source(), s.table, {}).lin
 const said = (s: Script): string[] => found(s).map((l) => `${l.seq} ${l.rule}: ${l.text}`);
 
 const EFAULT = 14;
+const EIO = 5;
 const EBUSY = 16;
 const ENOENT = 2;
 
@@ -70,6 +71,27 @@ describe('lints', () => {
     expect(said(s)).toEqual([`${seq} queue-memory: the 8192 bytes of the queue are not one piece of physical memory`]);
   });
 
+  test('commands for an SMMUv3 that count as done, and were not sent', () => {
+    const s = viommuSession();
+    const send = (type: number, count: number, done: number): number =>
+      s.ioctl(
+        3,
+        'IOMMU_HWPT_INVALIDATE',
+        { hwpt_id: 6, data_type: type, entry_len: 16, entry_num: count, data_uptr: 0x1000 },
+        { entry_num: done },
+        { error: EIO },
+      );
+    const few = send(1, 10, 3);
+    send(1, 70, 63); // a whole batch
+    send(1, 1, 0);
+    send(7, 10, 3); // what those are, nobody knows
+    const many = send(1, 70, 67);
+    expect(said(s)).toEqual([
+      `${few} commands-dropped: 3 of the 3 commands that count as done were not sent`,
+      `${many} commands-dropped: 4 of the 67 commands that count as done were not sent`,
+    ]);
+  });
+
   test('vEVENTs that were lost, and numbers missing that nobody told of', () => {
     const s = viommuSession();
     s.ioctl(3, 'IOMMU_VEVENTQ_ALLOC', { viommu_id: 6, type: VEVENT_TYPE, veventq_depth: 2 }, { out_veventq_id: 8, out_veventq_fd: 5 });
@@ -111,6 +133,7 @@ describe('lints', () => {
 
   test('each has its line in the list, and events that nobody read are told at the end', () => {
     expect(Object.keys(LINTS).sort()).toEqual([
+      'commands-dropped',
       'destroy-order',
       'double-destroy',
       'events-lost',

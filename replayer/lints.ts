@@ -2,6 +2,7 @@
  * What is legal and still a sign of trouble: objects that nobody took down, things done twice or in the wrong order, events
  * that were lost or never read. Found on the way of a check.
  */
+import { BATCH_COMMANDS } from '../hw/smmuv3/invalidate.ts';
 import type { FrameCursor } from '../store/frame.ts';
 import { Kind } from '../store/frame.ts';
 import type { Area } from './areas.ts';
@@ -28,6 +29,8 @@ export const LINTS: Readonly<Record<string, string>> = {
   'events-lost': 'a vEVENTQ that was full: events that the guest will never hear of',
   'sequence-gap': 'numbers missing in the sequence of a vEVENTQ, and no LOST_EVENTS record that says so',
   'queue-memory': 'memory for a HW queue that does not lie together: huge pages under the guest avoid it',
+  'commands-dropped':
+    'commands for an SMMUv3 that count as done and were not sent, as one behind them was refused: they are to be sent again',
   'queue-unmapped': 'memory unmapped under a HW queue, which the guest goes on driving',
   'faults-unanswered': 'a fault queue that ended with page faults that were read and not answered',
   'events-unread': 'a queue that ended with events nobody had read',
@@ -93,6 +96,12 @@ export class Linter {
   /** A HW queue is refused with EFAULT: `length` bytes of memory that do not lie together. */
   queueRefused(seq: number, length: bigint): void {
     this.add(seq, 'queue-memory', `the ${length} bytes of the queue are not one piece of physical memory`);
+  }
+
+  /** A command for an SMMUv3 is refused with EIO, when `done` before it count as done. */
+  commandsRefused(seq: number, done: number): void {
+    const dropped = done % BATCH_COMMANDS;
+    if (dropped > 0) this.add(seq, 'commands-dropped', `${dropped} of the ${done} commands that count as done were not sent`);
   }
 
   add(seq: number, rule: keyof typeof LINTS & string, text: string): void {
