@@ -6,9 +6,9 @@ import { IDR_FIELDS, idrText } from './idr.ts';
 test('registers by their fields', () => {
   // what QEMU's device says: stage 1 and 2, AArch64, 16-bit ASIDs, two-level stream tables; queues of 2^19; 48 bits
   const idr0 = (1n << 1n) | 1n | (2n << 2n) | (1n << 4n) | (1n << 12n) | (1n << 18n) | (2n << 21n) | (1n << 27n);
-  expect(idrText([idr0, (19n << 21n) | (19n << 16n) | 16n, 0n, (1n << 10n) | (2n << 11n), 0n, 0x74n | 5n])).toBe(
+  expect(idrText([idr0, (19n << 21n) | (19n << 16n) | 16n, 0n, (1n << 10n) | (2n << 11n) | 0x14n, 0n, 0x74n | 5n])).toBe(
     'IDR0 S2P S1P TTF AArch64 COHACC ASID16 VMID16 TTENDIAN LE ST_LVL 2LVL, IDR1 SIDSIZE 16 EVTQS 19 CMDQS 19, ' +
-      'IDR3 RIL BBM 2, IDR5 OAS 48 GRAN4K GRAN16K GRAN64K',
+      'IDR3 HAD XNX RIL BBM 2, IDR5 OAS 48 GRAN4K GRAN16K GRAN64K',
   );
   expect(idrText([0n, 0n, 0n, 0n, 0n, 0n])).toBe('');
   expect(idrText([1n << 31n, 0n, 6n])).toBe('IDR0 ?0x80000000, IDR2 ?0x6');

@@ -40,7 +40,7 @@ describe.each(DIALECTS.filter((d) => d !== 'linux-6.12'))('sixteen invalidations
       commandsPerIoctl: 1,
       callsPerInvalidation: 2,
       onViommu: 16,
-      onHwpt: 0,
+      onOthers: 0,
       refused: 0,
     });
     expect(direct).toMatchObject({ ioctls: 2, commands: 0, invalidations: 0, callsPerInvalidation: null, queues: 1 });
@@ -78,6 +78,15 @@ test('a queue that goes round is counted on, and a refused command too', async (
   expect(trapped.ioctls).toBe(1);
   expect(trapped.commands! + trapped.refused).toBe(4);
   expect(trapped.refused).toBeGreaterThan(0);
+});
+
+test('on a real SMMU: as its client made them', async () => {
+  const trace = join(import.meta.dirname, '../../fixtures/traces/smmu-7.2-arm64.irr');
+  const { trapped, direct } = JSON.parse((await capture('stats', [trace], { json: true })).out).pathways as PathwaysJson;
+  expect(trapped.ioctls).toBe(count(trace, "call = 'IOMMU_HWPT_INVALIDATE'"));
+  expect(trapped).toMatchObject({ onViommu: 37, onOthers: 3, exits: null });
+  expect(Object.keys(trapped.byCommand)).not.toContain('?');
+  expect(direct).toMatchObject({ queues: 0, exits: null });
 });
 
 test('a trace without either has no such table', async () => {

@@ -82,7 +82,8 @@ export interface Pathway {
 }
 
 export interface PathwaysJson {
-  readonly trapped: Pathway & { readonly onViommu: number; readonly onHwpt: number; readonly refused: number };
+  /** onOthers: on nested HWPTs, and on what the kernel refused; refused: entries that it did not handle */
+  readonly trapped: Pathway & { readonly onViommu: number; readonly onOthers: number; readonly refused: number };
   /** `reads`: how often a queue was read beside the program; `sampled`: not at every store of PROD, so that rounds can be missing */
   readonly direct: Pathway & { readonly queues: number; readonly reads: number; readonly sampled: boolean };
   /** exits that belong to neither, as far as the log tells */
@@ -94,6 +95,7 @@ export class Pathways {
   readonly #invalidate: Command | undefined;
   readonly #makes: Command | undefined;
   readonly #destroy: Command | undefined;
+  readonly #viommu: Command | undefined;
   readonly #memory: ReadonlySet<number>;
   #calls = 0;
   #onViommu = 0;
@@ -104,6 +106,7 @@ export class Pathways {
   #queueCalls = 0;
   #queues = 0;
   readonly #ids = new Set<string>();
+  readonly #viommus = new Set<string>();
   readonly #read = new Map<string, Queue>();
   #reads = 0;
   #sampled = false;
@@ -125,6 +128,7 @@ export class Pathways {
     this.#invalidate = table.byName(INVALIDATE);
     this.#makes = QUEUE_CALLS.map((name) => table.byName(name)).find((c) => c !== undefined);
     this.#destroy = table.byName('IOMMU_DESTROY');
+    this.#viommu = table.byName('IOMMU_VIOMMU_ALLOC');
     this.#memory = new Set(MEMORY_CALLS.map((name) => table.byName(name)!.request));
   }
 
@@ -155,13 +159,23 @@ export class Pathways {
 
   #call(c: FrameCursor): void {
     const { request } = c;
+    if (request === this.#viommu?.request) {
+      const frame = c.frame();
+      const id = madeBy(this.#viommu, frame);
+      if (frame.error === 0 && id !== undefined) this.#viommus.add(`${frame.file} ${id}`);
+      return;
+    }
     const makes = request === this.#makes?.request;
     if (request !== this.#invalidate?.request && !makes && request !== this.#destroy?.request) return;
     const frame = c.frame();
     const queue = makes || (request === this.#destroy?.request && this.#ids.has(`${frame.file} ${idOf(frame)}`));
     if (queue) this.#queueCalls++;
     else if (request === this.#invalidate?.request) this.#calls++;
-    else return;
+    else {
+      // ids come back
+      if (frame.error === 0) this.#viommus.delete(`${frame.file} ${idOf(frame)}`);
+      return;
+    }
     const exit = this.#last.get(frame.tid);
     if (exit !== undefined && !exit.told && (exit.until === 0n || frame.tEnter <= exit.until)) {
       exit.told = true;
@@ -189,10 +203,9 @@ export class Pathways {
       this.#ids.delete(`${began.file} ${idOf(began)}`);
       return;
     }
-    const out = frame.parts.find((p) => p.kind === PartKind.OUT && p.slot === 0)?.bytes;
-    const at = this.#makes?.struct?.fields.find((f) => f.creates !== undefined)?.offset ?? -1;
-    if (out === undefined || at < 0 || at + 4 > out.length) return;
-    const key = `${began.file} ${u32(out, at)}`;
+    const id = this.#makes === undefined ? undefined : madeBy(this.#makes, frame);
+    if (id === undefined) return;
+    const key = `${began.file} ${id}`;
     this.#queues++;
     this.#ids.add(key);
     this.#read.delete(key);
@@ -206,10 +219,10 @@ export class Pathways {
       return from === undefined || at + 4 > from.length ? 0 : u32(from, at);
     };
     const type = read(bytes.in, 'data_type');
-    const row = this.#table.payloads(INVALIDATE, 'data_uptr').find((p) => p.value === type && p.object === 'VIOMMU');
-    // SELFTEST is the same number for both; of the mock driver a vIOMMU's entries are the longer ones
+    const rows = this.#table.payloads(INVALIDATE, 'data_uptr').filter((p) => p.value === type);
+    const row = rows.find((p) => p.object === 'VIOMMU') ?? rows[0];
     const length = read(bytes.in, 'entry_len');
-    if (row !== undefined && (row.struct?.size ?? 0) <= length) this.#onViommu++;
+    if (this.#viommus.has(`${began.file} ${read(bytes.in, 'hwpt_id')}`)) this.#onViommu++;
     const asked = read(bytes.in, 'entry_num');
     const done = Math.min(bytes.out === undefined ? (frame.error === 0 ? asked : 0) : read(bytes.out, 'entry_num'), asked);
     this.#refused += asked - done;
@@ -217,8 +230,8 @@ export class Pathways {
     const smmu = row?.struct?.fields.some((f) => f.form === 'smmuv3-command') === true;
     const name =
       this.#table.enumName('iommu_hwpt_invalidate_data_type', type)?.replace(/^IOMMU_(HWPT|VIOMMU)_INVALIDATE_DATA_/, '') ?? `type ${type}`;
-    const known = smmu && data !== undefined && length >= COMMAND_BYTES ? Math.min(done, Math.floor(data.length / length)) : 0;
-    for (let i = 0; i < known; i++) this.#trapped.add(nameOf(data!.subarray(i * length, i * length + COMMAND_BYTES)));
+    const known = smmu && data !== undefined && length > 0 ? Math.min(done, Math.floor(data.length / length)) : 0;
+    for (let i = 0; i < known; i++) this.#trapped.add(nameOf(data!.subarray(i * length, i * length + Math.min(length, COMMAND_BYTES))));
     this.#trapped.add(smmu ? UNKNOWN : name, done - known);
   }
 
@@ -289,7 +302,7 @@ export class Pathways {
       trapped: {
         ...pathway(this.#calls, this.#kvm ? this.#trappedExits : null, null, this.#trapped, true),
         onViommu: this.#onViommu,
-        onHwpt: this.#calls - this.#onViommu,
+        onOthers: this.#calls - this.#onViommu,
         refused: this.#refused,
       },
       direct: {
@@ -324,12 +337,22 @@ function pathway(ioctls: number, exits: number | null, accesses: number | null, 
   };
 }
 
+/** What is missing of a command is zero. */
 const nameOf = (bytes: Uint8Array): string => {
-  const c = decodeCommand(bytes);
+  const whole = new Uint8Array(COMMAND_BYTES);
+  whole.set(bytes);
+  const c = decodeCommand(whole);
   return c.row?.name ?? `opcode 0x${c.opcode.toString(16)}`;
 };
 
 const u32 = (bytes: Uint8Array, at: number): number => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(at, true);
+
+/** The id of the object that a call has made. */
+function madeBy(command: Command, frame: Frame): number | undefined {
+  const out = frame.parts.find((p) => p.kind === PartKind.OUT && p.slot === 0)?.bytes;
+  const at = command.struct?.fields.find((f) => f.creates !== undefined)?.offset ?? -1;
+  return out === undefined || at < 0 || at + 4 > out.length ? undefined : u32(out, at);
+}
 
 /** IOMMU_DESTROY.id */
 function idOf(frame: Frame): number {

@@ -187,7 +187,9 @@ function pathwaysText(out: Out, { trapped, direct, otherExits }: PathwaysJson): 
 function pathwayNotes(trapped: PathwaysJson['trapped'], direct: PathwaysJson['direct'], otherExits: number | null): string[] {
   const notes: string[] = [];
   if (trapped.ioctls > 0)
-    notes.push(`HWPT_INVALIDATE: ${trapped.onViommu} on a vIOMMU, ${trapped.onHwpt} on an HWPT; ${trapped.refused} entries not handled`);
+    notes.push(
+      `HWPT_INVALIDATE: ${trapped.onViommu} on a vIOMMU, ${trapped.onOthers} on a nested HWPT or what is none; ${trapped.refused} entries not handled`,
+    );
   if (direct.queues > 0 || direct.reads > 0)
     notes.push(`hardware queues: ${direct.queues} made, read ${direct.reads} times beside the program`);
   if (direct.sampled) notes.push('  commands between two reads are counted by PROD: whole rounds of a queue in between are not seen');

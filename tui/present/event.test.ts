@@ -51,3 +51,16 @@ test('every kind of event as the list shows it', () => {
 test('who and when', () => {
   expect(listedEvent(model.event(19)!, model.context)).toMatchObject({ time: '0.000019', pid: 4712, tid: 4712 });
 });
+
+test('registers by name, where it is known whose they are', () => {
+  const args = new Uint8Array(new BigUint64Array([0x7f04n, 0x1004n, 4n, 0n, 0n]).buffer);
+  const part = { kind: 5, flags: 0, slot: 0, wanted: 40n, address: 0n, bytes: args };
+  const event = { ...model.event(19)!, kind: 19, request: 1, fd: -1, file: 1, fileKind: 1, ret: 0x12n, parts: [part] };
+  const view = { kind: 'vintf', vintf: 1, page: 0 } as const;
+  const place = () => ({ kind: 'cmdqv', view, offset: 4n, geometry: {} }) as const;
+  expect(listedEvent(event, { ...model.context, place })).toMatchObject({
+    call: 'mmio_write32',
+    args: 'VINTF1.LVCMDQ0.PROD_INDX = 0x12 (WR 18)',
+  });
+  expect(listedEvent(event, model.context)).toMatchObject({ call: 'mmio_write32', args: 'iommufd#1+0x1004, 0x12' });
+});
