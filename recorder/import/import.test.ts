@@ -252,6 +252,15 @@ describe('merging', () => {
     expect(result.disorder).toBe(0);
   });
 
+  test('times that no clock has are left out; an access that ends before it begins takes no time', () => {
+    const { frames, result } = imported(folder, MMIOTRACE, `R 4 9999999999.999999 1 0xc0 0x1 0x0 0\n${access(5)}`);
+    expect(frames.map(say)).toEqual(['R 4 0xc0 = 0x5']);
+    expect([...result.foreign]).toEqual([['a time that no clock has', 1]]);
+    const line = (us: number, name: string): string => `  x-1 [000] 1.00000${us}: ${name}: f width=8 val=0x1 addr=0xc0\n`;
+    const odd = imported(folder, FTRACE, line(5, 'rwmmio_write') + line(4, 'rwmmio_post_write'));
+    expect(odd.frames.map((f) => f.tExit - f.tEnter)).toEqual([0n]);
+  });
+
   test('times are moved by what the user says', () => {
     const recording = recordingOf('r.irr', [call(1_000_000_000n, 2_000_000_000n), call(3_000_000_000n, 3_000_000_001n)]);
     const { frames } = imported(folder, MMIOTRACE, access(10), { recording, offset: 1_500_000_000n });

@@ -65,7 +65,9 @@ const MOST_SORTS = 500;
 const MOST_SNIFFED = 64;
 /** Events between two commits. */
 const COMMIT = 1 << 17;
-const LATEST = (1n << 63n) - 1n;
+/** Latest time that a log may have, and that an event may: SQLite's integers are signed. */
+const LATEST = 1n << 62n;
+const MOST = (1n << 63n) - 1n;
 
 /** Writes the trace. Throws an IrrError that says what is wrong; then there is no output. */
 export function importLog(options: ImportOptions): ImportResult {
@@ -197,6 +199,10 @@ class Import implements Sink {
   // what the parser says
 
   event(e: LogEvent): void {
+    if (e.time > LATEST) {
+      this.foreign('a time that no clock has');
+      return;
+    }
     if (this.#now === undefined) {
       this.#now = e.time;
       for (const region of this.#o.regions) this.#order.push(regionEvent(region, e.time, e.grain));
@@ -227,8 +233,8 @@ class Import implements Sink {
 
   #write(e: LogEvent): void {
     const tEnter = e.time + (this.#o.offset ?? 0n);
-    const tExit = e.exit + (this.#o.offset ?? 0n);
-    if (tEnter < 0n || tExit > LATEST || tExit < 0n)
+    const tExit = e.exit < e.time || e.exit > LATEST ? tEnter : e.exit + (this.#o.offset ?? 0n);
+    if (tEnter < 0n || tEnter > MOST || tExit > MOST)
       throw new IrrError('usage', `${this.#o.input}: with its offset, a time of the log is no time of CLOCK_MONOTONIC`, {
         hint: '--clock-offset is what is to be added to the times of the log, in seconds',
       });
