@@ -11,6 +11,7 @@ import { readerOf, viewQueue } from '../hw/cmdqv/state.ts';
 import { COMMAND_BYTES } from '../hw/smmuv3/commands.ts';
 import { FileKind, MMIO_SOURCE_SHIFT, MmioFlag, MmioHow, MmioSource, PartKind, RegionKind } from '../store/frame.ts';
 import { type Chunk, type Cmdqv, type Known, keyOf, memoryOf, placeOf, type QueueNotes, uidOf, vintfOf } from './cmdqv.ts';
+import { mappingsOf } from './mappings.ts';
 import type { HwQueue, KernelObject, Uid, Vdevice, Viommu } from './object-types.ts';
 import type { Context, Mapping, Process, SessionState } from './state.ts';
 import { contextOfFile, objectById } from './state.ts';
@@ -310,7 +311,7 @@ export function slotSet(s: Step, vm: number): void {
   const [guest, size, address] = [e.u64(e.in, 8), e.u64(e.in, 16), e.u64(e.in, 24)];
   if (size === 0) return;
   const end = plus(address, size);
-  for (const m of s.state.mappings.get(memory)?.values() ?? []) {
+  for (const m of mappingsOf(s, memory)) {
     const offset = m.viommu === 0 || vintfOf(s.state.cmdqv, m.viommu) === undefined ? undefined : regionOf(s.state, m);
     if (offset === undefined || m.address >= end || plus(m.address, m.length) <= address) continue;
     const page0 = BigInt(guest) + BigInt(m.address) + BigInt(offset) - BigInt(m.offset) - BigInt(address);

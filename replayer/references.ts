@@ -30,10 +30,11 @@ export function referencesOf(state: SessionState, c: Context): References {
   };
   const objects = [...c.objects.values()].sort((a, b) => a.uid - b.uid);
   for (const o of objects) addOf(state, c, o, add);
-  for (const maps of state.mappings.values()) {
-    for (const mapping of maps.values())
-      if (mapping.context === c.context && mapping.pins) add(mapping.viommu, { kind: 'mapping', mapping });
-  }
+  const pinning: Mapping[] = [];
+  for (const maps of state.mappings.values()) for (const m of maps.values()) if (m.context === c.context && m.pins) pinning.push(m);
+  // a map keeps the order in which things came, and that is another one after steps back
+  pinning.sort((a, b) => a.memory - b.memory || (a.address < b.address ? -1 : 1));
+  for (const mapping of pinning) add(mapping.viommu, { kind: 'mapping', mapping });
   return all;
 }
 

@@ -144,7 +144,10 @@ function observe(p: Pad, place: Place, value: bigint, mask: bigint, from: 'seen'
   }
   const before = viewQueue(p, managed.index, queue.lvcmdq).cons;
   p.set(place.name, value, mask, from);
-  if (place.register!.name === 'CONS_INDX') moved(p, managed, queue, before, memory);
+  if (place.register!.name === 'CONS_INDX') {
+    moved(p, managed, queue, before, memory);
+    stoppedAt(p, managed.index, queue.lvcmdq);
+  }
   errorsSeen(p, place, managed.index, queue.lvcmdq, from);
 }
 
@@ -162,14 +165,27 @@ function moved(p: Pad, vintf: Vintf, queue: Queue, before: number | undefined, m
   // where it stood was not known: something may have been executed
   const unsynced = before === undefined ? undefined : count === 0 ? queue.unsynced : unsyncedAfter(queue, before, count, memory);
   if (count === 0 && unsynced === queue.unsynced) return;
-  const next: Queue = { ...queue, done: queue.done + count, unsynced };
-  p.put(vintf.index, { ...vintf, queues: vintf.queues.map((q) => (q === queue ? next : q)) });
+  putQueue(p, vintf.index, { ...queue, done: queue.done + count, unsynced });
+}
+
+function putQueue(p: Pad, index: number, next: Queue): void {
+  const vintf = p.vintf(index)!;
+  p.put(index, { ...vintf, queues: vintf.queues.map((q) => (q.lvcmdq === next.lvcmdq ? next : q)) });
+}
+
+/** CONS says where a command failed. */
+function stoppedAt(p: Pad, vintf: number, lvcmdq: number): void {
+  const { err, cons } = viewQueue(p, vintf, lvcmdq);
+  const queue = p.vintf(vintf)?.queues.find((q) => q.lvcmdq === lvcmdq);
+  if (err !== undefined && err !== 0 && queue !== undefined && queue.stopped !== cons) putQueue(p, vintf, { ...queue, stopped: cons });
 }
 
 /** Commands since the last CMD_SYNC, when `count` from `at` on have been executed; undefined: what they were is not known. */
 function unsyncedAfter(queue: Queue, at: number, count: number, memory: Known): number | undefined {
   for (let back = 1; back <= count; back++) {
-    const bytes = memory(addressOf(queue.base, advance(at, count - back, queue.log2), queue.log2), COMMAND_BYTES);
+    const pointer = advance(at, count - back, queue.log2);
+    // its program has put another command there before the hardware went on
+    const bytes = pointer === queue.stopped ? undefined : memory(addressOf(queue.base, pointer, queue.log2), COMMAND_BYTES);
     const [w0, w1] = bytes === undefined ? [] : wordsOf(bytes);
     if (w0 === undefined || w1 === undefined) return undefined;
     if (decodeWords(w0, w1).row?.name === 'CMD_SYNC') return back - 1;

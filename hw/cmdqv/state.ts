@@ -46,6 +46,8 @@ export interface Queue {
   readonly done: number;
   /** of these, after the last CMD_SYNC; undefined: what was executed is not known */
   readonly unsynced: number | undefined;
+  /** CONS where it was last found to have failed: what is executed there is not what failed */
+  readonly stopped?: number | undefined;
   /** the next CMD_SYNC finds that a device did not answer: a fault that was put in */
   readonly atcTimeout: boolean;
 }
