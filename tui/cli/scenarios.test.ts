@@ -3,10 +3,14 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { DIALECTS, uapiTable } from '../../hw/uapi/table.ts';
+import type { EventLike } from '../../hw/event-text.ts';
+import { DIALECTS } from '../../hw/uapi/table.ts';
 import { FileKind, Kind } from '../../store/frame.ts';
-import { TraceReader } from '../../store/read.ts';
-import { listedEvent } from '../present/event.ts';
+import { TraceModel } from '../model.ts';
+import { detailLines } from '../present/detail.ts';
+import { changeLines } from '../present/effects.ts';
+import { makeTheme } from '../term/theme.ts';
+import { textOf } from '../testing.ts';
 import { capture } from './capture.ts';
 import type { Options } from './commands.ts';
 
@@ -40,6 +44,20 @@ const COMMANDS: readonly (readonly [command: string, options: Options])[] = [
   ['graph', { at: '60%', format: 'text' }],
   ['graph', { at: '60%', format: 'svg' }],
 ];
+const { glyphs } = makeTheme(true, false);
+/** What the screen says of an event. */
+const detailOf = (model: TraceModel, event: EventLike): string =>
+  textOf(
+    detailLines({
+      event,
+      context: model.context,
+      resolve: (field, id) => model.resolve(event, field, id),
+      changes: changeLines(model.changes, model.names, glyphs),
+      width: 100,
+      glyphs,
+    }),
+  );
+
 /** Marks of a value that nobody had. */
 const NOTHING = /undefined|NaN|\[object|Infinity/;
 const CONTROL = /[^\n\P{Cc}]/u;
@@ -55,18 +73,19 @@ describe.each(dialects)('%s', (dialect) => {
       expect(out).not.toMatch(CONTROL);
     }
     expect((await capture('check', [trace])).out).not.toMatch(NOTHING);
-    const reader = TraceReader.open(trace);
-    const context = { table: uapiTable(dialect), start: 0n, machine: '', entered: () => undefined, queueType: () => undefined };
-    for (let seq = 1; seq <= reader.last; seq++) {
-      const frame = reader.frame(seq)!;
-      expect(JSON.stringify(Object.values(listedEvent(frame, context)).map(String))).not.toMatch(NOTHING);
+    const model = TraceModel.open(trace);
+    for (let seq = 1; seq <= model.last; seq++) {
+      model.approach(seq, Number.POSITIVE_INFINITY);
+      const frame = model.event(seq)!;
+      expect(JSON.stringify(Object.values(model.listed(seq)!).map(String))).not.toMatch(NOTHING);
+      expect(detailOf(model, frame)).not.toMatch(NOTHING);
       // each explanation goes through the whole trace: one by one on the newest kernel alone
       if (frame.kind !== Kind.IOCTL || frame.fileKind >= FileKind.KVM || (dialect !== dialects[0] && frame.error === 0)) continue;
       const why = await capture('why', [trace, String(seq)]);
       expect(why.status).toBe(0);
       expect(why.out).not.toMatch(NOTHING);
     }
-    reader.close();
+    model.close();
   });
 });
 
