@@ -53,20 +53,37 @@ export function ownerName(of: Owner): string {
   return of.vcmdq === undefined ? 'CMDQV' : `VCMDQ${of.vcmdq}`;
 }
 
+/** Names of queues' registers: asked for with every access, and looked up by, so each is one string. */
+const queueNames = new Map<Register, string[]>();
+
+/** `VINTF1.LVCMDQ0.PROD_INDX` */
+export function queueRegisterName(r: Register, vintf: number, lvcmdq: number): string {
+  let names = queueNames.get(r);
+  if (names === undefined) {
+    names = [];
+    queueNames.set(r, names);
+  }
+  const key = vintf * BLOCKS.PAGE0.most + lvcmdq;
+  names[key] ??= `${ownerName({ vintf, lvcmdq })}.${r.name}`;
+  return names[key];
+}
+
 export const elementName = (r: Register, index: number): string => (r.count === 1 ? r.name : `${r.name}_${index}`);
 
 function inBlock(block: Block, offset: number, view: Place['view'], of: Owner): Place {
   const found = registerAt(block, offset);
-  const owner = ownerName(of);
   const { vintf, lvcmdq, vcmdq } = of;
   const common = { view, vintf, lvcmdq, vcmdq };
   if (found === undefined) {
+    const owner = ownerName(of);
     const where = block === 'PAGE0' || block === 'PAGE1' ? `${owner}.${block}` : owner;
     return { ...common, name: `${where}+0x${offset.toString(16)}`, register: undefined, index: 0, byte: 0 };
   }
   const { register, index } = found;
   const byte = offset - register.offset - index * register.bytes;
-  return { ...common, name: `${owner}.${elementName(register, index)}`, register, index, byte };
+  const known = vintf !== undefined && vintf < BLOCKS.VINTF.most && lvcmdq !== undefined && lvcmdq < BLOCKS.PAGE0.most;
+  const name = known ? queueRegisterName(register, vintf, lvcmdq) : `${ownerName(of)}.${elementName(register, index)}`;
+  return { ...common, name, register, index, byte };
 }
 
 /** VINTF and number in it of a queue of the CMDQV, as the driver lays them out at reset. */

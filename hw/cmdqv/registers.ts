@@ -190,11 +190,13 @@ export const REGISTERS: readonly Register[] = [
   }),
 ];
 
-const BY_NAME: ReadonlyMap<string, Register> = new Map(REGISTERS.map((r) => [`${r.block}.${r.name}`, r]));
+const BY_NAME = Object.fromEntries(
+  Object.keys(BLOCKS).map((name) => [name, new Map(REGISTERS.filter((r) => r.block === name).map((r) => [r.name, r]))]),
+) as Record<Block, Map<string, Register>>;
 
 /** The row of a register. Throws for one that is not in the table. */
 export function register(name: string, of: Block): Register {
-  const found = BY_NAME.get(`${of}.${name}`);
+  const found = BY_NAME[of].get(name);
   if (found === undefined) throw new Error(`no register ${of}.${name}`);
   return found;
 }

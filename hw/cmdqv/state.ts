@@ -4,8 +4,8 @@
  */
 import { getField, hexText } from '../bits.ts';
 import { usedOf } from './indexes.ts';
-import { elementName, named, type Owner, ownerName } from './places.ts';
-import { type Block, fieldOf, implemented, register, registerText } from './registers.ts';
+import { elementName, named, type Owner, ownerName, queueRegisterName } from './places.ts';
+import { BLOCKS, type Block, fieldOf, implemented, type Register, register, registerText } from './registers.ts';
 
 /**
  * Where a value comes from. seen: a load or store that the log has. sampled: read beside the program at some time.
@@ -97,12 +97,18 @@ export const readerOf = (state: CmdqvState): Reader => ({
 export const nameOf = (of: Owner, name: string, block: Block, index = 0): string =>
   `${ownerName(of)}.${elementName(register(name, block), index)}`;
 
+/** A HW queue's number comes out of a log: it may be any. */
+const ofQueue = (r: Register, vintf: number, lvcmdq: number): string =>
+  lvcmdq < BLOCKS.PAGE0.most && vintf < BLOCKS.VINTF.most
+    ? queueRegisterName(r, vintf, lvcmdq)
+    : nameOf({ vintf, lvcmdq }, r.name, r.block);
+
 /** Registers by their short names. */
 export const regs = {
   cmdqv: (name: string, index = 0): string => nameOf({}, name, 'CMDQV', index),
   vintf: (vintf: number, name: string, index = 0): string => nameOf({ vintf }, name, 'VINTF', index),
-  page0: (vintf: number, lvcmdq: number, name: string): string => nameOf({ vintf, lvcmdq }, name, 'PAGE0'),
-  page1: (vintf: number, lvcmdq: number, name: string): string => nameOf({ vintf, lvcmdq }, name, 'PAGE1'),
+  page0: (vintf: number, lvcmdq: number, name: string): string => ofQueue(register(name, 'PAGE0'), vintf, lvcmdq),
+  page1: (vintf: number, lvcmdq: number, name: string): string => ofQueue(register(name, 'PAGE1'), vintf, lvcmdq),
 };
 
 /** A field of a value; undefined where one of its bits is not known. */
