@@ -212,7 +212,8 @@ function printDup(p: Printing): string {
 function printStart(p: Printing): string {
   const { whole } = p;
   if (!whole) for (const slot of [2, 3]) p.part(PART.TEXT, slot);
-  const extra = whole ? `, comm=${p.text(2)}, cwd=${p.text(3)}, started=${p.word(1, count)}` : '';
+  const inherited = p.words.length > 2 ? `, inherited=${p.word(2, count)}` : '';
+  const extra = whole ? `, comm=${p.text(2)}, cwd=${p.text(3)}, started=${p.word(1, count)}${inherited}` : '';
   return `start(${START[p.e.request] ?? p.e.request}, ppid=${p.word(0, count)}, exe=${p.text(0)}, argv=${vector(p, 1)}${extra})`;
 }
 

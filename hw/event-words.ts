@@ -132,7 +132,7 @@ export const ARG_WORDS: Readonly<Record<string, readonly ArgWord[]>> = {
   mremap: row('addr old_length length flags:mremap new_addr'),
   read: row('count:dec offset'),
   write: row('count:dec offset'),
-  start: row('ppid:dec start_time:dec'),
+  start: row('ppid:dec start_time:dec inherited:dec'),
   fd: row('rdev inode:dec peer_pid:dec peer_fd:fd via_fd:fd'),
   sendfd: row('socket_fd:fd socket_inode:dec'),
   return: row('call_seq:dec'),
@@ -145,7 +145,7 @@ export const ARG_WORDS: Readonly<Record<string, readonly ArgWord[]>> = {
 export function usualWords(event: { readonly kind: number; readonly request: number }, count: number): boolean {
   const kind = kindName(event.kind);
   const names = ARG_WORDS[kind]?.length ?? 0;
-  if (kind === 'mmap') return count === names || count === names - 1;
+  if (kind === 'mmap' || kind === 'start') return count === names || count === names - 1;
   return count === (kind === 'mmio' && (event.request & 15) !== MMIO_HOW.BOTH ? names - 1 : names);
 }
 
