@@ -56,6 +56,7 @@ export function born<T extends ObjectType>(s: Step, c: Context, type: T, id: num
   if (old && old.origin === 'inferred' && old.birth > s.call && (old.type === type || old.type !== 'IOAS')) {
     const to = { ...BLANK[type](old), ...known, origin: 'observed', call: s.call } as Of<T>;
     s.emit({ op: 'object.set', context: c.context, from: old, to });
+    if (old.type !== type) cmdqvEnded(s, old);
     cmdqvBorn(s, c, to);
     return to;
   }
@@ -75,6 +76,8 @@ export function ensureObject(s: Step, c: Context, id: number, types: readonly Ob
   if (old && old.origin === 'inferred' && old.type !== 'IOAS') {
     const to: KernelObject = BLANK[type](old);
     s.emit({ op: 'object.set', context: c.context, from: old, to });
+    // it is no vIOMMU after all
+    cmdqvEnded(s, old);
     return to;
   }
   if (old) endObject(s, c, old, 'displaced');
