@@ -12,11 +12,11 @@ const MOST = 8;
 
 /** `PROD_INDX 0x5 (WR 5) seen at event 83`; those that are 0 are left out but for `always`. */
 function registersText(out: Out, lead: string, registers: JsonObject, always: ReadonlySet<string> = new Set()): void {
-  for (const [name, value] of Object.entries(registers)) {
-    const r = record(value);
-    if (r.value === '0x0' && !always.has(name)) continue;
-    out.line(`${lead}${name.padEnd(14)} ${String(r.text)}`, paint('dim', `  ${howText(r)}`));
-  }
+  const shown = Object.entries(registers)
+    .map(([name, value]) => [name, record(value)] as const)
+    .filter(([name, r]) => r.value !== '0x0' || always.has(name));
+  const width = Math.max(...shown.map(([name]) => name.length));
+  for (const [name, r] of shown) out.line(`${lead}${name.padEnd(width)} ${String(r.text)}`, paint('dim', `  ${howText(r)}`));
 }
 
 const howText = (r: JsonObject): string => `${String(r.by ?? r.from)}, event ${String(r.since)}`;
