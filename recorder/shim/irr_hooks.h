@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The libc functions that the shim stands in for: one row each, name, result, parameters. The row makes the pointer to
- * the next definition (another preloaded library's, or libc's), found once at start.
+ * the next definition (another preloaded library's, or libc's), found once at start. Each makes the program's call with the
+ * program's arguments and gives back its result and errno; what it notes around that is nobody else's business. Before the
+ * shim has found the next definitions (some other constructor was first), calls go straight to the kernel.
+ *
+ *   irr_hooks.c           ioctl, descriptors
+ *   irr_hooks_memory.c    mmap and its kin
+ *   irr_hooks_transfer.c  read, write, messages
+ *   irr_hooks_syscall.c   system calls by number, seccomp
+ *   irr_exec.c            processes        irr_fault.c  signals
  */
 #ifndef IRR_HOOKS_H
 #define IRR_HOOKS_H
@@ -13,6 +21,8 @@
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+
+#include "irr.h"
 
 #define IRR_NEXT(X)                                                                                                    \
 	X(ioctl, int, (int, unsigned long, ...))                                                                       \
@@ -95,5 +105,23 @@ struct irr_next {
 };
 
 extern struct irr_next irr_next;
+
+/* The next definition, or the system call where there is none yet. */
+#define NEXT(name, raw, ...) (irr_likely(irr_next.name != NULL) ? irr_next.name(__VA_ARGS__) : (raw))
+#define RAW(nr, a, b, c, d, e, f) irr_sys_errno(SYS_##nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+
+static inline void simple(enum irr_kind kind, uint32_t request, int fd, uint64_t known, int64_t ret, int error, uint64_t t, const uint64_t *args, unsigned n)
+{
+	irr_event(kind, request, fd, known, ret, error, t, args, n, NULL, NULL, 0);
+}
+
+static inline void done(struct irr_call *c, int64_t ret, int error)
+{
+	c->frame->t_exit = irr_now();
+	irr_leave(c, ret, error);
+}
+
+int irr_opened(enum irr_open how, int dir, const char *path, uint64_t flags, uint64_t mode, int fd, uint64_t t);
+void irr_forget_stale(int fd, uint64_t t);
 
 #endif
