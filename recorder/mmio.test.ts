@@ -147,7 +147,8 @@ describe.skipIf(!built || !cross)('aarch64', () => {
     expect([...needs.matchAll(/NEEDED.*\[(.*)\]/g)].map((m) => m[1])).toEqual(['libc.so.6']);
   });
 
-  test('eight threads, every form, recorded without a recorder and recovered', () => {
+  // once in some 300 runs, on a machine with far too much to do, QEMU's user mode (7.2) ended with a segmentation fault
+  test('eight threads, every form, recorded without a recorder and recovered', { retry: 1 }, () => {
     const program = join(folder, 'mmio-arm64');
     const sources = readdirSync(shim).filter((name) => /^irr_.*\.c$/.test(name) && name !== 'irr_decode.c');
     // the shim's sources are part of the program: a file counts as a device then

@@ -249,7 +249,7 @@ describe.skipIf(!built)('record', () => {
   });
 
   test('what a program leaves behind is recorded to its end', () => {
-    const run = record(['sh', '-c', `(sleep 0.4; CALLS=4 ${probe}) > ${join(folder, 'said')} 2>&1 & exit 6`]);
+    const run = record(['sh', '-c', `(sleep 2; CALLS=4 ${probe}) > ${join(folder, 'said')} 2>&1 & exit 6`]);
     expect(run.status).toBe(6);
     expect(run.stderr).toMatch(/sh has ended; still recording what it left behind \(\d/);
     expect(numbers(output())).toEqual([1, 2, 3, 4]);
