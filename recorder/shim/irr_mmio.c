@@ -362,13 +362,19 @@ bool irr_access_make(const struct irr_region *region, uintptr_t address, unsigne
 	return ok;
 }
 
-/* The access faulted: the program gets what it would have got, at its own address. */
-void irr_access_refused(const struct irr_region *region, siginfo_t *info)
+/* A fault on the alias is one at the program's own address. */
+void irr_access_own_address(const struct irr_region *region, siginfo_t *info)
 {
-	*info = irr_mmio_thread.failed;
 	uintptr_t at = (uintptr_t)info->si_addr;
 	if (at - region->alias < region->to - region->from)
 		info->si_addr = (void *)(region->from + (at - region->alias));
+}
+
+/* The access faulted: the program gets what it would have got. */
+void irr_access_refused(const struct irr_region *region, siginfo_t *info)
+{
+	*info = irr_mmio_thread.failed;
+	irr_access_own_address(region, info);
 }
 
 /* ---- start ---- */

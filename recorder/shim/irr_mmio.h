@@ -59,6 +59,7 @@ void irr_access_end(struct irr_access *a, unsigned width, const void *loaded, bo
 
 bool irr_access_make(const struct irr_region *region, uintptr_t address, unsigned width, unsigned how, unsigned flags, uintptr_t ip,
 		     unsigned (*raw)(uintptr_t, void *), void *data, const void *stored);
+void irr_access_own_address(const struct irr_region *region, siginfo_t *info);
 void irr_access_refused(const struct irr_region *region, siginfo_t *info);
 
 /* ---- accesses that may fault (irr_raw.c) ---- */

@@ -206,9 +206,7 @@ void irr_insn_abort(siginfo_t *info, ucontext_t *context)
 	struct irr_mmio_thread *self = &irr_mmio_thread;
 	if (!self->step.active)
 		return;
-	uintptr_t at = (uintptr_t)info->si_addr, size = self->step.region.to - self->step.region.from;
-	if (at - self->step.region.alias < size)
-		info->si_addr = (void *)(self->step.region.from + (at - self->step.region.alias));
+	irr_access_own_address(&self->step.region, info);
 	unstep(context);
 	context->uc_mcontext.pc = self->step.ip;
 	irr_access_end(&self->step.access, 0, NULL, true);
