@@ -17,6 +17,8 @@ export interface TimelineOptions {
   readonly interval?: number;
   /** snapshots kept at most; beyond that every second one goes and the interval doubles; default 256 */
   readonly snapshots?: number;
+  /** map entries of all snapshots together; beyond that as well; default 400 000, some 40 MB */
+  readonly entries?: number;
   /** steps whose changes are kept for stepping back; default 8192 */
   readonly undo?: number;
   /** called while a seek folds many events, about every 8192 */
@@ -35,6 +37,8 @@ interface Step {
 
 const NONE: readonly Change[] = [];
 const PROGRESS = 8192;
+/** Snapshots that are kept however large they are. */
+const FEW = 4;
 
 export class Timeline {
   readonly #source: TimelineSource;
@@ -43,6 +47,9 @@ export class Timeline {
   readonly #table: UapiTable;
   readonly #undoLimit: number;
   readonly #snapshotLimit: number;
+  readonly #entryLimit: number;
+  /** map entries of the snapshots */
+  #entries = 0;
   #interval: number;
   /** ascending by seq; the first is the empty state */
   #snapshots: SessionState[] = [emptyState()];
@@ -56,6 +63,7 @@ export class Timeline {
     this.#table = options.table ?? tableOf(source.meta);
     this.#interval = options.interval ?? 8192;
     this.#snapshotLimit = Math.max(2, options.snapshots ?? 256);
+    this.#entryLimit = options.entries ?? 400_000;
     this.#undoLimit = Math.max(1, options.undo ?? 8192);
     this.#folder = new Folder(planOf(this.#table), emptyState());
   }
@@ -78,7 +86,16 @@ export class Timeline {
 
   /** Goes to the state after event `seq`; beyond the ends of the trace to the nearest end. */
   seek(seq: number): void {
-    const target = Math.min(Math.max(0, Math.trunc(seq) || 0), this.last);
+    this.prepare(seq);
+    this.#run(this.#inside(seq));
+  }
+
+  /**
+   * The first part of a seek, which does not last: puts the state at the event from which the rest is folded (a snapshot, or
+   * where it is), or at the target where it can be reached by taking steps back. Who seeks in pieces calls it first.
+   */
+  prepare(seq: number): void {
+    const target = this.#inside(seq);
     const oldest = this.#undo[0];
     if (target < this.seq && oldest && target >= oldest.seq - 1) {
       while (this.seq > target) this.reverseStep();
@@ -89,7 +106,10 @@ export class Timeline {
       this.#folder.state = copyState(snapshot);
       this.#undo = [];
     }
-    this.#run(target);
+  }
+
+  #inside(seq: number): number {
+    return Math.min(Math.max(0, Math.trunc(seq) || 0), this.last);
   }
 
   /** One event forward; its changes. Empty where it changed nothing, or at the end. */
@@ -116,11 +136,25 @@ export class Timeline {
     }
     // nothing to undo: come from the snapshot before, and keep the changes on the way
     const from = this.seq;
-    const snapshot = this.#snapshots.findLast((s) => s.seq < from)!;
-    this.#folder.state = copyState(snapshot);
-    this.#undo = [];
+    this.rewind();
     this.#run(from);
     return this.reverseStep();
+  }
+
+  /** Goes to the snapshot before the current event: the first part of a reverse step where nothing is kept to undo. */
+  rewind(): void {
+    const { seq } = this;
+    if (seq === 0) return;
+    this.#folder.state = copyState(this.#snapshots.findLast((s) => s.seq < seq)!);
+    this.#undo = [];
+  }
+
+  /** Events that must be folded to know what event `seq` changed; 0 where that is kept. */
+  distance(seq: number): number {
+    const oldest = this.#undo[0];
+    if (oldest !== undefined && seq >= oldest.seq && seq <= this.seq) return 0;
+    const snapshot = this.#snapshots.findLast((s) => s.seq < seq)!;
+    return seq - (this.seq < seq && this.seq > snapshot.seq ? this.seq : snapshot.seq);
   }
 
   /** What event `seq` changed. The timeline stays where it is. */
@@ -177,8 +211,10 @@ export class Timeline {
     const since = this.seq - newest.seq;
     if (this.#interval <= 0 || since < this.#interval || since < sizeOf(this.state)) return;
     this.#snapshots.push(copyState(this.state));
-    if (this.#snapshots.length <= this.#snapshotLimit) return;
+    this.#entries += sizeOf(this.state);
+    if (this.#snapshots.length <= this.#snapshotLimit && (this.#entries <= this.#entryLimit || this.#snapshots.length <= FEW)) return;
     this.#snapshots = this.#snapshots.filter((_, i) => i % 2 === 0);
+    this.#entries = this.#snapshots.reduce((sum, s) => sum + sizeOf(s), 0);
     this.#interval *= 2;
   }
 

@@ -13,8 +13,8 @@ import type { Theme } from './term/theme.ts';
 import { type Facts, initialUi, type Job, layoutOf, reduce, type Ui, type UiEvent } from './ui-state.ts';
 
 export interface ControllerHooks {
-  /** there is something new to draw */
-  changed(): void;
+  /** there is something new to draw; `asked`: somebody who has pressed a key waits for it */
+  changed(asked: boolean): void;
   redraw(): void;
   suspend(): void;
   quit(): void;
@@ -114,7 +114,7 @@ export class Controller {
     this.#watchCount();
     if (ui.job?.id !== this.#running?.id) this.#start(ui.job);
     if (this.#running !== undefined || !this.#ready) this.#advance(performance.now() + SLICE);
-    this.#hooks.changed();
+    this.#hooks.changed(true);
   }
 
   #watchCount(): void {
@@ -170,7 +170,7 @@ export class Controller {
       this.#work = undefined;
       try {
         this.#advance(performance.now() + SLICE);
-        this.#hooks.changed();
+        this.#hooks.changed(false);
       } catch (error) {
         this.#hooks.failed(error);
       }

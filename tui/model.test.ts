@@ -80,7 +80,7 @@ describe('events', () => {
     const fresh = new Timeline(model.reader, { table: model.table });
     for (const at of [0, 4000, 70, model.last]) {
       model.approach(at, Infinity);
-      for (const seq of [1, 2, 3, 64, 65, 129, 4000, 4001, 4999]) {
+      for (const seq of [1, 2, 3, 64, 65, 129, 2000, 4000, 4001]) {
         expect(model.effect(seq), `${seq} from ${at}`).toEqual(effectOf(fresh.changesOf(seq)));
       }
     }

@@ -26,8 +26,8 @@ import { type EventContext, type ListedEvent, listedEvent } from './present/even
 const SLICE = 2048;
 /** Events whose effects are worked out together. */
 const BLOCK = 64;
-/** Events beyond the folded part of the log for which effects are still worked out. */
-const REACH = 8192;
+/** Events that are folded at most to work out effects. */
+const REACH = 4096;
 /** Decoded events and effects that are kept. */
 const KEPT = 4096;
 
@@ -55,8 +55,6 @@ export class TraceModel {
   readonly #queueTypes = new Map<number, number>();
   #threads: number | undefined;
   #graph: Graph | undefined;
-  /** the highest event the timeline has been at: up to there it has snapshots */
-  #reached = 0;
 
   /** Opens a trace. Throws a StoreError that says what is wrong with it. */
   static open(path: string): TraceModel {
@@ -155,16 +153,11 @@ export class TraceModel {
   /** Moves the state towards an event; true when it is there. Folds until `deadline` (as performance.now()), and a slice at least. */
   approach(seq: number, deadline: number): boolean {
     const { timeline } = this;
+    timeline.prepare(seq);
     while (timeline.seq !== seq) {
-      if (seq <= this.#reached) {
-        timeline.seek(seq);
-        break;
-      }
-      if (timeline.seq < this.#reached) timeline.seek(this.#reached);
       const step = Math.min(seq, timeline.seq + SLICE);
       timeline.seek(step);
       if (timeline.seq < step) break;
-      this.#reached = timeline.seq;
       if (performance.now() > deadline) return timeline.seq === seq;
     }
     return true;
@@ -173,7 +166,6 @@ export class TraceModel {
   /** One event forward; its changes. */
   step(): readonly Change[] {
     const changes = this.timeline.step();
-    this.#reached = Math.max(this.#reached, this.timeline.seq);
     return changes;
   }
 
@@ -217,7 +209,7 @@ export class TraceModel {
   #workOut(seq: number): void {
     const first = seq - ((seq - 1) % BLOCK);
     const last = Math.min(this.last, first + BLOCK - 1);
-    if (first > this.#reached + REACH) return;
+    if (this.timeline.distance(first) > REACH) return;
     const middle = Math.max(first - 1, Math.min(last, this.at));
     for (const [from, to] of [
       [first, middle],

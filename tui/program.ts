@@ -27,10 +27,10 @@ export interface ProgramOptions {
   readonly theme: Theme;
   /** show in the status line how many keys were taken and whether all is done: for tests that press keys */
   readonly test: boolean;
-  readonly mount: (first: FrameProps) => View;
+  readonly mount: () => View;
 }
 
-/** Milliseconds from one frame to the next. */
+/** Milliseconds from one frame to the next while something goes on by itself; a key is answered at once. */
 const FRAME = 33;
 
 export class Program {
@@ -40,6 +40,7 @@ export class Program {
   readonly #controller: Controller;
   #view: View | undefined;
   #frame: NodeJS.Timeout | undefined;
+  #answer: NodeJS.Immediate | undefined;
   #drawn = 0;
   #escape: NodeJS.Timeout | undefined;
   #ended = false;
@@ -56,7 +57,7 @@ export class Program {
       crashed: (error) => this.#end(() => this.#reject(error)),
     });
     this.#controller = new Controller(model, theme, screen.columns, screen.rows, {
-      changed: () => this.#changed(),
+      changed: (asked) => this.#changed(asked),
       redraw: () => screen.invalidate(),
       suspend: () => this.#guard.suspend(),
       quit: () => this.#end(() => this.#resolve(0)),
@@ -93,6 +94,7 @@ export class Program {
     if (this.#ended) return;
     this.#ended = true;
     clearTimeout(this.#frame);
+    clearImmediate(this.#answer);
     clearTimeout(this.#escape);
     this.#controller.close();
     this.#guard.end();
@@ -120,8 +122,19 @@ export class Program {
     this.#controller.resize(screen.columns, screen.rows);
   }
 
-  #changed(): void {
-    if (this.#frame !== undefined || this.#ended) return;
+  /** A key is answered as soon as those that came with it have been taken; what goes on by itself waits for its turn. */
+  #changed(asked: boolean): void {
+    if (this.#ended || this.#answer !== undefined) return;
+    if (asked) {
+      clearTimeout(this.#frame);
+      this.#frame = undefined;
+      this.#answer = setImmediate(() => {
+        this.#answer = undefined;
+        this.#guarded(() => this.#draw());
+      });
+      return;
+    }
+    if (this.#frame !== undefined) return;
     const wait = Math.max(0, FRAME - (performance.now() - this.#drawn));
     this.#frame = setTimeout(() => {
       this.#frame = undefined;
@@ -136,7 +149,7 @@ export class Program {
     const { blocks, cursor } = this.#controller.screenful(test);
     const props: FrameProps = { columns: ui.columns, rows: ui.rows, blocks };
     screen.cursor = cursor;
-    if (this.#view === undefined) this.#view = mount(props);
-    else this.#view.update(props);
+    this.#view ??= mount();
+    this.#view.update(props);
   }
 }

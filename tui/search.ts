@@ -53,6 +53,10 @@ function* findChange(model: TraceModel, from: number, direction: 1 | -1, times: 
   while (direction === 1 ? model.at < model.last : model.at > 0) {
     // backwards, the event whose changes are taken back is the one that the state included last
     const at = model.at;
+    if (direction === -1 && model.timeline.distance(at) > 0) {
+      model.timeline.rewind();
+      while (!model.approach(at, performance.now() + PATIENCE)) yield Math.abs(at - from) / total;
+    }
     const changes = direction === 1 ? model.step() : model.timeline.reverseStep();
     const seq = direction === 1 ? model.at : at;
     if (changes.length > 0 && seq !== from) {

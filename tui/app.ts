@@ -1,9 +1,6 @@
-/**
- * The screens: opens a trace, takes the terminal, and runs until the user quits. React and Ink are loaded here and nowhere
- * before; Ink draws into the painter, which stands where it expects the terminal.
- */
-
+/** The screens: opens a trace, takes the terminal, and runs until the user quits. */
 import { pointOf } from './cli/trace.ts';
+import { GrowingView } from './growing-view.ts';
 import { TraceModel } from './model.ts';
 import { Program } from './program.ts';
 import { Screen } from './term/screen.ts';
@@ -41,9 +38,6 @@ export async function runTui(path: string, options: TuiOptions = {}): Promise<nu
   try {
     // an empty trace has no points, but a screen that says so
     const at = options.at === undefined || model.last === 0 ? undefined : pointOf(options.at, model.reader);
-    // Ink and React look at it while they are loaded
-    env.NODE_ENV ??= 'production';
-    const [{ render }, { createElement }, { App }] = await Promise.all([import('ink'), import('react'), import('./view.tsx')]);
     const screen = new Screen(stdout);
     const program = new Program({
       model,
@@ -52,12 +46,7 @@ export async function runTui(path: string, options: TuiOptions = {}): Promise<nu
       stdout,
       theme: makeTheme(wantsColour(options.color ?? 'auto', env), wantsAscii(options.ascii, env)),
       test: env.IRR_TEST === '1',
-      mount: (first) => {
-        // debug: every frame whole and at once, before Ink's own terminal logic, which also keeps silent under CI
-        const facade = screen as unknown as NodeJS.WriteStream;
-        const ink = render(createElement(App, first), { stdout: facade, stdin, debug: true, exitOnCtrlC: false, patchConsole: false });
-        return { update: (props) => ink.rerender(createElement(App, props)), unmount: () => ink.unmount() };
-      },
+      mount: () => new GrowingView(screen, stdin),
     });
     return await program.run(at);
   } finally {
