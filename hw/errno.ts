@@ -149,6 +149,8 @@ const ALIASES: Readonly<Record<string, number>> = { EWOULDBLOCK: 11, EDEADLOCK: 
 const byNumber = new Map(ROWS.map((row) => [row[0], row]));
 const byName = new Map<string, number>([...ROWS.map((row) => [row[1], row[0]] as const), ...Object.entries(ALIASES)]);
 
+export const ERRNO_NAMES: readonly string[] = ROWS.map((row) => row[1]);
+
 /** 5 → 'EIO'; a number that has no name → 'E999'. Give it positive. */
 export function errnoName(n: number): string {
   return byNumber.get(n)?.[1] ?? `E${n}`;

@@ -84,10 +84,13 @@ export class Timeline {
     return this.#table;
   }
 
-  /** Goes to the state after event `seq`; beyond the ends of the trace to the nearest end. */
-  seek(seq: number): void {
+  /**
+   * Goes to the state after event `seq`; beyond the ends of the trace to the nearest end. Who seeks in pieces names the
+   * `goal` of them all: what was changed long before it is not kept for stepping back, so that it never grows old in memory.
+   */
+  seek(seq: number, goal = seq): void {
     this.prepare(seq);
-    this.#run(this.#inside(seq));
+    this.#run(this.#inside(seq), this.#inside(goal));
   }
 
   /**
@@ -106,6 +109,12 @@ export class Timeline {
       this.#folder.state = copyState(snapshot);
       this.#undo = [];
     }
+  }
+
+  /** A state of the caller's own: the nearest at or before event `seq` that is kept. */
+  fork(seq: number): SessionState {
+    const snapshot = this.#snapshots.findLast((s) => s.seq <= Math.max(0, seq))!;
+    return copyState(this.seq <= seq && this.seq > snapshot.seq ? this.state : snapshot);
   }
 
   #inside(seq: number): number {
@@ -182,10 +191,11 @@ export class Timeline {
   }
 
   /** Folds forward to `target`, with snapshots on the way. */
-  #run(target: number): void {
+  #run(target: number, goal = target): void {
     const from = this.seq;
     if (target <= from) return;
-    const keepUndo = target - this.#undoLimit;
+    const keepUndo = Math.max(target, goal) - this.#undoLimit;
+    if (from < keepUndo) this.#undo = [];
     for (const batch of this.#source.scan(from + 1, target)) {
       for (let i = 0; i < batch.count; i++) {
         const seq = batch.first + i;

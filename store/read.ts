@@ -168,6 +168,11 @@ export class TraceReader {
     return guarded(this.path, () => this.#search.select(where, params, window));
   }
 
+  /** The numbers alone of the events that {@link select} gives. */
+  seqs(where: string, params: readonly SqlValue[], window: Window = {}): number[] {
+    return guarded(this.path, () => this.#search.seqs(where, params, window));
+  }
+
   /**
    * The first event that was entered at `t` or later (nanoseconds since the start of the recording); one more than `last` where there is
    * none. Calls of several threads may be some microseconds out of order, so it is exact only to that.

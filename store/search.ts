@@ -101,21 +101,39 @@ export class RowSearch {
 
   /** In the direction of reading, nearest first. Throws what SQLite throws. */
   select(where: string, params: readonly SqlValue[], window: Window = {}): EventView[] {
+    return this.#windows(where, params, window, (span, backward, limit) => this.#plain(where, params, span, backward, limit));
+  }
+
+  /** The numbers alone of the rows that {@link select} gives: several times as fast. */
+  seqs(where: string, params: readonly SqlValue[], window: Window = {}): number[] {
+    return this.#windows(where, params, window, (span, backward, limit) => {
+      const sql = `SELECT seq ${matching(where, backward)}`;
+      return this.#statement(sql, (s) => s.pluck()).all(...params, span.first, span.last, limit) as number[];
+    });
+  }
+
+  /** Reads the spans that may hold a match, one after the other. */
+  #windows<R>(
+    where: string,
+    params: readonly SqlValue[],
+    window: Window,
+    read: (span: Span, backward: boolean, limit: number) => R[],
+  ): R[] {
     const backward = window.direction === 'backward';
     const low = bound((backward ? window.to : window.from) ?? 1);
     const high = bound((backward ? window.from : window.to) ?? Number.MAX_SAFE_INTEGER);
     const limit = window.limit ?? DEFAULT_LIMIT;
     const failed = window.failed ?? false;
     const origins = window.within ? this.#origins(window.within.where, window.within.params) : this.#origins(where, params);
-    if (origins === undefined && !failed) return this.#plain(where, params, { first: low, last: high }, backward, limit);
+    if (origins === undefined && !failed) return read({ first: low, last: high }, backward, limit);
     if (origins?.length === 0) return [];
     const ids = origins && JSON.stringify(origins);
-    const rows: EventView[] = [];
+    const rows: R[] = [];
     for (let at = backward ? Math.min(high, this.#last()) : low; rows.length < limit && at >= low && at <= high; ) {
       const span = backward ? this.#before(at, ids, failed) : this.#after(at, ids, failed);
       if (span === undefined) break;
       const inside = { first: Math.max(low, span.first), last: Math.min(high, span.last) };
-      rows.push(...this.#plain(where, params, inside, backward, limit - rows.length));
+      rows.push(...read(inside, backward, limit - rows.length));
       at = backward ? Math.min(span.first, at) - 1 : Math.max(span.last, at) + 1;
     }
     return rows;
@@ -141,15 +159,18 @@ export class RowSearch {
   }
 
   #plain(where: string, params: readonly SqlValue[], span: Span, backward: boolean, limit: number): EventView[] {
-    const condition = where === '' ? '' : `(${where}) AND`;
-    const sql = `SELECT * FROM events WHERE ${condition} seq BETWEEN ? AND ? ORDER BY seq ${backward ? 'DESC' : 'ASC'} LIMIT ?`;
+    const statement = this.#statement(`SELECT * ${matching(where, backward)}`, (s) => s.safeIntegers());
+    return (statement.all(...params, span.first, span.last, limit) as SqlEvent[]).map(eventView);
+  }
+
+  #statement(sql: string, set: (statement: Database.Statement) => Database.Statement): Database.Statement {
     let statement = this.#selects.get(sql);
     if (statement === undefined) {
       if (this.#selects.size >= STATEMENTS) this.#selects.clear();
-      statement = this.#db.prepare(sql).safeIntegers();
+      statement = set(this.#db.prepare(sql));
       this.#selects.set(sql, statement);
     }
-    return (statement.all(...params, span.first, span.last, limit) as SqlEvent[]).map(eventView);
+    return statement;
   }
 
   #last(): number {
@@ -187,6 +208,9 @@ export class RowSearch {
     }
   }
 }
+
+const matching = (where: string, backward: boolean): string =>
+  `FROM events WHERE ${where === '' ? '' : `(${where}) AND`} seq BETWEEN ? AND ? ORDER BY seq ${backward ? 'DESC' : 'ASC'} LIMIT ?`;
 
 const bound = (n: number): number => Math.min(Math.max(n, 0), Number.MAX_SAFE_INTEGER);
 

@@ -3,6 +3,12 @@
  * says when there is something new to draw. Knows no terminal and no React.
  */
 
+import { vocabularyOf } from '../replayer/query-fields.ts';
+import { Aside } from './find/aside.ts';
+import { wordsOf } from './find/complete.ts';
+import { UNKNOWN } from './find/hits.ts';
+import { wrongFilter } from './find/needle.ts';
+import type { FindFacts } from './find/ui-find.ts';
 import { boxOf } from './layout.ts';
 import type { TraceModel } from './model.ts';
 import type { Screenful } from './picture.ts';
@@ -32,6 +38,7 @@ export class Controller {
   readonly #hooks: ControllerHooks;
   readonly #picture: Picture;
   readonly #facts: Facts;
+  readonly #aside: Aside;
   #ui: Ui;
   #running: { readonly id: number; readonly search: Search } | undefined;
   /** how far the job, or the way to the cursor, is: 0 to 1 */
@@ -45,9 +52,37 @@ export class Controller {
     this.#model = model;
     this.#hooks = hooks;
     this.#picture = new Picture(model, theme);
-    this.#facts = { first: model.first, last: model.last, extent: (pane) => this.#picture.extent(this.#ui, pane, this.#ready) };
+    this.#aside = new Aside(model);
+    this.#facts = this.#makeFacts();
     this.#ui = initialUi(columns, rows, model.first);
+    this.#aside.want(this.#ui);
     this.#advance(performance.now() + SLICE);
+  }
+
+  #makeFacts(): Facts {
+    const [model, aside] = [this.#model, this.#aside];
+    let words: readonly string[] | undefined;
+    const find: FindFacts = {
+      get list() {
+        return aside.list;
+      },
+      wrong: (text) => wrongFilter(model, text),
+      get words() {
+        words ??= wordsOf(vocabularyOf(model.table));
+        return words;
+      },
+      stripSeq: (x) => aside.stripSeq(x),
+    };
+    return {
+      get first() {
+        return model.first;
+      },
+      get last() {
+        return model.last;
+      },
+      extent: (pane) => this.#picture.extent(this.#ui, pane, this.#ready),
+      find,
+    };
   }
 
   get ui(): Ui {
@@ -83,6 +118,7 @@ export class Controller {
     return this.#picture.draw(ui, {
       job: under === undefined ? undefined : { what: under, progress: this.#progress },
       ready: this.#ready,
+      aside: this.#aside,
       mark: test ? `${this.#keys}${this.idle ? this.#picture.theme.glyphs.idle : ''}` : '',
     });
   }
@@ -111,9 +147,11 @@ export class Controller {
       this.#hooks.quit();
       return;
     }
+    this.#aside.want(ui);
+    this.#snap();
     this.#watchCount();
     if (ui.job?.id !== this.#running?.id) this.#start(ui.job);
-    if (this.#running !== undefined || !this.#ready) this.#advance(performance.now() + SLICE);
+    if (this.#running !== undefined || !this.#ready || !this.#aside.idle) this.#advance(performance.now() + SLICE);
     this.#hooks.changed(true);
   }
 
@@ -131,12 +169,14 @@ export class Controller {
     this.#running = undefined;
     this.#progress = 0;
     if (job === undefined) return;
-    this.#running = { id: job.id, search: search(this.#model, job, () => this.#ui.job?.times ?? 1) };
+    this.#running = { id: job.id, search: search(this.#model, job, () => this.#ui.job?.times ?? 1, this.#aside) };
   }
 
   /** Works until the deadline; goes on later where that was not enough. */
   #advance(deadline: number): void {
-    if (!this.#search(deadline) || !this.#follow(deadline)) this.#later();
+    const there = this.#search(deadline) && this.#follow(deadline) && this.#aside.work(deadline);
+    this.#snap();
+    if (!there || !this.#ready) this.#later();
   }
 
   /** The job; true when there is none any more. */
@@ -153,6 +193,16 @@ export class Controller {
       }
     }
     return true;
+  }
+
+  /** The cursor to the nearest event of the list, once that is known. */
+  #snap(): void {
+    const { snap } = this.#ui.find;
+    if (snap === 0) return;
+    const seq = this.#aside.nearest(this.#ui.cursor, snap);
+    if (seq === UNKNOWN) return;
+    this.#ui = reduce(this.#ui, { type: 'snapped', seq }, this.#facts);
+    this.#aside.want(this.#ui);
   }
 
   /** The state towards the cursor; true when it is there. */

@@ -9,13 +9,14 @@ function draw(l: Layout, columns: number, rows: number, sx: number, sy: number):
   };
   put(l.header, 'h');
   for (const b of l.boxes) put(b, String(PANES.indexOf(b.pane) + 1));
+  put(l.strip, 'o');
   put(l.status, 's');
   put(l.hints, 'k');
   expect(
     grid.flat().filter((c) => c === '*' || c === '.'),
     'gaps and overlaps',
   ).toEqual([]);
-  const keep = (y: number): boolean => y === 0 || y >= rows - 2 || (y - 1) % sy === 0;
+  const keep = (y: number): boolean => y === 0 || y >= l.strip.y || (y - 1) % sy === 0;
   return grid
     .filter((_, y) => keep(y))
     .map((row) => row.filter((_, x) => x % sx === 0).join(''))
@@ -63,6 +64,7 @@ hhhhhhhhhh
 2222222222
 2222222222
 2222222222
+oooooooooo
 ssssssssss
 kkkkkkkkkk
 `;
@@ -84,7 +86,8 @@ hhhhhhhhhhhhhh
 22222222223333
 22222222223333
 22222222223333
-22222222223333
+oooooooooooooo
+oooooooooooooo
 ssssssssssssss
 kkkkkkkkkkkkkk
 `);
@@ -100,7 +103,8 @@ hhhhhhhhhhhhhhhhhhhh
 11111111111111333333
 22222222222222333333
 22222222222222333333
-22222222222222333333
+oooooooooooooooooooo
+oooooooooooooooooooo
 ssssssssssssssssssss
 kkkkkkkkkkkkkkkkkkkk
 `);
@@ -109,7 +113,7 @@ kkkkkkkkkkkkkkkkkkkk
   test('zoom gives the focused pane everything, at every size', () => {
     for (const pane of PANES) {
       const l = layout(at(140, 40, { focus: pane, zoom: true }));
-      expect(l.boxes).toEqual([{ x: 0, y: 1, width: 140, height: 37, pane, tabs: PANES }]);
+      expect(l.boxes).toEqual([{ x: 0, y: 1, width: 140, height: 35, pane, tabs: PANES }]);
     }
   });
 

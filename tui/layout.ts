@@ -27,6 +27,8 @@ export interface Layout {
   readonly plan: 'wide' | 'stacked' | 'single' | 'small';
   readonly header: Rect;
   readonly boxes: readonly PaneBox[];
+  /** the whole session at a glance; no rows where there is no room */
+  readonly strip: Rect;
   readonly status: Rect;
   readonly hints: Rect;
 }
@@ -40,6 +42,12 @@ export interface LayoutInput {
   readonly zoom: boolean;
 }
 
+/** Rows of the overview, by the rows of the screen. */
+const STRIP = [
+  { from: 36, rows: 2 },
+  { from: 20, rows: 1 },
+] as const;
+
 const WIDE = { columns: 120, rows: 30 } as const;
 const STACKED = { columns: 60, rows: 20 } as const;
 export const SMALLEST = { columns: 40, rows: 10 } as const;
@@ -51,11 +59,19 @@ export function layout(input: LayoutInput): Layout {
   const { columns, rows } = input;
   const bar = (y: number, height = 1): Rect => ({ x: 0, y, width: columns, height });
   if (!atLeast(input, SMALLEST)) {
-    return { plan: 'small', header: bar(0, rows), boxes: [], status: bar(rows, 0), hints: bar(rows, 0) };
+    return { plan: 'small', header: bar(0, rows), boxes: [], strip: bar(rows, 0), status: bar(rows, 0), hints: bar(rows, 0) };
   }
   const plan = input.zoom ? 'single' : atLeast(input, WIDE) ? 'wide' : atLeast(input, STACKED) ? 'stacked' : 'single';
-  const body: Rect = { x: 0, y: 1, width: columns, height: rows - 3 };
-  return { plan, header: bar(0), boxes: boxes(plan, body, input), status: bar(rows - 2), hints: bar(rows - 1) };
+  const overview = STRIP.find((s) => rows >= s.from)?.rows ?? 0;
+  const body: Rect = { x: 0, y: 1, width: columns, height: rows - 3 - overview };
+  return {
+    plan,
+    header: bar(0),
+    boxes: boxes(plan, body, input),
+    strip: bar(rows - 2 - overview, overview),
+    status: bar(rows - 2),
+    hints: bar(rows - 1),
+  };
 }
 
 function boxes(plan: 'wide' | 'stacked' | 'single', body: Rect, { focus, lower }: LayoutInput): readonly PaneBox[] {

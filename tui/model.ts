@@ -11,16 +11,19 @@ import type { Meaning } from '../hw/uapi/view.ts';
 import { accessPlace } from '../replayer/access-place.ts';
 import type { Change } from '../replayer/change.ts';
 import { type Graph, graphOf } from '../replayer/graph.ts';
+import type { QueryEvent } from '../replayer/query-match.ts';
 import { queueTypeOf } from '../replayer/query-records.ts';
 import { contextOfFile, objectById, type SessionState } from '../replayer/state.ts';
 import { Timeline } from '../replayer/timeline.ts';
 import { type NameOf, namesFor } from '../replayer/words.ts';
+import { StoreError } from '../store/errors.ts';
 import { FileKind, Kind } from '../store/frame.ts';
 import type { TraceMeta } from '../store/meta.ts';
-import type { TraceReader } from '../store/read.ts';
+import type { EventView, TraceReader } from '../store/read.ts';
 import { dialectOf, openTrace } from './cli/trace.ts';
+import { gapFrame, Tolerant } from './damage.ts';
 import { type Effect, effectOf } from './present/effects.ts';
-import { type EventContext, type ListedEvent, listedEvent } from './present/event.ts';
+import { damagedEvent, type EventContext, type ListedEvent, listedEvent } from './present/event.ts';
 
 /** Events that are folded between two looks at the clock. */
 const SLICE = 2048;
@@ -46,7 +49,8 @@ class Memory<V> {
 export class TraceModel {
   readonly name: string;
   readonly reader: TraceReader;
-  readonly meta: TraceMeta;
+  /** the frames, with gaps in the place of those that cannot be read */
+  readonly source: Tolerant;
   readonly table: UapiTable;
   readonly timeline: Timeline;
   readonly context: EventContext;
@@ -65,14 +69,14 @@ export class TraceModel {
   private constructor(path: string, reader: TraceReader, table: UapiTable) {
     this.name = basename(path);
     this.reader = reader;
-    this.meta = reader.meta;
+    this.source = new Tolerant(reader);
     this.table = table;
-    this.timeline = new Timeline(reader, { table });
+    this.timeline = new Timeline(this.source, { table });
     this.context = {
       table,
-      start: this.meta.clock.monotonicNs,
-      machine: this.meta.machine,
-      entered: (seq) => reader.frame(seq),
+      start: reader.meta.clock.monotonicNs,
+      machine: reader.meta.machine,
+      entered: (seq) => this.event(seq),
       queueType: (event) => this.#queueType(event.file),
       // the state is that of the cursor: what it does not know then is told in numbers
       place: (event) => accessPlace(this.timeline.state, event),
@@ -90,6 +94,9 @@ export class TraceModel {
   get last(): number {
     return this.reader.last;
   }
+  get meta(): TraceMeta {
+    return this.reader.meta;
+  }
   get dialect(): string {
     return dialectOf(this.meta);
   }
@@ -100,26 +107,51 @@ export class TraceModel {
     return this.#threads;
   }
 
-  /** An event as it was recorded; undefined where there is none. */
-  event(seq: number): EventLike | undefined {
-    return this.reader.frame(seq);
+  /** Looks for what a recording in progress has added; true where there may be something new. */
+  refresh(): boolean {
+    if (!this.reader.refresh()) return false;
+    this.#threads = undefined;
+    return true;
   }
 
-  /** A window of the list: at most `count` events from `from` on. */
+  /** An event as it was recorded; undefined where there is none, and where it cannot be read. */
+  event(seq: number): EventLike | undefined {
+    return this.source.frame(seq);
+  }
+  /** What a matcher of queries looks at; undefined where the event cannot be read. Says nothing of changes and states. */
+  queryEvent(seq: number, row: EventView): QueryEvent | undefined {
+    const frame = this.event(seq);
+    return frame === undefined ? undefined : { row, frame, changes: [], before: undefined };
+  }
+  /** The event, or the gap that stands for it. */
+  eventOrGap(seq: number): EventLike {
+    return this.event(seq) ?? gapFrame(seq);
+  }
+  /** What the index says of an event. */
+  row(seq: number): EventView {
+    return this.reader.rows({ from: seq, to: seq, limit: 1 })[0]!;
+  }
+  /** What is wrong with the place where an event is kept; undefined where it can be read. */
+  damage(seq: number): string | undefined {
+    return this.source.damage(seq);
+  }
+
+  /** At most `count` events from `from` on. */
   window(from: number, count: number): ListedEvent[] {
-    const events: ListedEvent[] = [];
-    for (let seq = Math.max(1, from); seq <= this.last && events.length < count; seq++) {
-      const event = this.listed(seq);
-      if (event !== undefined) events.push(event);
-    }
-    return events;
+    const first = Math.max(1, from);
+    return this.events(Array.from({ length: Math.max(0, Math.min(count, this.last - first + 1)) }, (_, i) => first + i));
+  }
+
+  /** Events of the list by number. */
+  events(seqs: readonly number[]): ListedEvent[] {
+    return seqs.flatMap((seq) => this.listed(seq) ?? []);
   }
 
   listed(seq: number): ListedEvent | undefined {
     const known = this.#listed.get(seq);
     if (known !== undefined) return known;
     const frame = this.event(seq);
-    if (frame === undefined) return undefined;
+    if (frame === undefined) return seq < 1 || seq > this.last ? undefined : this.#damaged(seq);
     const made = listedEvent(frame, this.context);
     // what is read from a queue is told by its type, which the state knows only where the queue is there
     const guess =
@@ -127,6 +159,17 @@ export class TraceModel {
       (frame.kind === Kind.MMIO && this.context.place?.(frame) === undefined);
     if (!guess) this.#listed.set(seq, made);
     return made;
+  }
+
+  /** Of an event that cannot be read the index may still know the call. */
+  #damaged(seq: number): ListedEvent {
+    let row: EventView | undefined;
+    try {
+      row = this.reader.rows({ from: seq, to: seq, limit: 1 })[0];
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+    }
+    return damagedEvent(seq, row);
   }
 
   /** enum iommu_veventq_type of a queue's file, once the state has been where the queue is. */
@@ -156,7 +199,7 @@ export class TraceModel {
     timeline.prepare(seq);
     while (timeline.seq !== seq) {
       const step = Math.min(seq, timeline.seq + SLICE);
-      timeline.seek(step);
+      timeline.seek(step, seq);
       if (timeline.seq < step) break;
       if (performance.now() > deadline) return timeline.seq === seq;
     }

@@ -2,16 +2,21 @@
  * The whole screen as rectangles of finished rows: asks the model for what is in view, the presenters for lines, and keeps
  * the lines of the event under the cursor until it moves.
  */
+
+import type { Aside } from './find/aside.ts';
+import { pageOfList, wholeList } from './find/list.ts';
 import { hints } from './keymap.ts';
 import { innerHeight, type Layout, type PaneBox, type PaneId, type Rect, SMALLEST } from './layout.ts';
 import type { TraceModel } from './model.ts';
 import { headerLine, hintsLine, type PaneContent, paneRows, paneTitle, statusLine } from './present/chrome.ts';
-import { detailLines } from './present/detail.ts';
+import { damageLines, detailLines } from './present/detail.ts';
 import { changeLines } from './present/effects.ts';
+import { countText, filterTitle, rangesOf } from './present/finding.ts';
 import { helpLines } from './present/help.ts';
 import { hexLines } from './present/hex.ts';
 import { type ObjectsView, objectsView } from './present/objects.ts';
 import { eventRows } from './present/rows.ts';
+import { stripLines } from './present/strip.ts';
 import type { Prompt } from './prompt.ts';
 import { type Extent, inside, type Scroll } from './scroll.ts';
 import type { CursorPlace } from './term/screen.ts';
@@ -35,6 +40,8 @@ export interface Under {
   readonly job: { readonly what: string; readonly progress: number } | undefined;
   /** the state is at the cursor */
   readonly ready: boolean;
+  /** matches and the overview, as far as they are known */
+  readonly aside?: Aside;
   /** put at the end of the status line */
   readonly mark: string;
 }
@@ -63,10 +70,25 @@ export class Picture {
     const bars: Block[] = [
       { ...l.header, key: 'header', rows: [this.#header(ui)] },
       { ...l.status, key: 'status', rows: [this.#status(ui, under)] },
+      ...(ui.mode === 'help' ? [] : this.#strip(ui, l, under)),
       { ...l.hints, key: 'hints', rows: [hintsLine(hints(place), ui.columns, this.theme)] },
     ];
     const cursor = ui.prompt === undefined ? undefined : { x: promptText(ui.prompt, ui.columns - PROMPT_MARGIN).x, y: l.status.y };
     return { blocks: [...bars, ...main], cursor };
+  }
+
+  #strip(ui: Ui, { strip }: Layout, { aside }: Under): Block[] {
+    if (strip.height === 0) return [];
+    const lines = stripLines({
+      columns: aside?.strip?.columns ?? [],
+      width: strip.width,
+      rows: strip.height,
+      cursor: ui.cursor,
+      bookmarks: [],
+      hits: (first, last) => aside?.search?.hits.any(first, last) ?? false,
+      theme: this.theme,
+    });
+    return [{ ...strip, key: 'strip', rows: lines.map((l) => paintLine(l, strip.width, this.theme)) }];
   }
 
   /** How large the text of a scrolling pane is now. */
@@ -92,11 +114,16 @@ export class Picture {
 
   #header(ui: Ui): string {
     const { meta, name, last, dialect } = this.#model;
+    const damaged = this.#model.source.lost;
     const percent = last <= 1 ? 100 : Math.round(((ui.cursor - 1) / (last - 1)) * 100);
     return headerLine(
       {
         file: clean(name),
-        warnings: [...(meta.complete ? [] : ['INCOMPLETE']), ...(meta.dropped > 0 ? [`${meta.dropped} events LOST`] : [])],
+        warnings: [
+          ...(meta.complete ? [] : ['INCOMPLETE']),
+          ...(meta.dropped > 0 ? [`${meta.dropped} events LOST`] : []),
+          ...(damaged > 0 ? [`${damaged} events DAMAGED`] : []),
+        ],
         facts: [clean(`${meta.kernel} ${meta.machine}`.trim()), dialect, clean(meta.command.join(' '))].filter((f) => f !== ''),
         position: ui.cursor === 0 ? 'no events' : `event ${ui.cursor}/${last}  ${this.#model.timeOf(ui.cursor)}  ${percent} %`,
       },
@@ -107,7 +134,10 @@ export class Picture {
 
   #status(ui: Ui, under: Under): string {
     const pending = `${ui.keys.count}${ui.keys.prefix.replaceAll(' ', '')}`;
-    const right = [pending, under.mark].filter((t) => t !== '').join(' ');
+    const counted = ui.prompt?.kind === 'filter' ? '' : countText(under.aside?.search, ui.cursor, this.theme.glyphs);
+    const completed = ui.find.completion;
+    const word = completed === undefined ? '' : `${completed.index + 1}/${completed.words.length} words`;
+    const right = [word, counted, pending, under.mark].filter((t) => t !== '').join(' ');
     return statusLine(this.#statusText(ui, under), right === '' ? '' : ` ${right}`, ui.columns, this.theme);
   }
 
@@ -123,17 +153,23 @@ export class Picture {
   }
 
   #pane(ui: Ui, box: PaneBox, under: Under): Block {
-    const content = box.pane === 'events' ? this.#events(ui, box) : this.#text(ui, under, box.pane);
+    const content = box.pane === 'events' ? this.#events(ui, box, under) : this.#text(ui, under, box.pane);
     const focused = ui.focus === box.pane && ui.mode === 'main';
-    const rows = paneRows(box.width, box.height, { ...content, title: paneTitle(box), focused }, this.theme);
+    const title = paneTitle(box);
+    const filtered = box.pane === 'events' ? filterTitle(under.aside?.filter, box.width - 24, this.theme.glyphs) : [];
+    const rows = paneRows(box.width, box.height, { ...content, title: line(...title.spans, ...filtered), focused }, this.theme);
     return { x: box.x, y: box.y, width: box.width, height: box.height, key: `pane ${box.pane}`, rows };
   }
 
-  #events(ui: Ui, box: PaneBox): Pick<PaneContent, 'lines' | 'footer' | 'stale'> {
+  #events(ui: Ui, box: PaneBox, { aside }: Under): Pick<PaneContent, 'lines' | 'footer' | 'stale'> {
     const model = this.#model;
     const height = innerHeight(box);
+    const list = aside?.list ?? wholeList(model.first, model.last);
+    const search = aside?.search;
     const lines = eventRows({
-      events: model.window(ui.cursor - ui.cursorRow, height),
+      events: model.events(pageOfList(list, ui.cursor, ui.cursorRow, height)),
+      hit: (seq) => search?.hits.has(seq) ?? false,
+      ranges: rangesOf(search?.text ?? ''),
       effects: (seq) => model.effect(seq),
       cursor: ui.cursor,
       focused: ui.focus === 'events',
@@ -169,7 +205,7 @@ export class Picture {
   #makeDetail(ui: Ui, width: number, ready: boolean): readonly Line[] {
     const model = this.#model;
     const event = model.event(ui.cursor);
-    if (event === undefined) return [];
+    if (event === undefined) return ui.cursor === 0 ? [] : damageLines(ui.cursor, model.damage(ui.cursor) ?? '', width);
     if (ui.hex) return hexLines(event);
     const { glyphs } = this.theme;
     return detailLines({
@@ -214,9 +250,11 @@ function scrolledText(all: readonly Line[], at: Scroll, page: Extent): Pick<Pane
   return { lines, footer: left === 0 ? shown : ` +${left}${shown === '' ? ' ' : shown}` };
 }
 
+const SIGNS: Readonly<Record<Prompt['kind'], string>> = { search: '/', filter: '&', command: ':' };
+
 /** The prompt as far as there is room, with its cursor in view; `x` is the cursor's cell. */
 function promptText(prompt: Prompt, room: number): { readonly text: string; readonly x: number } {
-  const sign = prompt.kind === 'search' ? '/' : ':';
+  const sign = SIGNS[prompt.kind];
   const before = clean([...prompt.text].slice(0, prompt.cursor).join(''));
   const after = clean([...prompt.text].slice(prompt.cursor).join(''));
   let hidden = before;

@@ -2,7 +2,7 @@
 import { type ActionName, actionByName } from './keymap.ts';
 
 export interface Prompt {
-  readonly kind: 'search' | 'command';
+  readonly kind: 'search' | 'filter' | 'command';
   readonly text: string;
   /** in code points, 0 before the first */
   readonly cursor: number;
@@ -24,7 +24,7 @@ export function typeInto(prompt: Prompt, text: string): Prompt {
   return { ...prompt, text: all.join(''), cursor: prompt.cursor + added.length };
 }
 
-type Edit = Exclude<Extract<ActionName, `prompt.${string}`>, 'prompt.accept' | 'prompt.cancel'>;
+type Edit = Exclude<Extract<ActionName, `prompt.${string}`>, 'prompt.accept' | 'prompt.cancel' | 'prompt.complete'>;
 
 /** One editing key. undefined: the prompt closes. `recall` is what prompt.recall brings back. */
 export function editPrompt(prompt: Prompt, action: Edit, recall: string): Prompt | undefined {

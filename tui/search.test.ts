@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { afterAll, describe, expect, test, vi } from 'vitest';
 import { eventText } from '../hw/event-text.ts';
+import { Finder } from './find/finder.ts';
+import { textNeedle } from './find/needle.ts';
 import { textOptions } from './present/event.ts';
 import { search } from './search.ts';
 import { longSession, testModel } from './testing.ts';
@@ -15,9 +17,14 @@ afterAll(() => {
 
 const job = (kind: Job['kind'], direction: 1 | -1, from: number, text = ''): Job => ({ id: 1, kind, direction, times: 1, from, text });
 
+const sets = (m: typeof model, j: Job) => ({
+  search: j.text === '' ? undefined : new Finder(m, j.text, textNeedle(m, j.text), j.from),
+  filter: undefined,
+});
+
 /** Runs a search to its end. */
 function find(j: Job, times = 1): number | undefined {
-  const s = search(model, j, () => times);
+  const s = search(model, j, () => times, sets(model, j));
   for (;;) {
     const next = s.next();
     if (next.done === true) return next.value ?? undefined;
@@ -42,7 +49,7 @@ describe('searches', () => {
   test('the next and the previous change, error, text', () => {
     expect([find(job('change', 1, 12)), find(job('change', -1, 14))]).toEqual([14, 12]);
     expect([find(job('error', 1, 1)), find(job('error', -1, 33)), find(job('error', 1, 10))]).toEqual([10, 26, 13]);
-    expect([find(job('search', 1, 1, 'queue')), find(job('search', -1, 33, 'VDevice'))]).toEqual([10, 12]);
+    expect([find(job('search', 1, 1, 'queue')), find(job('search', -1, 33, 'vdevice'))]).toEqual([10, 12]);
     expect(find(job('search', 1, 1, 'ebusy'))).toBe(13);
     expect(find(job('search', 1, 1, '/dev/iommu'))).toBe(2);
     expect(find(job('search', 1, 1, '\\x1b[2jevil'))).toBe(22);
@@ -81,7 +88,8 @@ describe('searches', () => {
     let now = 0;
     const clock = vi.spyOn(performance, 'now').mockImplementation(() => (now += 100));
     try {
-      const steps = [...search(big.model, job('search', 1, 1, 'no such text'), () => 1)];
+      const j = job('search', 1, 1, 'no such text');
+      const steps = [...search(big.model, j, () => 1, sets(big.model, j))];
       expect(steps.length).toBeGreaterThan(10);
       expect(steps).toEqual([...steps].sort((a, b) => a - b));
     } finally {
@@ -91,13 +99,13 @@ describe('searches', () => {
 
   test('pressed once more after a query was made, it goes on behind what that found', () => {
     let asked = 0;
-    const s = search(model, job('error', 1, 1), () => (++asked === 1 ? 1 : 3));
+    const s = search(model, job('error', 1, 1), () => (++asked === 1 ? 1 : 3), sets(model, job('error', 1, 1)));
     expect([...stepsOf(s)].at(-1)).toBe(22);
   });
 
   test('pressed once more while it runs, it goes further', () => {
     let times = 1;
-    const s = search(model, job('error', 1, 1), () => times);
+    const s = search(model, job('error', 1, 1), () => times, sets(model, job('error', 1, 1)));
     times = 3;
     expect([...stepsOf(s)].at(-1)).toBe(22);
   });

@@ -2,10 +2,10 @@
  * Searches through the log that may last: generators that give time back after a few milliseconds of work. A value they
  * yield is how far they are (0 to 1); what they return is the event they were looking for.
  */
-import { eventText } from '../hw/event-text.ts';
 import type { SqlValue } from '../store/read.ts';
+import type { Finder } from './find/finder.ts';
+import { type Nearest, UNKNOWN } from './find/hits.ts';
 import type { TraceModel } from './model.ts';
-import { textOptions } from './present/event.ts';
 import type { Job } from './ui-state.ts';
 
 /** How far a search is, from 0 to 1. */
@@ -18,15 +18,21 @@ const STEPS = 64;
 /** Events of one query, where nothing says in which chunks to look. */
 const SPAN = 100_000;
 
+/** Who knows the matches of the search and of the filter. */
+export interface MatchSets {
+  readonly search: Finder | undefined;
+  readonly filter: Finder | undefined;
+}
+
 /** Runs a job. `times` is asked again and again: the key may be pressed while the search runs. */
-export function search(model: TraceModel, job: Job, times: () => number): Search {
+export function search(model: TraceModel, job: Job, times: () => number, sets: MatchSets): Search {
   switch (job.kind) {
     case 'change':
       return findChange(model, job.from, job.direction, times);
     case 'error':
       return findRows(model, job.from, job.direction, times, { where: 'errno <> 0', params: [], failed: true });
     case 'search':
-      return findText(model, job.from, job.direction, times, job.text);
+      return findHits(job.from, job.direction, times, job.text, sets);
     default:
       return job.kind satisfies never;
   }
@@ -100,54 +106,37 @@ function* findRows(model: TraceModel, from: number, direction: 1 | -1, times: ()
   return found;
 }
 
-/**
- * A text in names of calls or errors is looked for by the index. Any other is looked for in the events as `show` prints
- * them, one by one. Letters match without regard to case.
- */
-function* findText(model: TraceModel, from: number, direction: 1 | -1, times: () => number, text: string): Search {
-  const wanted = text.toLowerCase();
-  const names = namesWith(model, 'SELECT DISTINCT call AS name FROM origins LIMIT 5000', wanted);
-  const errors = namesWith(model, 'SELECT name FROM errors LIMIT 5000', wanted);
-  if (names.length > 0 || errors.length > 0) {
-    const list = (values: readonly string[]): string => values.map(() => '?').join(', ');
-    const calls: Rows = { where: `call IN (${list(names)})`, params: names };
-    if (errors.length === 0) return yield* findRows(model, from, direction, times, calls);
-    const failures: Rows = { where: `error IN (${list(errors)})`, params: errors, failed: true };
-    if (names.length === 0) return yield* findRows(model, from, direction, times, failures);
-    return yield* findRows(model, from, direction, times, {
-      where: `${calls.where} OR ${failures.where}`,
-      params: [...names, ...errors],
-    });
-  }
-  return yield* findPrinted(model, from, direction, times, wanted);
-}
-
-function namesWith(model: TraceModel, sql: string, wanted: string): string[] {
-  return model.reader
-    .query(sql)
-    .map((row) => String(row.name))
-    .filter((name) => name !== '' && name.toLowerCase().includes(wanted));
-}
-
-function* findPrinted(model: TraceModel, from: number, direction: 1 | -1, times: () => number, wanted: string): Search {
-  const options = textOptions(model.context);
-  const clock = patience();
-  const total = Math.max(1, direction === 1 ? model.last - from : from);
+/** Among the matches that are known; where that is not enough they are looked for, here first. What a filter hides is no match. */
+function* findHits(from: number, direction: 1 | -1, times: () => number, text: string, sets: MatchSets): Search {
   let seen = 0;
   let found: number | undefined;
-  for (let seq = from + direction; seq >= 1 && seq <= model.last; seq += direction) {
-    const frame = model.event(seq);
-    if (frame !== undefined) {
-      const { call, result } = eventText(frame, options);
-      if (`${call} ${result}`.toLowerCase().includes(wanted)) {
-        found = seq;
-        if (++seen >= times()) return found;
+  for (let at = from; ; ) {
+    const { search, filter } = sets;
+    if (search === undefined || search.text !== text) return found;
+    const next = nextOf(search, filter, at, direction);
+    if (next === undefined) return found;
+    if (next === UNKNOWN) {
+      const started = search.progress;
+      search.focus = at + direction;
+      if (filter !== undefined && !filter.done) {
+        filter.focus = at + direction;
+        filter.work(performance.now() + PATIENCE / 2);
       }
+      search.work(performance.now() + PATIENCE);
+      yield Math.max(started, search.progress);
+      continue;
     }
-    if (clock.over()) {
-      yield Math.abs(seq - from) / total;
-      clock.again();
-    }
+    at = next;
+    found = next;
+    if (++seen >= times()) return found;
   }
-  return found;
+}
+
+function nextOf(search: Finder, filter: Finder | undefined, from: number, direction: 1 | -1): Nearest {
+  for (let at = from; ; ) {
+    const next = search.hits.next(at, direction);
+    if (typeof next !== 'number' || filter === undefined || filter.hits.has(next)) return next;
+    if (!filter.hits.isKnown(next)) return UNKNOWN;
+    at = next;
+  }
 }

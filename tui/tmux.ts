@@ -107,7 +107,9 @@ export class Pane {
     const mark = new RegExp(` ${this.#keys}[·.]$`);
     const whole = (screen: readonly string[]): boolean => {
       const status = screen[rows - 2] ?? '';
-      return [...status].length === columns && mark.test(status) && [...(screen[rows - 3] ?? '')].length === columns;
+      // the lower edge of the panes: the rows of the overview below it may end in blanks
+      const edge = screen.slice(Math.max(0, rows - 5), rows - 2).some((row) => [...row].length === columns);
+      return [...status].length === columns && mark.test(status) && edge;
     };
     const shown = await this.until(whole, `the mark ${this.#keys}`);
     return shown

@@ -3,6 +3,8 @@
  * changes and is pure; what needs the log (the next error, a search) is written down as a job, and its result comes back as
  * an event.
  */
+import { distance, type EventList, wholeList } from './find/list.ts';
+import { complete, type FindFacts, type Finding, filterOf, NO_FINDING } from './find/ui-find.ts';
 import { type ActionName, actionByName, type KeyState, NO_KEYS, type Place, press } from './keymap.ts';
 import { boxOf, innerHeight, type Layout, layout, PANES, type PaneId } from './layout.ts';
 import { editPrompt, emptyPrompt, type Prompt, parseCommand, typeInto } from './prompt.ts';
@@ -43,7 +45,7 @@ export interface Ui {
   readonly keys: KeyState;
   /** set while a lone first digit has moved the focus and may still become a count */
   readonly focusBefore: PaneId | undefined;
-  readonly search: string;
+  readonly find: Finding;
   readonly job: Job | undefined;
   /** id of the last job */
   readonly jobs: number;
@@ -60,7 +62,11 @@ export interface Facts {
   readonly first: number;
   readonly last: number;
   extent(pane: ScrollPane): Extent;
+  /** the list and what is looked for; without it the list is the whole log */
+  readonly find?: FindFacts;
 }
+
+const listOf = (facts: Facts): EventList => facts.find?.list ?? wholeList(facts.first, facts.last);
 
 export type UiEvent =
   | { readonly type: 'key'; readonly key: Key }
@@ -69,6 +75,8 @@ export type UiEvent =
   | { readonly type: 'expire' }
   | { readonly type: 'found'; readonly id: number; readonly seq: number | undefined }
   | { readonly type: 'goto'; readonly seq: number }
+  /** the event of the list nearest to where the cursor was put; undefined: the list is empty */
+  | { readonly type: 'snapped'; readonly seq: number | undefined }
   /** a line of a pane that should be seen */
   | { readonly type: 'reveal'; readonly pane: LowerPane; readonly line: number };
 
@@ -90,7 +98,7 @@ export function initialUi(columns: number, rows: number, cursor: number): Ui {
     prompt: undefined,
     keys: NO_KEYS,
     focusBefore: undefined,
-    search: '',
+    find: NO_FINDING,
     job: undefined,
     jobs: 0,
     message: undefined,
@@ -128,6 +136,8 @@ export function reduce(ui: Ui, event: UiEvent, facts: Facts): Ui {
       return onFound(ui, event.id, event.seq, facts);
     case 'goto':
       return moveTo(ui, event.seq, facts);
+    case 'snapped':
+      return onSnapped(ui, event.seq, facts);
     case 'reveal':
       return reveal(ui, event.pane, event.line, facts);
     default:
@@ -137,7 +147,7 @@ export function reduce(ui: Ui, event: UiEvent, facts: Facts): Ui {
 
 function onKey(ui: Ui, key: Key, facts: Facts): Ui {
   const place = placeOf(ui);
-  if (place === 'prompt' && key.text !== undefined) return { ...ui, prompt: typeInto(ui.prompt!, key.text) };
+  if (place === 'prompt' && key.text !== undefined) return prompted(ui, typeInto(ui.prompt!, key.text), facts);
   const p = press(ui.keys, key.name, place);
   if (p.kind === 'pending') {
     // a second digit: it is a count after all, so the focus goes back to where it was
@@ -171,7 +181,7 @@ const keyOf = (name: string): Key => (name.length === 1 ? { name, text: name } :
 export function act(ui: Ui, action: ActionName, count: number | undefined, facts: Facts): Ui {
   const times = Math.max(1, count ?? 1);
   const page = pageOf(ui, 'events').lines;
-  const move = (by: number): Ui => moveTo(ui, ui.cursor + by, facts);
+  const move = (by: number): Ui => moveTo(ui, listOf(facts).move(ui.cursor, by), facts);
   switch (action) {
     case 'time.step':
       return move(times);
@@ -186,11 +196,11 @@ export function act(ui: Ui, action: ActionName, count: number | undefined, facts
     case 'time.pageUp':
       return move(-times * Math.max(1, page - MARGIN));
     case 'time.first':
-      return moveTo(ui, count ?? facts.first, facts);
+      return count === undefined ? snapTo(ui, facts.first, 1, facts) : moveTo(ui, count, facts);
     case 'time.last':
-      return moveTo(ui, count ?? facts.last, facts);
+      return count === undefined ? snapTo(ui, facts.last, -1, facts) : moveTo(ui, count, facts);
     case 'time.percent':
-      return moveTo(ui, facts.first + Math.round(((facts.last - facts.first) * Math.min(100, count ?? 0)) / 100), facts);
+      return snapTo(ui, facts.first + Math.round(((facts.last - facts.first) * Math.min(100, count ?? 0)) / 100), 1, facts);
     case 'change.next':
     case 'change.previous':
     case 'error.next':
@@ -200,6 +210,8 @@ export function act(ui: Ui, action: ActionName, count: number | undefined, facts
       return find(ui, action, times);
     case 'search.open':
       return openPrompt(ui, 'search');
+    case 'filter.open':
+      return openPrompt(ui, 'filter');
     case 'command.open':
       return openPrompt(ui, 'command');
     default:
@@ -209,7 +221,10 @@ export function act(ui: Ui, action: ActionName, count: number | undefined, facts
 
 function actOnScreen(
   ui: Ui,
-  action: Exclude<ActionName, `time.${string}` | `change.${string}` | `error.${string}` | `search.${string}` | 'command.open'>,
+  action: Exclude<
+    ActionName,
+    `time.${string}` | `change.${string}` | `error.${string}` | `search.${string}` | `filter.${string}` | 'command.open'
+  >,
   count: number | undefined,
   facts: Facts,
 ): Ui {
@@ -269,18 +284,32 @@ function focusOn(ui: Ui, pane: PaneId): Ui {
 function moveTo(ui: Ui, seq: number, facts: Facts): Ui {
   const cursor = clamp(seq, facts.first, facts.last);
   const page = pageOf(ui, 'events').lines;
-  const by = cursor - ui.cursor;
+  const by = distance(listOf(facts), ui.cursor, cursor, page);
   const cursorRow = Math.abs(by) < page ? ui.cursorRow + by : page >> 1;
-  const moved = by === 0 ? ui.scroll : { ...ui.scroll, detail: TOP };
-  return settle({ ...ui, cursor, cursorRow, job: undefined, scroll: moved }, facts);
+  const moved = cursor === ui.cursor ? ui.scroll : { ...ui.scroll, detail: TOP };
+  return settle({ ...ui, cursor, cursorRow, job: undefined, scroll: moved, find: { ...ui.find, snap: 0 } }, facts);
+}
+
+/** Puts the cursor on the event of the list that is nearest to a place, as soon as that is known. */
+function snapTo(ui: Ui, seq: number, snap: 1 | -1, facts: Facts): Ui {
+  const moved = moveTo(ui, seq, facts);
+  return filterOf(ui) === '' ? moved : { ...moved, find: { ...moved.find, snap } };
+}
+
+function onSnapped(ui: Ui, seq: number | undefined, facts: Facts): Ui {
+  if (ui.find.snap === 0) return ui;
+  if (seq !== undefined) return moveTo(ui, seq, facts);
+  const still = { ...ui, find: { ...ui.find, snap: 0 as const } };
+  return ui.prompt === undefined ? complain(still, 'no event matches the filter') : still;
 }
 
 /** Keeps the cursor's row inside the list, a margin from its edges, and the list free of blank rows while it has events to show. */
 function settle(ui: Ui, facts: Facts): Ui {
   const page = pageOf(ui, 'events').lines;
   const margin = Math.min(MARGIN, (page - 1) >> 1);
-  const above = ui.cursor - facts.first;
-  const below = facts.last - ui.cursor;
+  const list = listOf(facts);
+  const above = list.above(ui.cursor, page);
+  const below = list.below(ui.cursor, page);
   let row = clamp(ui.cursorRow, margin, page - 1 - margin);
   row = Math.max(row, page - 1 - below);
   row = Math.min(row, above);
@@ -298,15 +327,17 @@ const FINDS = {
 
 function find(ui: Ui, action: keyof typeof FINDS, times: number): Ui {
   const [kind, direction] = FINDS[action];
-  if (kind === 'search' && ui.search === '') return complain(ui, 'nothing to search for yet: / asks for a text');
+  if (kind === 'search' && ui.find.search === '') return complain(ui, 'nothing to search for yet: / asks for a text');
   const { job } = ui;
   const same = job !== undefined && job.kind === kind && job.direction === direction;
-  return same ? { ...ui, job: { ...job, times: job.times + times } } : startJob(ui, kind, direction, times);
+  if (same) return { ...ui, job: { ...job, times: job.times + times } };
+  const marked = kind === 'search' ? { ...ui, find: { ...ui.find, marked: true } } : ui;
+  return startJob(marked, kind, direction, times);
 }
 
 function startJob(ui: Ui, kind: Job['kind'], direction: 1 | -1, times: number): Ui {
   const id = ui.jobs + 1;
-  return { ...ui, jobs: id, job: { id, kind, direction, times, from: ui.cursor, text: kind === 'search' ? ui.search : '' } };
+  return { ...ui, jobs: id, job: { id, kind, direction, times, from: ui.cursor, text: kind === 'search' ? ui.find.search : '' } };
 }
 
 function complain(ui: Ui, text: string): Ui {
@@ -319,6 +350,8 @@ function onFound(ui: Ui, id: number, seq: number | undefined, facts: Facts): Ui 
   const { job } = ui;
   if (job?.id !== id) return ui;
   if (seq !== undefined) return moveTo({ ...ui, job: undefined }, seq, facts);
+  // while it is typed, what is not there is said by the count of hits
+  if (ui.prompt !== undefined) return toAnchor({ ...ui, job: undefined }, facts);
   const side = job.direction === 1 ? 'later' : 'earlier';
   const what = job.kind === 'search' ? ` "${clean(job.text)}"` : '';
   return complain({ ...ui, job: undefined }, `no ${side} ${NOT_FOUND[job.kind]}${what}`);
@@ -331,7 +364,9 @@ function stop(ui: Ui): Ui {
 function back(ui: Ui, facts: Facts): Ui {
   if (ui.job !== undefined) return stop(ui);
   if (ui.zoom) return settle({ ...ui, zoom: false }, facts);
-  return focusOn(ui, 'events');
+  if (ui.focus !== 'events') return focusOn(ui, 'events');
+  if (ui.find.marked) return { ...ui, find: { ...ui.find, marked: false } };
+  return { ...ui, find: { ...ui.find, filter: '', snap: 0 } };
 }
 
 function scroll(ui: Ui, action: ScrollAction, count: number | undefined, facts: Facts): Ui {
@@ -351,26 +386,73 @@ function reveal(ui: Ui, pane: LowerPane, at: number, facts: Facts): Ui {
 // the prompt
 
 function openPrompt(ui: Ui, kind: Prompt['kind']): Ui {
-  return { ...ui, mode: 'prompt', job: undefined, prompt: emptyPrompt(kind) };
+  const anchor = { cursor: ui.cursor, cursorRow: ui.cursorRow };
+  const prompt = emptyPrompt(kind);
+  const { filter } = ui.find;
+  // the filter that is there is changed, not begun anew
+  const filled = kind === 'filter' ? { ...prompt, text: filter, cursor: [...filter].length } : prompt;
+  return { ...ui, mode: 'prompt', job: undefined, prompt: filled, find: { ...ui.find, anchor, completion: undefined, snap: 0 } };
 }
 
 function closePrompt(ui: Ui): Ui {
-  return { ...ui, mode: 'main', prompt: undefined };
+  return { ...ui, mode: 'main', job: undefined, prompt: undefined, find: { ...ui.find, anchor: undefined, completion: undefined } };
+}
+
+/** Back to where the cursor was when the prompt was opened. */
+function toAnchor(ui: Ui, facts: Facts): Ui {
+  const { anchor } = ui.find;
+  return anchor === undefined ? ui : settle({ ...moveTo(ui, anchor.cursor, facts), cursorRow: anchor.cursorRow }, facts);
+}
+
+/** The text of the prompt has changed: what is typed is looked for at once. */
+function prompted(ui: Ui, prompt: Prompt, facts: Facts): Ui {
+  const typed: Ui = { ...ui, prompt, job: undefined, find: { ...ui.find, completion: undefined } };
+  return prompt.text === ui.prompt?.text ? typed : sought(typed, facts);
+}
+
+function sought(ui: Ui, facts: Facts): Ui {
+  const { prompt, find: finding } = ui;
+  if (prompt?.kind === 'filter') return { ...ui, find: { ...finding, snap: 1 } };
+  if (prompt?.kind !== 'search') return ui;
+  const back = toAnchor(ui, facts);
+  const text = prompt.text.trim();
+  if (text === '') return back;
+  const id = ui.jobs + 1;
+  return { ...back, jobs: id, job: { id, kind: 'search', direction: 1, times: 1, from: back.cursor, text } };
 }
 
 function onPrompt(ui: Ui, action: Extract<ActionName, `prompt.${string}`>, facts: Facts): Ui {
   const { prompt } = ui;
-  if (prompt === undefined || action === 'prompt.cancel') return closePrompt(ui);
-  if (action === 'prompt.accept') return accept(closePrompt(ui), prompt, facts);
-  const edited = editPrompt(prompt, action, ui.search);
-  return edited === undefined ? closePrompt(ui) : { ...ui, prompt: edited };
+  if (prompt === undefined) return closePrompt(ui);
+  if (action === 'prompt.cancel') return closePrompt(toAnchor(ui, facts));
+  if (action === 'prompt.accept') return accept(ui, prompt, facts);
+  if (action === 'prompt.complete') {
+    const done = complete(prompt, ui.find, facts.find?.words ?? []);
+    return sought({ ...ui, prompt: done.prompt, find: done.find }, facts);
+  }
+  const edited = editPrompt(prompt, action, ui.find.search);
+  return edited === undefined ? closePrompt(toAnchor(ui, facts)) : prompted(ui, edited, facts);
 }
 
 function accept(ui: Ui, prompt: Prompt, facts: Facts): Ui {
-  if (prompt.kind === 'search') {
-    const search = prompt.text.trim() === '' ? ui.search : prompt.text.trim();
-    return search === '' ? ui : startJob({ ...ui, search }, 'search', 1, 1);
-  }
+  if (prompt.kind === 'search') return acceptSearch(closePrompt(toAnchor(ui, facts)), prompt);
+  if (prompt.kind === 'filter') return acceptFilter(ui, prompt, facts);
+  return acceptCommand(closePrompt(ui), prompt, facts);
+}
+
+function acceptSearch(ui: Ui, prompt: Prompt): Ui {
+  const search = prompt.text.trim() === '' ? ui.find.search : prompt.text.trim();
+  return search === '' ? ui : startJob({ ...ui, find: { ...ui.find, search, marked: true } }, 'search', 1, 1);
+}
+
+function acceptFilter(ui: Ui, prompt: Prompt, facts: Facts): Ui {
+  const filter = prompt.text.trim();
+  const wrong = filter === '' ? undefined : facts.find?.wrong(filter);
+  if (wrong !== undefined) return complain(ui, wrong);
+  return closePrompt({ ...ui, find: { ...ui.find, filter, snap: filter === '' ? 0 : ui.find.snap } });
+}
+
+function acceptCommand(ui: Ui, prompt: Prompt, facts: Facts): Ui {
   const command = parseCommand(prompt.text);
   switch (command.kind) {
     case 'none':

@@ -187,3 +187,12 @@ function whenLines({ event: e, context }: DetailInput): Line[] {
   ];
   return [line('  ', span(facts.join('  '), 'dim'))];
 }
+
+/** Of an event that cannot be read: what is wrong with it, and what that means. */
+export function damageLines(seq: number, message: string, width: number): readonly Line[] {
+  return [
+    line(span(`event ${seq} is damaged`, 'error')),
+    ...wrap(line('  ', clean(message)), width, 2),
+    ...wrap(line('  ', span('the state goes on without it, as without an event that was lost', 'dim')), width, 2),
+  ];
+}

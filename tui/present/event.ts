@@ -8,6 +8,7 @@ import { secondsText } from '../../hw/time-text.ts';
 import type { UapiTable } from '../../hw/uapi/table.ts';
 import { printNode } from '../../hw/uapi/text.ts';
 import { type CallView, type Item, type Node, viewCall } from '../../hw/uapi/view.ts';
+import type { EventView } from '../../store/read.ts';
 import { clean } from '../term/text.ts';
 
 /** What printing an event needs: the trace's table and clock, and other events by number. */
@@ -63,6 +64,20 @@ export function listedEvent(e: EventLike, context: EventContext): ListedEvent {
   const [call, args] = splitCall(t.call);
   const result = outcome === 'error' ? errnoName(e.error) : t.result.replace(/ <unfinished>$/, '');
   return { ...base, call: clean(call), args: clean(args), outcome, result: clean(result) };
+}
+
+/** An event whose frame cannot be read: what the index knows of it, where that can be read. */
+export function damagedEvent(seq: number, row: EventView | undefined): ListedEvent {
+  return {
+    seq,
+    time: row === undefined ? '' : secondsText(BigInt(Math.round(row.t)), 6),
+    pid: row?.pid ?? 0,
+    tid: row?.tid ?? 0,
+    call: clean(shortCall(row?.call ?? '')),
+    args: '',
+    outcome: 'error',
+    result: 'damaged',
+  };
 }
 
 /** The prefix says nothing in a list where nearly every call has it. */

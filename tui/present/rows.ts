@@ -15,6 +15,9 @@ export interface ListInput {
   readonly threads: boolean;
   readonly width: number;
   readonly theme: Theme;
+  /** is the event a hit of the search, and which parts of a text are what was searched for */
+  readonly hit?: (seq: number) => boolean;
+  readonly ranges?: (text: string) => readonly (readonly [from: number, to: number])[];
 }
 
 /** Widths in cells; 0: the column is not shown. */
@@ -62,7 +65,7 @@ function inAscii(e: ListedEvent): ListedEvent {
   return { ...e, call: toAscii(e.call), args: toAscii(e.args), result: toAscii(e.result) };
 }
 
-function eventRow(e: ListedEvent, columns: Columns, { effects, cursor, focused, theme: { glyphs } }: ListInput): Line {
+function eventRow(e: ListedEvent, columns: Columns, { effects, cursor, focused, theme: { glyphs }, hit, ranges }: ListInput): Line {
   const here = e.seq === cursor;
   const effect = effects(e.seq);
   const cell = (text: string, width: number, token?: Token): Span[] =>
@@ -70,18 +73,40 @@ function eventRow(e: ListedEvent, columns: Columns, { effects, cursor, focused, 
   const result = resultSpan(e, effect, columns.result, here, glyphs);
   // long arguments get what a short result leaves; the result then stands at the right edge
   const args = cells(e.args) <= columns.args ? columns.args : columns.args + columns.result - cells(result.text);
-  const seq = span(` ${padLeft(String(e.seq), columns.seq, glyphs.ellipsis)} `);
-  const spans = [
+  const number = padLeft(String(e.seq), columns.seq, glyphs.ellipsis);
+  const isHit = hit?.(e.seq) ?? false;
+  const spans: Span[] = [
     span(here ? glyphs.cursor : ' '),
     mark(e, effect, here, glyphs),
-    seq,
+    ...(isHit ? marked(number) : [span(` ${number} `)]),
     ...cell(e.time, columns.time, 'dim'),
     ...cell(String(e.tid), columns.tid, 'dim'),
     ...cell(e.call, columns.call, 'call'),
     ...cell(e.args, args),
     result,
   ];
-  return here ? { ...line(...spans), fill: focused ? 'cursor' : 'cursorPassive' } : line(...spans);
+  const shown = isHit && ranges !== undefined ? spans.flatMap((s) => highlighted(s, ranges)) : spans;
+  return here ? { ...line(...shown), fill: focused ? 'cursor' : 'cursorPassive' } : line(...shown);
+}
+
+/** The number of an event that the search has hit: what was searched for may stand in what the row has no room for. */
+function marked(number: string): Span[] {
+  const blanks = number.length - number.trimStart().length;
+  return [span(` ${' '.repeat(blanks)}`), span(number.trimStart(), 'hit'), span(' ')];
+}
+
+/** A span with what was searched for in another style. */
+function highlighted(s: Span, ranges: NonNullable<ListInput['ranges']>): Span[] {
+  if (s.token === 'hit') return [s];
+  const out: Span[] = [];
+  let at = 0;
+  for (const [from, to] of ranges(s.text)) {
+    if (from > at) out.push({ ...s, text: s.text.slice(at, from) });
+    out.push(span(s.text.slice(from, to), 'hit'));
+    at = to;
+  }
+  if (at < s.text.length) out.push({ ...s, text: s.text.slice(at) });
+  return out;
 }
 
 function mark(e: ListedEvent, effect: Effect | undefined, here: boolean, glyphs: Glyphs): Span {

@@ -20,7 +20,8 @@ export type Token =
   | 'cursorPassive'
   | 'key'
   | 'job'
-  | 'bar';
+  | 'bar'
+  | 'hit';
 
 /** A token with colour and without: SGR parameters. Without colour, bold, dim and reverse are still there. */
 const TOKENS: Readonly<Record<Token, { readonly colour: string; readonly mono: string }>> = {
@@ -40,6 +41,7 @@ const TOKENS: Readonly<Record<Token, { readonly colour: string; readonly mono: s
   key: { colour: '36', mono: '1' },
   job: { colour: '33', mono: '1' },
   bar: { colour: '7', mono: '7' },
+  hit: { colour: '30;43', mono: '1;4' },
 };
 
 /** The characters the screens are drawn with. Each is one cell, but for the arrow in ASCII. */
@@ -52,6 +54,10 @@ export interface Glyphs {
   readonly destroyed: string;
   readonly ellipsis: string;
   readonly idle: string;
+  /** in the overview: the cursor, a hit of the search, the hardware */
+  readonly here: string;
+  readonly hit: string;
+  readonly hardware: string;
   readonly tree: { readonly branch: string; readonly last: string; readonly pipe: string; readonly blank: string };
   readonly light: Box;
   readonly heavy: Box;
@@ -75,6 +81,9 @@ const UNICODE: Glyphs = {
   destroyed: '-',
   ellipsis: '…',
   idle: '·',
+  here: '▲',
+  hit: '/',
+  hardware: '•',
   tree: { branch: '├─ ', last: '└─ ', pipe: '│  ', blank: '   ' },
   light: { tl: '┌', tr: '┐', bl: '└', br: '┘', h: '─', v: '│' },
   heavy: { tl: '┏', tr: '┓', bl: '┗', br: '┛', h: '━', v: '┃' },
@@ -89,6 +98,9 @@ const ASCII: Glyphs = {
   destroyed: '-',
   ellipsis: '>',
   idle: '.',
+  here: '^',
+  hit: '/',
+  hardware: 'h',
   tree: { branch: '|- ', last: '`- ', pipe: '|  ', blank: '   ' },
   light: { tl: '+', tr: '+', bl: '+', br: '+', h: '-', v: '|' },
   heavy: { tl: '#', tr: '#', bl: '#', br: '#', h: '=', v: '#' },

@@ -1,0 +1,119 @@
+/**
+ * What a person types to find events: a condition of the filter language, or a plain text. It becomes a plan: a condition for
+ * the index, what is left to look at in each event, and whether that needs the state.
+ */
+import { eventText } from '../../hw/event-text.ts';
+import { parseQuery, type Query, someQuery } from '../../replayer/query.ts';
+import { vocabularyOf } from '../../replayer/query-fields.ts';
+import { compileQuery, type Matcher } from '../../replayer/query-match.ts';
+import { isQueueField } from '../../replayer/query-records.ts';
+import { planQuery } from '../../replayer/query-sql.ts';
+import type { SqlValue, Window } from '../../store/read.ts';
+import type { TraceModel } from '../model.ts';
+import { textOptions } from '../present/event.ts';
+
+/** A condition for the index. */
+export interface Rows {
+  readonly where: string;
+  readonly params: readonly SqlValue[];
+  readonly hints: Pick<Window, 'within' | 'failed'>;
+  /** no event outside can match */
+  readonly from: number;
+  readonly to: number;
+}
+
+/** How matches are told; `rows` is what the index answers, and all that can match is among them. */
+export type Needle =
+  | { readonly kind: 'rows'; readonly rows: Rows; readonly also: Matcher | undefined }
+  /** the events as `show` prints them */
+  | { readonly kind: 'printed'; readonly test: (seq: number) => boolean }
+  /** speaks of what only the fold knows: event after event, with the state */
+  | { readonly kind: 'folded'; readonly test: Matcher }
+  | { readonly kind: 'wrong'; readonly message: string };
+
+/** Letters match without regard to case, unless there is a capital among those that were typed. */
+export const isExact = (text: string): boolean => /\p{Lu}/u.test(text);
+
+export function contains(text: string): (hay: string) => boolean {
+  if (isExact(text)) return (hay) => hay.includes(text);
+  const wanted = text.toLowerCase();
+  return (hay) => hay.toLowerCase().includes(wanted);
+}
+
+/** Characters that a plain text has no use for. */
+const OPERATORS = /[=<>~&|!()]/;
+
+/** A text for `&`: a condition where it is one; what only looks like one is a mistake; anything else is a plain text. */
+export function filterNeedle(model: TraceModel, text: string): Needle {
+  const parsed = parseQuery(text, vocabularyOf(model.table));
+  if (parsed.ok) return queryNeedle(model, parsed.query);
+  if (OPERATORS.test(text)) return { kind: 'wrong', message: parsed.error.message };
+  return textNeedle(model, text);
+}
+
+/** What is wrong with a text for `&`; undefined where nothing is. */
+export function wrongFilter(model: TraceModel, text: string): string | undefined {
+  const parsed = parseQuery(text, vocabularyOf(model.table));
+  return parsed.ok || !OPERATORS.test(text) ? undefined : parsed.error.message;
+}
+
+function queryNeedle(model: TraceModel, query: Query): Needle {
+  const { table, reader } = model;
+  const options = { entered: (seq: number) => model.event(seq) };
+  const folded = someQuery(
+    query,
+    (q) =>
+      q.op === 'change' ||
+      q.op === 'register' ||
+      (q.op === 'object' && q.subject.types.length > 0) ||
+      (q.op === 'field' && isQueueField(table, q.field)),
+  );
+  if (folded) return { kind: 'folded', test: compileQuery(query, table, options) };
+  const calls = reader.query('SELECT DISTINCT call FROM origins LIMIT 5000').map((row) => String(row.call));
+  const plan = planQuery(query, { calls });
+  const rows: Rows = {
+    where: plan.where,
+    params: plan.params,
+    hints: { failed: plan.failed, ...(plan.within === undefined ? {} : { within: plan.within }) },
+    from: plan.from,
+    to: plan.to,
+  };
+  return { kind: 'rows', rows, also: plan.rest.op === 'all' ? undefined : compileQuery(plan.rest, table, options) };
+}
+
+/**
+ * A text in names of calls or errors is looked for by the index. Any other is looked for in the events as `show` prints
+ * them, one by one.
+ */
+export function textNeedle(model: TraceModel, text: string): Needle {
+  const test = contains(text);
+  const names = namesWith(model, 'SELECT DISTINCT call AS name FROM origins LIMIT 5000', test);
+  const errors = namesWith(model, 'SELECT name FROM errors LIMIT 5000', test);
+  if (names.length === 0 && errors.length === 0) return { kind: 'printed', test: printedTest(model, test) };
+  const list = (column: string, values: readonly string[]): string[] =>
+    values.length === 0 ? [] : [`${column} IN (${values.map(() => '?').join(', ')})`];
+  const where = [...list('call', names), ...list('error', errors)].join(' OR ');
+  const hints = names.length === 0 ? { failed: true } : {};
+  return {
+    kind: 'rows',
+    rows: { where, params: [...names, ...errors], hints, from: 1, to: Number.MAX_SAFE_INTEGER },
+    also: undefined,
+  };
+}
+
+function printedTest(model: TraceModel, test: (hay: string) => boolean): (seq: number) => boolean {
+  const options = textOptions(model.context);
+  return (seq) => {
+    const event = model.event(seq);
+    if (event === undefined) return false;
+    const { call, result } = eventText(event, options);
+    return test(`${call} ${result}`);
+  };
+}
+
+function namesWith(model: TraceModel, sql: string, test: (hay: string) => boolean): string[] {
+  return model.reader
+    .query(sql)
+    .map((row) => String(row.name))
+    .filter((name) => name !== '' && test(name));
+}
