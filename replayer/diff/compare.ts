@@ -1,0 +1,408 @@
+/**
+ * Two traces beside each other, by what their events mean: where they agree and where they do not. Processes are matched by
+ * what they do and by order of birth, threads by order of birth, the calls of matched threads by what they ask (see
+ * meaning.ts). Numbers that kernel or program happened to choose (ids, descriptors, pids, addresses, IOVAs and mmap offsets
+ * that the kernel chose) are compared by who made the thing: renumbering alone is no difference. Times are not compared.
+ *
+ * What this does not do yet: fold a difference that follows from an earlier one under it; recognize calls of one thread that
+ * were merely reordered; align threads that share out the same work differently (calls are aligned thread by thread, not by
+ * context across threads); know that two calls of different dialects (VCMDQ_ALLOC, HW_QUEUE_ALLOC) are the same step; compare
+ * latencies; ask the model which side is right; ignore rules. Memory grows with the traces, by some 50 bytes an event. A
+ * difference is missed where two hashes of 53 bits meet.
+ */
+import type { UapiTable } from '../../hw/uapi/table.ts';
+import { Kind } from '../../store/frame.ts';
+import { EventBytes } from '../event.ts';
+import type { TimelineSource } from '../timeline.ts';
+import type { U64 } from '../u64.ts';
+import { align, slide } from './align.ts';
+import type { Name } from './forms.ts';
+import { eventOf, KeptLinks, type Origin, whichOf } from './links.ts';
+import type { Sink } from './meaning.ts';
+import { gaps, matchProcesses } from './processes.ts';
+import { type Lane, newNumbers, type Reading, readTrace } from './reading.ts';
+
+/** One trace to compare. */
+export interface Side {
+  readonly source: TimelineSource;
+  readonly table: UapiTable;
+}
+
+/** Rows between two yields. */
+const SLICE = 8192;
+
+/** How two events that stand beside each other compare; `onlyA`, `onlyB`: there is one only. */
+export const How = { SAME: 0, CHANGED: 1, ONLY_A: 2, ONLY_B: 3 } as const;
+export type How = (typeof How)[keyof typeof How];
+
+/** A value of both events; undefined: the event does not say it. */
+export interface FieldPair {
+  readonly name: string;
+  readonly answer: boolean;
+  readonly a: string | undefined;
+  readonly b: string | undefined;
+  readonly differs: boolean;
+}
+
+/** Compares two traces in slices; yields how far it is, from 0 to 1. Throws a StoreError where one is damaged. */
+export function* compareTraces(a: Side, b: Side): Generator<number, Comparison> {
+  const numbers = newNumbers();
+  const total = Math.max(1, a.source.last + b.source.last);
+  const share = (0.8 * a.source.last) / total;
+  const readA = yield* scaled(readTrace(a.source, a.table, numbers), 0, share);
+  const readB = yield* scaled(readTrace(b.source, b.table, numbers), share, 0.8);
+  const comparing = new Comparing(readA, readB);
+  yield* comparing.run();
+  const rows = yield* comparing.rows();
+  const comparison = new Comparison(readA, readB, comparing.partners, rows);
+  yield* comparison.index();
+  return comparison;
+}
+
+function* scaled<T>(run: Generator<number, T>, from: number, to: number): Generator<number, T> {
+  for (;;) {
+    const next = run.next();
+    if (next.done === true) return next.value;
+    yield from + next.value * (to - from);
+  }
+}
+
+interface Rows {
+  /** numbers of the events of a row, 0 none */
+  readonly a: Int32Array;
+  readonly b: Int32Array;
+  readonly how: Uint8Array;
+}
+
+class Comparing {
+  /** by event of a: that of b, 0 none */
+  readonly partners: Int32Array;
+  readonly #a: Reading;
+  readonly #b: Reading;
+  /** by event of b that has no partner: the event of a behind which it stands */
+  readonly #behind: Int32Array;
+
+  constructor(a: Reading, b: Reading) {
+    this.#a = a;
+    this.#b = b;
+    this.partners = new Int32Array(a.last + 1);
+    this.#behind = new Int32Array(b.last + 1).fill(-1);
+  }
+
+  *run(): Generator<number> {
+    const processes = yield* steady(matchProcesses(this.#a, this.#b), 0.82);
+    let done = 0;
+    for (const [i, j] of processes.entries()) {
+      const mine = this.#a.processes[i]!.lanes;
+      const theirs = j < 0 ? [] : this.#b.processes[j]!.lanes;
+      for (const [n, lane] of mine.entries()) {
+        const other = theirs[n];
+        if (other !== undefined) yield* steady(this.#lane(lane, other), 0.82 + (0.18 * done) / Math.max(1, this.#a.last));
+        done += lane.events.length;
+      }
+    }
+  }
+
+  /**
+   * Two threads. What becomes of the things that a call is about tells calls apart that ask the same, but where one of those things
+   * has another fate it misleads: both ways are gone, and the one that leaves fewer differences is taken.
+   */
+  *#lane(a: Lane, b: Lane): Generator<void> {
+    let best: Int32Array | undefined;
+    let least = Number.POSITIVE_INFINITY;
+    for (const first of ['whole', 'asked'] as const) {
+      const partners = yield* this.#aligned(a, b, first);
+      this.#take(a, b, partners);
+      const left = this.#left(a, b, partners);
+      if (left < least) [best, least] = [partners, left];
+      if (least === 0) return;
+      yield;
+    }
+    this.#take(a, b, best!);
+  }
+
+  /** By one sort of key first, then between what that matches by what is asked, and at last by the name of the call. */
+  *#aligned(a: Lane, b: Lane, first: 'whole' | 'asked'): Generator<void, Int32Array> {
+    const column = (events: readonly number[], of: Int32Array): Int32Array => Int32Array.from(events, (seq) => of[seq]!);
+    const [wholeA, wholeB] = [column(a.events, this.#a[first]), column(b.events, this.#b[first])];
+    const partners = yield* align(wholeA, wholeB);
+    slide(wholeA, partners, b.events.length);
+    for (const key of ['asked', 'called'] as const) {
+      const [keysA, keysB] = [column(a.events, this.#a[key]), column(b.events, this.#b[key])];
+      for (const { a0, a1, b0, b1 } of gaps(partners, b.events.length)) {
+        const inner = yield* align(keysA.subarray(a0, a1), keysB.subarray(b0, b1));
+        inner.forEach((j, i) => {
+          if (j >= 0) partners[a0 + i] = b0 + j;
+        });
+      }
+    }
+    return partners;
+  }
+
+  /** How many rows of two threads differ. */
+  #left(a: Lane, b: Lane, partners: Int32Array): number {
+    let matched = 0;
+    let agreeing = 0;
+    partners.forEach((j, i) => {
+      if (j < 0) return;
+      matched++;
+      if (this.#agree(a.events[i]!, b.events[j]!)) agreeing++;
+    });
+    return a.events.length + b.events.length - matched - agreeing;
+  }
+
+  #take(a: Lane, b: Lane, partners: Int32Array): void {
+    const back = new Int32Array(b.events.length).fill(-1);
+    partners.forEach((j, i) => {
+      this.partners[a.events[i]!] = j < 0 ? 0 : b.events[j]!;
+      if (j >= 0) back[j] = i;
+    });
+    let behind = Math.max(0, (a.events[0] ?? 1) - 1);
+    b.events.forEach((seq, j) => {
+      if (back[j]! >= 0) behind = a.events[back[j]!]!;
+      else this.#behind[seq] = behind;
+    });
+  }
+
+  /** All rows: the events of a in their order, and what only b has behind what it follows there. */
+  *rows(): Generator<number, Rows> {
+    const [lastA, lastB] = [this.#a.last, this.#b.last];
+    const partnerOfB = new Int32Array(lastB + 1);
+    for (let i = 1; i <= lastA; i++) partnerOfB[this.partners[i]!] = this.partners[i] === 0 ? 0 : i;
+    partnerOfB[0] = 0;
+    const starts = new Int32Array(lastA + 2);
+    let place = 0;
+    let alone = 0;
+    for (let j = 1; j <= lastB; j++) {
+      if (partnerOfB[j] !== 0) {
+        place = partnerOfB[j]!;
+        continue;
+      }
+      if (j % SLICE === 0) yield 0.99;
+      // of a thread that a does not have: behind what came before it in b
+      if (this.#behind[j]! < 0) this.#behind[j] = place;
+      starts[this.#behind[j]! + 1]!++;
+      alone++;
+    }
+    const a = new Int32Array(lastA + alone);
+    const b = new Int32Array(lastA + alone);
+    const how = new Uint8Array(lastA + alone);
+    // row of event i of a: its number, and what has come in before it
+    for (let i = 1; i <= lastA + 1; i++) starts[i]! += starts[i - 1]!;
+    for (let i = 1; i <= lastA; i++) {
+      const row = i - 1 + starts[i]!;
+      if (i % SLICE === 0) yield 0.99;
+      a[row] = i;
+      b[row] = this.partners[i]!;
+      how[row] = this.partners[i] === 0 ? How.ONLY_A : this.#agree(i, this.partners[i]!) ? How.SAME : How.CHANGED;
+    }
+    const next = starts.slice();
+    for (let j = 1; j <= lastB; j++) {
+      if (partnerOfB[j] !== 0) continue;
+      const behind = this.#behind[j]!;
+      const row = behind + next[behind]!++;
+      b[row] = j;
+      how[row] = How.ONLY_B;
+    }
+    return { a, b, how };
+  }
+
+  #agree(i: number, j: number): boolean {
+    if (this.#a.asked[i] !== this.#b.asked[j] || this.#a.answered[i] !== this.#b.answered[j]) return false;
+    const [fromA, fromB] = [this.#a.linkAt[i]!, this.#b.linkAt[j]!];
+    const count = this.#a.linkAt[i + 1]! - fromA;
+    if (count !== this.#b.linkAt[j + 1]! - fromB) return false;
+    for (let k = 0; k < count; k++) {
+      const [x, y] = [this.#a.links[fromA + k]!, this.#b.links[fromB + k]!];
+      if (!corresponds(x, y, this.partners)) return false;
+    }
+    return true;
+  }
+}
+
+/** Two origins: the same thing of events that are partners. What stands beside them (types, distances) is negative and must be equal. */
+function corresponds(x: Origin, y: Origin, partners: Int32Array): boolean {
+  if (x <= 0 || y <= 0) return x === y;
+  return whichOf(x) === whichOf(y) && partners[eventOf(x)] === eventOf(y);
+}
+
+function* steady<T>(run: Generator<void, T>, at: number): Generator<number, T> {
+  for (;;) {
+    const next = run.next();
+    if (next.done === true) return next.value;
+    yield at;
+  }
+}
+
+/** What came of it. */
+export class Comparison {
+  /** rows in order; numbers of the events, 0 where the side has none */
+  readonly a: Int32Array;
+  readonly b: Int32Array;
+  /** one of {@link How} for each row */
+  readonly how: Uint8Array;
+  /** rows where a run of differences begins, ascending */
+  runs = new Int32Array(0);
+  /** the last event of each side at or above a row, 0 none: where its state is */
+  readonly placeA: Int32Array;
+  readonly placeB: Int32Array;
+  /** how many rows differ */
+  differences = 0;
+  readonly #a: Reading;
+  readonly #b: Reading;
+  readonly #partners: Int32Array;
+  readonly #rowOfA: Int32Array;
+  readonly #rowOfB: Int32Array;
+
+  constructor(a: Reading, b: Reading, partners: Int32Array, rows: Rows) {
+    this.#a = a;
+    this.#b = b;
+    this.#partners = partners;
+    this.a = rows.a;
+    this.b = rows.b;
+    this.how = rows.how;
+    this.placeA = new Int32Array(rows.how.length);
+    this.placeB = new Int32Array(rows.how.length);
+    this.#rowOfA = new Int32Array(a.last + 1).fill(-1);
+    this.#rowOfB = new Int32Array(b.last + 1).fill(-1);
+  }
+
+  /** Looks through the rows once: before that, runs and places are not known. */
+  *index(): Generator<number> {
+    const { a, b, how } = this;
+    const runs: number[] = [];
+    let [placeA, placeB] = [0, 0];
+    for (let row = 0; row < how.length; row++) {
+      if (row % SLICE === 0) yield 1;
+      if (a[row] !== 0) this.#rowOfA[a[row]!] = row;
+      if (b[row] !== 0) this.#rowOfB[b[row]!] = row;
+      if (a[row] !== 0) placeA = a[row]!;
+      if (b[row] !== 0) placeB = b[row]!;
+      this.placeA[row] = placeA;
+      this.placeB[row] = placeB;
+      if (how[row] === How.SAME) continue;
+      this.differences++;
+      if (row === 0 || how[row - 1] === How.SAME) runs.push(row);
+    }
+    this.runs = Int32Array.from(runs);
+  }
+
+  get rows(): number {
+    return this.how.length;
+  }
+  get equal(): boolean {
+    return this.differences === 0;
+  }
+
+  /** The row of an event; -1 where there is no such event. */
+  rowOf(side: 'a' | 'b', seq: number): number {
+    return (side === 'a' ? this.#rowOfA : this.#rowOfB)[seq] ?? -1;
+  }
+
+  /** Where the next (1) or previous (-1) run of differences begins, seen from a row; -1: there is none. */
+  nextRun(row: number, direction: 1 | -1): number {
+    let [low, high] = [0, this.runs.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.runs[middle]! < row + (direction === 1 ? 1 : 0)) low = middle + 1;
+      else high = middle;
+    }
+    return this.runs[direction === 1 ? low : low - 1] ?? -1;
+  }
+
+  /** Which run of differences a row is in or behind, from 1; 0: it is before the first. */
+  runOf(row: number): number {
+    let count = 0;
+    for (let [low, high] = [0, this.runs.length]; low < high; ) {
+      const middle = (low + high) >> 1;
+      if (this.runs[middle]! <= row) {
+        low = middle + 1;
+        count = low;
+      } else high = middle;
+    }
+    return count;
+  }
+
+  /** What both events of a row say, value by value. Empty where one side has none. */
+  fields(row: number): FieldPair[] {
+    const [i, j] = [this.a[row] ?? 0, this.b[row] ?? 0];
+    if (i === 0 || j === 0) return [];
+    const [a, b] = [this.#tell(this.#a, i), this.#tell(this.#b, j)];
+    const keys = [...new Set([...a.keys(), ...b.keys()])];
+    return keys.map((key) => {
+      const [x, y] = [a.get(key), b.get(key)];
+      const known = x ?? y!;
+      return { name: known.name, answer: known.answer, a: x?.text, b: y?.text, differs: !this.#equal(x, y) };
+    });
+  }
+
+  #equal(x: Told | undefined, y: Told | undefined): boolean {
+    if (x === undefined || y === undefined) return false;
+    if (x.origin === undefined || y.origin === undefined) return x.key === y.key;
+    return x.type === y.type && corresponds(x.origin, y.origin, this.#partners);
+  }
+
+  #tell(reading: Reading, seq: number): Map<string, Told> {
+    const told = new Telling();
+    const e = eventAt(reading, seq);
+    if (e === undefined) return told.values;
+    const links = new KeptLinks(reading.links.subarray(reading.linkAt[seq]!, reading.linkAt[seq + 1]!));
+    reading.meaning.ask(e, links, told);
+    reading.meaning.answer(e, links, told, e.kind === Kind.RETURN ? eventAt(reading, Number(e.arg(0))) : undefined);
+    return told.values;
+  }
+}
+
+/** An event of its own, out of the log. */
+function eventAt(reading: Reading, seq: number): EventBytes | undefined {
+  for (const batch of reading.source.scan(seq, seq)) {
+    const e = new EventBytes();
+    if (e.read(batch.buffer, batch.offsets[0]!)) return e;
+  }
+  return undefined;
+}
+
+interface Told {
+  readonly name: string;
+  readonly answer: boolean;
+  readonly text: string;
+  /** equal values have equal keys */
+  readonly key: string;
+  readonly origin?: Origin;
+  readonly type?: string;
+}
+
+const hex = (n: U64): string => (n < 1024 ? String(n) : `0x${n.toString(16)}`);
+
+/** Writes down what an event says, by names that are unlike each other. */
+class Telling implements Sink {
+  readonly values = new Map<string, Told>();
+  #answer = false;
+
+  answer(): void {
+    this.#answer = true;
+  }
+  #put(name: Name, told: Omit<Told, 'name' | 'answer'>): void {
+    const where = this.#answer ? 'answer' : 'question';
+    let key = `${where} ${name.text}`;
+    let shown = name.text;
+    for (let n = 1; this.values.has(key); n++) {
+      shown = `${name.text}[${n}]`;
+      key = `${where} ${shown}`;
+    }
+    this.values.set(key, { ...told, name: shown, answer: this.#answer });
+  }
+  value(name: Name, value: U64): void {
+    this.#put(name, { text: hex(value), key: hex(value) });
+  }
+  link(name: Name, origin: Origin, type: string, raw: U64): void {
+    this.#put(name, { text: hex(raw), key: '', origin, type });
+  }
+  chosen(name: Name, raw: U64): void {
+    this.#put(name, { text: hex(raw), key: 'chosen' });
+  }
+  bytes(name: Name, buffer: Uint8Array, start: number, count: number): void {
+    const text = Buffer.from(buffer.subarray(start, start + count)).toString('hex');
+    this.#put(name, { text: count <= 16 ? text : `${text.slice(0, 32)}… (${count} bytes)`, key: text });
+  }
+}

@@ -1,0 +1,196 @@
+/** What ids, descriptors and addresses in a call stand for: the event that made the thing, whatever number it got. */
+import type { Change } from '../change.ts';
+import type { EventBytes } from '../event.ts';
+import type { KernelObject, Uid } from '../object-types.ts';
+import { type Context, contextOfFile, objectById, type SessionState } from '../state.ts';
+import { minus, type U64 } from '../u64.ts';
+
+/**
+ * Who made a thing: 8 times the number of the event, and which of the things that it made: 0 … 5 objects in order of their
+ * birth, 6 an area, 7 a file, a process, a mapping or the call itself. 0: not known.
+ */
+export type Origin = number;
+
+export const originOf = (seq: number, which: number): Origin => seq * 8 + which;
+export const eventOf = (origin: Origin): number => Math.floor(origin / 8);
+export const whichOf = (origin: Origin): number => origin % 8;
+export const AREA = 6;
+export const OTHER = 7;
+
+/** A chosen address: the area, and how far from its beginning. */
+export interface Chosen {
+  readonly origin: Origin;
+  readonly offset: number;
+}
+
+/** What the reader of an event asks for, always in the same order. */
+export interface Links {
+  /** `known` is the object's type, '' for an id that nothing known ever had */
+  object(e: EventBytes, id: number): { readonly origin: Origin; readonly type: string };
+  file(e: EventBytes, fd: number): Origin;
+  mapping(e: EventBytes, address: U64): Origin;
+  /** undefined: nothing that the kernel chose */
+  chosen(e: EventBytes, space: number, iova: U64): Chosen | undefined;
+}
+
+const NOBODY = { origin: 0, type: '' } as const;
+
+/** Links by the state while the log is folded. */
+export class LiveLinks implements Links {
+  state: SessionState;
+  readonly #origins = new Map<Uid, Origin>();
+  /** events whose areas are where the kernel chose */
+  readonly #chosen = new Set<number>();
+  /** objects that the event has named so far */
+  #named: (KernelObject | undefined)[] = [];
+
+  constructor(state: SessionState) {
+    this.state = state;
+  }
+
+  /** A new event is read. */
+  begin(): void {
+    if (this.#named.length > 0) this.#named = [];
+  }
+
+  /** Takes what an event has made. `chose`: its areas are where the kernel wanted them. */
+  learn(seq: number, changes: readonly Change[], chose: boolean): void {
+    let made = 0;
+    for (const c of changes) {
+      if (c.op === 'object.create') this.#origins.set(c.object.uid, originOf(seq, Math.min(made++, AREA - 1)));
+      else if (c.op === 'area.add' && chose) this.#chosen.add(c.area.seq);
+    }
+  }
+
+  object(e: EventBytes, id: number): { readonly origin: Origin; readonly type: string } {
+    if (id === 0) return NOBODY;
+    const context = contextOfFile(this.state, e.file);
+    if (context === undefined) return NOBODY;
+    const object = objectById(context, id);
+    this.#named.push(object);
+    if (object !== undefined) return { origin: this.#origins.get(object.uid) ?? 0, type: object.type };
+    const ended = context.ended.get(id);
+    return ended === undefined ? NOBODY : { origin: this.#origins.get(ended.uid) ?? 0, type: `ended ${ended.type}` };
+  }
+
+  file(e: EventBytes, fd: number): Origin {
+    const number = this.state.fds.get(e.pid)?.get(fd);
+    const file = number === undefined ? undefined : this.state.files.get(number);
+    if (file === undefined) return 0;
+    const context = this.state.contexts.get(file.context);
+    this.#named.push(file.object === 0 ? undefined : context?.objects.get(file.object));
+    return originOf(file.birth, OTHER);
+  }
+
+  mapping(e: EventBytes, address: U64): Origin {
+    const memory = this.state.processes.get(e.pid)?.memory ?? e.pid;
+    const mapping = this.state.mappings.get(memory)?.get(address);
+    return mapping === undefined ? 0 : originOf(mapping.seq, OTHER);
+  }
+
+  chosen(e: EventBytes, space: number, iova: U64): Chosen | undefined {
+    if (this.#chosen.size === 0) return undefined;
+    const context = contextOfFile(this.state, e.file);
+    const named = space < 0 ? this.#named.at(-1) : this.#named[space];
+    if (context === undefined || named === undefined) return undefined;
+    const area = context.areas.get(spaceOf(context, named, 0))?.floor(iova);
+    if (area === undefined || area.last < iova || !this.#chosen.has(area.seq)) return undefined;
+    return { origin: originOf(area.seq, AREA), offset: Number(minus(iova, area.start)) & 0x7fff_ffff };
+  }
+}
+
+/** The IOAS that an object's addresses are in; 0 where that is not known. A hostile log may know of circles. */
+function spaceOf(context: Context, object: KernelObject, depth: number): Uid {
+  const by = (uid: Uid): Uid => {
+    const next = context.objects.get(uid);
+    return next === undefined || depth > 4 ? 0 : spaceOf(context, next, depth + 1);
+  };
+  switch (object.type) {
+    case 'IOAS':
+      return object.uid;
+    case 'HWPT_PAGING':
+    case 'ACCESS':
+      return object.ioas;
+    case 'HWPT_NESTED':
+      return by(object.parent);
+    case 'VIOMMU':
+      return by(object.hwpt);
+    default:
+      return 0;
+  }
+}
+
+/** Types of objects that were met, live and ended, by a number of this program's; shared by all readings. */
+const TYPES: string[] = [''];
+function typeNumber(type: string): number {
+  const known = TYPES.indexOf(type);
+  return known >= 0 ? known : TYPES.push(type) - 1;
+}
+
+/** Links as they were found before, in the order in which they were asked for. */
+export class KeptLinks implements Links {
+  readonly #links: Int32Array;
+  #next = 0;
+
+  constructor(links: Int32Array) {
+    this.#links = links;
+  }
+  #take(): number {
+    return this.#links[this.#next++] ?? 0;
+  }
+  object(): { readonly origin: Origin; readonly type: string } {
+    return { origin: this.#take(), type: TYPES[-1 - this.#take()] ?? '' };
+  }
+  file(): Origin {
+    return this.#take();
+  }
+  mapping(): Origin {
+    return this.#take();
+  }
+  chosen(): Chosen | undefined {
+    const origin = this.#take();
+    return origin === 0 ? undefined : { origin, offset: -1 - this.#take() };
+  }
+}
+
+/** Passes links on and writes them down: what {@link KeptLinks} gives again. Origins are positive, other numbers n stand as -1 - n. */
+export class KeepingLinks implements Links {
+  /** those of all events, one after the other */
+  kept = new Int32Array(1 << 16);
+  count = 0;
+  readonly live: LiveLinks;
+
+  constructor(live: LiveLinks) {
+    this.live = live;
+  }
+  #keep(n: number): void {
+    if (this.count === this.kept.length) {
+      const larger = new Int32Array(this.kept.length * 2);
+      larger.set(this.kept);
+      this.kept = larger;
+    }
+    this.kept[this.count++] = n;
+  }
+  object(e: EventBytes, id: number): { readonly origin: Origin; readonly type: string } {
+    const found = this.live.object(e, id);
+    this.#keep(found.origin);
+    this.#keep(-1 - typeNumber(found.type));
+    return found;
+  }
+  file(e: EventBytes, fd: number): Origin {
+    const origin = this.live.file(e, fd);
+    this.#keep(origin);
+    return origin;
+  }
+  mapping(e: EventBytes, address: U64): Origin {
+    const origin = this.live.mapping(e, address);
+    this.#keep(origin);
+    return origin;
+  }
+  chosen(e: EventBytes, space: number, iova: U64): Chosen | undefined {
+    const found = this.live.chosen(e, space, iova);
+    this.#keep(found?.origin ?? 0);
+    if (found !== undefined) this.#keep(-1 - found.offset);
+    return found;
+  }
+}

@@ -1,0 +1,259 @@
+/**
+ * A whole trace as small numbers: for each event what was asked and what was answered, what it refers to, and in which process
+ * and thread. Some 30 bytes an event are kept. Read in slices.
+ */
+import type { UapiTable } from '../../hw/uapi/table.ts';
+import { Fork, Kind } from '../../store/frame.ts';
+import { Folder } from '../decide.ts';
+import { EventBytes } from '../event.ts';
+import { planOf } from '../plan.ts';
+import { emptyState } from '../state.ts';
+import type { TimelineSource } from '../timeline.ts';
+import type { U64 } from '../u64.ts';
+import type { Name } from './forms.ts';
+import { Hash, Interner } from './hash.ts';
+import { KeepingLinks, LiveLinks, type Origin, OTHER } from './links.ts';
+import { Meaning, type Sink } from './meaning.ts';
+
+/** A thread: its events, in order. */
+export interface Lane {
+  readonly pid: number;
+  readonly tid: number;
+  readonly events: number[];
+}
+
+/** A process from its first event to its last; a pid that is used again is another one. */
+export interface ReadProcess {
+  readonly pid: number;
+  /** the name of its program, without the folder; '' not known */
+  exe: string;
+  /** in order of birth */
+  readonly lanes: Lane[];
+}
+
+/** A trace that has been read. All arrays go by the number of the event; 0 is none. */
+export interface Reading {
+  readonly source: TimelineSource;
+  readonly meaning: Meaning;
+  readonly last: number;
+  /** the call and its arguments; what they refer to by its type alone */
+  readonly asked: Int32Array;
+  readonly answered: Int32Array;
+  /** the call's name; of IOMMU_TEST_CMD with its operation */
+  readonly called: Int32Array;
+  /** what was asked, answered, and what became of the things that it is about */
+  readonly whole: Int32Array;
+  readonly linkAt: Uint32Array;
+  readonly links: Int32Array;
+  readonly processes: readonly ReadProcess[];
+}
+
+/** Numbers that two readings share. */
+export interface Numbers {
+  readonly asked: Interner;
+  readonly answered: Interner;
+  readonly called: Interner;
+  readonly whole: Interner;
+}
+
+export const newNumbers = (): Numbers => ({
+  asked: new Interner(),
+  answered: new Interner(),
+  called: new Interner(),
+  whole: new Interner(),
+});
+
+/** Events between two yields. */
+const SLICE = 256;
+
+/** Hashes what an event says. */
+class Hashing implements Sink {
+  readonly asked = new Hash();
+  readonly answered = new Hash();
+  readonly called = new Hash();
+  /** origins of objects and areas that the event refers to */
+  readonly about: Origin[] = [];
+  #now = this.asked;
+  #words = 0;
+
+  begin(): void {
+    this.asked.reset();
+    this.answered.reset();
+    this.called.reset();
+    this.about.length = 0;
+    this.#now = this.asked;
+    this.#words = 0;
+  }
+  answer(): void {
+    this.#now = this.answered;
+  }
+  value(name: Name, value: U64): void {
+    this.#now.word(name.hash).value(value);
+    // kind, kind of file, call, and the operation of a call of the selftest
+    if (this.#words < 4 && (this.#words < 3 || name.text === 'op')) this.called.word(name.hash).value(value);
+    this.#words++;
+  }
+  link(name: Name, origin: Origin, type: string): void {
+    this.#now.word(name.hash).text(type);
+    if (origin !== 0 && origin % 8 !== OTHER) this.about.push(origin);
+  }
+  chosen(name: Name): void {
+    this.#now.word(name.hash).word(1);
+  }
+  bytes(name: Name, buffer: Uint8Array, start: number, count: number): void {
+    this.#now.word(name.hash).bytes(buffer, start, count);
+  }
+}
+
+/** Reads a trace; yields how far it is, from 0 to 1. Throws a StoreError where the trace is damaged. */
+export function* readTrace(source: TimelineSource, table: UapiTable, numbers: Numbers): Generator<number, Reading> {
+  const reader = new Reader(source, table, numbers);
+  for (const batch of source.scan(1, source.last)) {
+    for (let i = 0; i < batch.count; i++) {
+      reader.event(batch.buffer, batch.offsets[i]!, batch.first + i);
+      if (i % SLICE === SLICE - 1) yield (batch.first + i) / (source.last * 1.1);
+    }
+  }
+  yield* reader.lives();
+  return reader.reading;
+}
+
+class Reader {
+  readonly reading: Reading & { links: Int32Array };
+  readonly #numbers: Numbers;
+  readonly #folder: Folder;
+  readonly #keeping: KeepingLinks;
+  readonly #sink = new Hashing();
+  readonly #event = new EventBytes();
+  readonly #began = new EventBytes();
+  readonly #processes: ReadProcess[] = [];
+  readonly #living = new Map<number, ReadProcess>();
+  /** by event: what it is about, for those that are about something */
+  readonly #about = new Map<number, readonly Origin[]>();
+  readonly #entered = new Map<number, Buffer>();
+
+  constructor(source: TimelineSource, table: UapiTable, numbers: Numbers) {
+    const { last } = source;
+    const column = (): Int32Array => new Int32Array(last + 1);
+    this.#numbers = numbers;
+    this.#folder = new Folder(planOf(table), emptyState());
+    this.#keeping = new KeepingLinks(new LiveLinks(this.#folder.state));
+    this.reading = {
+      source,
+      meaning: new Meaning(table),
+      last,
+      asked: column(),
+      answered: column(),
+      called: column(),
+      whole: column(),
+      linkAt: new Uint32Array(last + 2),
+      links: this.#keeping.kept,
+      processes: this.#processes,
+    };
+  }
+
+  event(buffer: Buffer, offset: number, seq: number): void {
+    const { reading } = this;
+    const e = this.#event;
+    const keeping = this.#keeping;
+    reading.linkAt[seq] = keeping.count;
+    if (!e.read(buffer, offset)) return;
+    const { live } = keeping;
+    const sink = this.#sink;
+    sink.begin();
+    live.begin();
+    reading.meaning.ask(e, keeping, sink);
+    const chose = reading.meaning.chose;
+    const state = this.#folder.state;
+    const changes = this.#folder.fold(buffer, offset);
+    state.seq = seq;
+    if (changes.length > 0) live.learn(seq, changes, chose || e.kind === Kind.RETURN);
+    reading.meaning.answer(e, keeping, sink, this.#beginning(e));
+    reading.asked[seq] = this.#numbers.asked.number(sink.asked.key);
+    reading.answered[seq] = this.#numbers.answered.number(sink.answered.key);
+    reading.called[seq] = this.#numbers.called.number(sink.called.key);
+    if (sink.about.length > 0) this.#about.set(seq, [...sink.about]);
+    this.#place(e, seq);
+    reading.linkAt[seq + 1] = keeping.count;
+    reading.links = keeping.kept;
+  }
+
+  /** The call that a return ends. Calls that had not returned are kept until then. */
+  #beginning(e: EventBytes): EventBytes | undefined {
+    if (e.state === 1) this.#entered.set(e.seq, e.copy());
+    if (e.kind !== Kind.RETURN) return undefined;
+    const seq = Number(e.arg(0));
+    const bytes = this.#entered.get(seq);
+    this.#entered.delete(seq);
+    return bytes !== undefined && this.#began.read(bytes, 0) ? this.#began : undefined;
+  }
+
+  #place(e: EventBytes, seq: number): void {
+    const { pid } = e;
+    let process = this.#living.get(pid);
+    // the START of a fork begins a process; that of an exec goes on with the one there is
+    if (process === undefined || (e.kind === Kind.START && e.request === 2 && process.lanes.length > 0 && process.exe !== '')) {
+      process = this.#living.get(pid) ?? { pid, exe: '', lanes: [] };
+      if (!this.#living.has(pid)) this.#processes.push(process);
+      this.#living.set(pid, process);
+    }
+    if (e.kind === Kind.START) process.exe = e.text(0).replace(/^.*\//s, '');
+    const { tid } = e;
+    let lane = process.lanes.find((l) => l.tid === tid);
+    if (lane === undefined) {
+      lane = { pid, tid, events: [] };
+      process.lanes.push(lane);
+    }
+    lane.events.push(seq);
+    if (e.kind === Kind.EXIT) this.#living.delete(pid);
+    // the pid of a new child is that of no older process
+    if (e.kind === Kind.FORK && e.request === Fork.FORK && e.ret > 0) this.#forked(e.ret, seq);
+  }
+
+  #forked(child: number, seq: number): void {
+    const known = this.#living.get(child);
+    // the child's own first events may come before its parent's call has returned
+    if (known === undefined || (known.lanes[0]?.events[0] ?? seq) > seq - SLICE) return;
+    this.#living.delete(child);
+  }
+
+  /** What becomes of a thing (the calls that it is in, one after the other) tells it from its like. */
+  *lives(): Generator<number> {
+    const { reading } = this;
+    const lives = new Map<Origin, number>();
+    const hash = new Hash();
+    let count = 0;
+    for (const [seq, about] of this.#about) {
+      for (const origin of about)
+        lives.set(
+          origin,
+          hash
+            .reset()
+            .value(lives.get(origin) ?? 0)
+            .word(reading.asked[seq]!).key,
+        );
+      if (++count % (8 * SLICE) === 0) yield 0.92;
+    }
+    const made = new Map<number, number>();
+    for (const [origin, life] of lives) {
+      const seq = Math.floor(origin / 8);
+      made.set(
+        seq,
+        hash
+          .reset()
+          .value(made.get(seq) ?? 0)
+          .value(life).key,
+      );
+    }
+    for (let seq = 1; seq <= reading.last; seq++) {
+      hash
+        .reset()
+        .word(reading.asked[seq]!)
+        .word(reading.answered[seq]!)
+        .value(made.get(seq) ?? 0);
+      for (const origin of this.#about.get(seq) ?? []) hash.value(lives.get(origin) ?? 0);
+      reading.whole[seq] = this.#numbers.whole.number(hash.key);
+      if (seq % (8 * SLICE) === 0) yield 0.92 + (0.08 * seq) / reading.last;
+    }
+  }
+}

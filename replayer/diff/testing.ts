@@ -1,0 +1,136 @@
+/** For tests of comparisons: sessions with other numbers than they had. */
+import { targetOfFileKind, type UapiTable } from '../../hw/uapi/table.ts';
+import { SCALAR_BYTES } from '../../hw/uapi/types.ts';
+import { encodeFrame, type Frame, FrameCursor, Kind, type Part, PartKind } from '../../store/frame.ts';
+import type { TimelineSource } from '../timeline.ts';
+import { type Comparison, compareTraces, How, type Side } from './compare.ts';
+
+/** Compares to the end. */
+export function compared(a: Side, b: Side): Comparison {
+  const run = compareTraces(a, b);
+  for (;;) {
+    const next = run.next();
+    if (next.done === true) return next.value;
+  }
+}
+
+/** Rows that differ, as one reads them: `~ 7/8 errno ret`, `- 9`, `+ 10`. */
+export function differencesOf(c: Comparison): string[] {
+  const rows: string[] = [];
+  c.how.forEach((how, row) => {
+    if (how === How.ONLY_A) rows.push(`- ${c.a[row]}`);
+    if (how === How.ONLY_B) rows.push(`+ ${c.b[row]}`);
+    if (how !== How.CHANGED) return;
+    const names = c.fields(row).filter((f) => f.differs);
+    rows.push(`~ ${c.a[row]}/${c.b[row]} ${names.map((f) => f.name).join(' ')}`);
+  });
+  return rows;
+}
+
+/** The frames of a trace. */
+export function framesOf(source: TimelineSource): Frame[] {
+  const frames: Frame[] = [];
+  const cursor = new FrameCursor();
+  for (const batch of source.scan()) {
+    for (let i = 0; i < batch.count; i++) frames.push(cursor.at(batch.buffer, batch.offsets[i]!).frame());
+  }
+  return frames;
+}
+
+/** By how much each sort of number is moved. */
+export interface Shift {
+  readonly pid: number;
+  readonly fd: number;
+  readonly file: number;
+  readonly id: number;
+  readonly address: bigint;
+  readonly time: bigint;
+}
+
+/** The same session with other numbers: pids, descriptors, numbers of files and objects, addresses of the program, times. */
+export function renumbered(frames: readonly Frame[], table: UapiTable, by: Shift): Buffer[] {
+  return frames.map((f) => encodeFrame(renumber(f, table, by, frames)));
+}
+
+function renumber(f: Frame, table: UapiTable, by: Shift, all: readonly Frame[]): Frame {
+  const began = f.kind === Kind.RETURN ? all.find((o) => BigInt(o.seq) === wordOf(f, 0)) : undefined;
+  const call = began ?? f;
+  const makesFd = call.kind === Kind.OPEN || call.kind === Kind.DUP || call.kind === Kind.FD || returnsFd(call, table);
+  const moved = makesFd ? by.fd : call.kind === Kind.FORK ? by.pid : call.kind === Kind.MMAP ? Number(by.address) : 0;
+  return {
+    ...f,
+    pid: f.pid + by.pid,
+    tid: f.tid + by.pid,
+    fd: f.fd < 0 ? f.fd : f.fd + by.fd,
+    file: f.file === 0 ? 0 : f.file + by.file,
+    tEnter: f.tEnter + by.time,
+    tExit: f.tExit === 0n ? 0n : f.tExit + 2n * by.time,
+    ret: f.ret > 0n && f.error === 0 ? f.ret + BigInt(moved) : f.ret,
+    parts: f.parts.map((p) => renumberPart(call, p, table, by)),
+  };
+}
+
+const wordOf = (f: Frame, i: number): bigint => {
+  const args = f.parts.find((p) => p.kind === PartKind.ARGS)?.bytes;
+  return args === undefined ? 0n : Buffer.from(args).readBigUInt64LE(8 * i);
+};
+
+function returnsFd(f: Frame, table: UapiTable): boolean {
+  const target = targetOfFileKind(f.fileKind);
+  const command = f.kind === Kind.IOCTL && target !== undefined ? table.command(target, f.request) : undefined;
+  return command?.returns?.fd !== undefined;
+}
+
+/** Words of ARGS that are addresses, descriptors or pids. */
+const WORDS: Partial<Readonly<Record<number, readonly (readonly [number, 'address' | 'fd' | 'pid'])[]>>> = {
+  [Kind.DUP]: [[0, 'fd']],
+  [Kind.MUNMAP]: [[0, 'address']],
+  [Kind.MREMAP]: [[0, 'address']],
+  [Kind.START]: [[0, 'pid']],
+};
+
+function renumberPart(f: Frame, p: Part, table: UapiTable, by: Shift): Part {
+  const bytes = Buffer.from(p.bytes);
+  if (p.kind === PartKind.ARGS) {
+    for (const [i, what] of WORDS[f.kind] ?? []) {
+      if (bytes.length < 8 * i + 8) continue;
+      const old = bytes.readBigUInt64LE(8 * i);
+      bytes.writeBigUInt64LE(BigInt.asUintN(64, old === 0n ? old : old + BigInt(by[what])), 8 * i);
+    }
+  }
+  const isStruct = p.kind === PartKind.IN || p.kind === PartKind.OUT;
+  if (f.kind === Kind.IOCTL && isStruct) renumberStruct(f, bytes, table, by);
+  if (f.kind === Kind.READ && isStruct) renumberFault(f, bytes, table, by);
+  return { ...p, bytes, address: p.address === 0n ? 0n : p.address + by.address };
+}
+
+/** The kernel's ids are small. */
+const GREAT = 500;
+
+function renumberStruct(f: Frame, bytes: Buffer, table: UapiTable, by: Shift): void {
+  const target = targetOfFileKind(f.fileKind);
+  const command = target === undefined ? undefined : table.command(target, f.request);
+  if (command?.arg === 'fd-pointer' && bytes.length === 4) bytes.writeInt32LE(bytes.readInt32LE(0) + by.fd);
+  const op = command?.name === 'IOMMU_TEST_CMD' && bytes.length >= 8 ? table.testOp(bytes.readUInt32LE(4)) : undefined;
+  for (const field of command?.struct?.fields ?? []) {
+    if (field.offset + field.size > bytes.length || (field.arm !== undefined && field.arm !== op?.arm)) continue;
+    const isFd = field.fd !== undefined || (field.ref?.[0] === 'OP' && op?.id === 'access-fd');
+    const isId = !isFd && (field.creates !== undefined || field.ref !== undefined);
+    if (SCALAR_BYTES[field.type] === 8) {
+      const old = bytes.readBigUInt64LE(field.offset);
+      if (field.nested !== undefined && old !== 0n) bytes.writeBigUInt64LE(BigInt.asUintN(64, old + by.address), field.offset);
+    } else if (SCALAR_BYTES[field.type] === 4) {
+      const old = bytes.readInt32LE(field.offset);
+      if (isFd && old > 0) bytes.writeInt32LE(old + by.fd, field.offset);
+      // a great number is the program's own invention
+      if (isId && old > 0 && old < GREAT) bytes.writeInt32LE((old + by.id) | 0, field.offset);
+    }
+  }
+}
+
+function renumberFault(f: Frame, bytes: Buffer, table: UapiTable, by: Shift): void {
+  const struct = f.fileKind === 5 ? table.record('FAULT', 'read') : undefined;
+  const at = struct?.byName.get('dev_id')?.offset;
+  if (struct === undefined || at === undefined) return;
+  for (let i = 0; i + struct.size <= bytes.length; i += struct.size) bytes.writeUInt32LE(bytes.readUInt32LE(i + at) + by.id, i + at);
+}
