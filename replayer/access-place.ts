@@ -90,7 +90,7 @@ function aperturePlace(state: SessionState, start: U64 | undefined, address: big
 }
 
 /** Regions of vfio-pci (include/uapi/linux/vfio.h, VFIO_PCI_*_REGION_INDEX); those of other drivers have numbers alone. */
-const PCI_REGIONS = ['BAR0', 'BAR1', 'BAR2', 'BAR3', 'BAR4', 'BAR5', 'ROM', 'CONFIG', 'VGA'] as const;
+export const PCI_REGIONS = ['BAR0', 'BAR1', 'BAR2', 'BAR3', 'BAR4', 'BAR5', 'ROM', 'CONFIG', 'VGA'] as const;
 
 function regionPlace(state: SessionState, event: EventLike, offset: bigint | undefined): AccessPlace | undefined {
   const file = state.files.get(event.file);

@@ -55,7 +55,8 @@ function registerJson(name: string, v: Known): JsonObject {
   };
 }
 
-const sortedNames = (names: Iterable<string>): string[] => [...names].sort((a, b) => (rowOf(a).padded < rowOf(b).padded ? -1 : 1));
+/** Names of registers in order of their numbers: `SID_MATCH_2` before `SID_MATCH_10`. */
+export const sortedNames = (names: Iterable<string>): string[] => [...names].sort((a, b) => (rowOf(a).padded < rowOf(b).padded ? -1 : 1));
 
 /** Registers of an owner by the last part of their names. */
 function registersOf(owned: Owned, owner: string): JsonObject {
@@ -87,7 +88,8 @@ export function cmdqvJson(s: SessionState): Json {
 
 const VINTF = /^VINTF(\d+)\./;
 
-function vintfNumbers(c: Cmdqv): number[] {
+/** Numbers of the VINTFs that are taken, and of others of which the log has seen something. Ascending. */
+export function vintfNumbers(c: Cmdqv): number[] {
   const found = new Set(c.vintfs.keys());
   for (const [name, v] of c.registers) {
     const n = VINTF.exec(name)?.[1];
@@ -127,7 +129,7 @@ function vintfJson(s: SessionState, registers: Owned, number: number, v: Vintf |
 }
 
 /** How the log knows of page 0: 'trapped': loads and stores of the program are there; 'sampled': what was read beside it; 'unmapped'. */
-function seenHow(s: SessionState, viommu: Uid): string {
+export function seenHow(s: SessionState, viommu: Uid): string {
   let how = 'unmapped';
   for (const maps of s.mappings.values())
     for (const m of maps.values()) {

@@ -81,6 +81,8 @@ export function graphOf(state: SessionState, options: GraphOptions = {}): Graph 
 
 const contextKey = (c: Pick<Context, 'context'>): string => `c${c.context}`;
 const objectKey = (uid: Uid): string => `o${uid}`;
+/** Our number of the object that a node is; 0 for other nodes. */
+export const uidOfNode = (node: GraphNode): Uid => (node.kind === 'object' ? Number(node.key.slice(1)) : 0);
 
 function addContext(state: SessionState, c: Context, nodes: GraphNode[], edges: GraphEdge[], table: UapiTable | undefined): void {
   const kind = FILE_KINDS[state.files.get(c.file)?.kind ?? 1] ?? 'IOMMUFD';

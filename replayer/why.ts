@@ -48,16 +48,44 @@ export interface Why {
   readonly queues: readonly QueueWhy[];
 }
 
+/** Explains events on a way along the log, one after another: for who comes by many, or cannot wait for the whole way. */
+export class Explainer {
+  readonly #checker: Checker;
+  readonly #cursor = new FrameCursor();
+
+  /** `last`: number of the log's last event. */
+  constructor(table: UapiTable, last: number, options: CheckOptions = {}) {
+    this.#checker = new Checker(table, last, { ...options, keep: 0 });
+  }
+
+  /** The event that was taken last; 0 before the first. */
+  get at(): number {
+    return this.#checker.state.seq;
+  }
+
+  /** Takes the next event; `frame`: where its bytes begin. */
+  take(buffer: Buffer, frame: number): void {
+    this.#checker.take(this.#cursor.at(buffer, frame), this.at + 1);
+  }
+
+  /** Takes the next event and explains it; undefined where it is no call that there are rules for. */
+  explain(buffer: Buffer, frame: number): Why | undefined {
+    const seq = this.at + 1;
+    const found = explain(this.#checker, this.#cursor.at(buffer, frame), seq);
+    // what is not explained has not been taken
+    if (this.at < seq) this.#checker.take(this.#cursor.at(buffer, frame), seq);
+    return found;
+  }
+}
+
 /** Explains event `seq`; undefined where it is no call that there are rules for. */
 export function why(source: FrameSource, table: UapiTable, seq: number, options: CheckOptions = {}): Why | undefined {
-  const checker = new Checker(table, source.last, { ...options, keep: 0 });
-  const cursor = new FrameCursor();
+  const explainer = new Explainer(table, source.last, options);
   for (const batch of source.scan(1, seq)) {
     for (let i = 0; i < batch.count; i++) {
       const at = batch.first + i;
-      cursor.at(batch.buffer, batch.offsets[i]!);
-      if (at < seq) checker.take(cursor, at);
-      else if (at === seq) return explain(checker, cursor, seq);
+      if (at === seq) return explainer.explain(batch.buffer, batch.offsets[i]!);
+      explainer.take(batch.buffer, batch.offsets[i]!);
     }
   }
   return undefined;

@@ -9,10 +9,10 @@ import { wordsOf } from './find/complete.ts';
 import { UNKNOWN } from './find/hits.ts';
 import { wrongFilter } from './find/needle.ts';
 import type { FindFacts } from './find/ui-find.ts';
-import { boxOf } from './layout.ts';
+import { boxOf, type PaneId } from './layout.ts';
 import type { TraceModel } from './model.ts';
 import type { Screenful } from './picture.ts';
-import { Picture } from './picture.ts';
+import { Picture, STATE_PANES } from './picture.ts';
 import { type Search, search } from './search.ts';
 import type { Key } from './term/input.ts';
 import type { Theme } from './term/theme.ts';
@@ -32,6 +32,9 @@ export interface ControllerHooks {
 export const COUNT_DELAY = 400;
 /** Milliseconds of work in one go. */
 const SLICE = 10;
+/** Milliseconds of running the rules in one go: while a key waits for its picture, and beside the keys. */
+const WHY_AT_ONCE = 2;
+const WHY_SLICE = 6;
 
 export class Controller {
   readonly #model: TraceModel;
@@ -45,7 +48,8 @@ export class Controller {
   #progress = 0;
   #work: NodeJS.Immediate | undefined;
   #expiry: NodeJS.Timeout | undefined;
-  #revealed = 0;
+  /** by pane: the event whose marks were brought into view */
+  readonly #revealed = new Map<PaneId, number>();
   #keys = 0;
 
   constructor(model: TraceModel, theme: Theme, columns: number, rows: number, hooks: ControllerHooks) {
@@ -54,7 +58,7 @@ export class Controller {
     this.#picture = new Picture(model, theme);
     this.#aside = new Aside(model);
     this.#facts = this.#makeFacts();
-    this.#ui = initialUi(columns, rows, model.first);
+    this.#ui = reduce(initialUi(columns, rows, model.first), { type: 'panes', panes: model.panes }, this.#facts);
     this.#aside.want(this.#ui);
     this.#advance(performance.now() + SLICE);
   }
@@ -152,6 +156,7 @@ export class Controller {
     this.#watchCount();
     if (ui.job?.id !== this.#running?.id) this.#start(ui.job);
     if (this.#running !== undefined || !this.#ready || !this.#aside.idle) this.#advance(performance.now() + SLICE);
+    else if (!this.#explain(WHY_AT_ONCE)) this.#later();
     this.#hooks.changed(true);
   }
 
@@ -174,7 +179,7 @@ export class Controller {
 
   /** Works until the deadline; goes on later where that was not enough. */
   #advance(deadline: number): void {
-    const there = this.#search(deadline) && this.#follow(deadline) && this.#aside.work(deadline);
+    const there = this.#search(deadline) && this.#follow(deadline) && this.#aside.work(deadline) && this.#explain(WHY_AT_ONCE);
     this.#snap();
     if (!there || !this.#ready) this.#later();
   }
@@ -210,7 +215,21 @@ export class Controller {
     if (this.#ready) return true;
     const there = this.#model.approach(this.#ui.cursor, deadline);
     this.#progress = this.#model.at / Math.max(1, this.#ui.cursor);
+    if (there) this.#ui = reduce(this.#ui, { type: 'panes', panes: this.#model.panes }, this.#facts);
     return there;
+  }
+
+  /** Detail is on the screen, and the `why` of its event is to be worked out. */
+  get #unexplained(): boolean {
+    const { cursor, view, hex } = this.#ui;
+    if (hex || this.#running !== undefined || !this.#ready || boxOf(layoutOf(this.#ui), 'detail')?.pane !== 'detail') return false;
+    return this.#model.why.state(cursor, view.why === cursor).kind === 'running';
+  }
+
+  /** A part of the way to the `why`; true when there is no more to do for it. */
+  #explain(milliseconds: number): boolean {
+    const { cursor, view } = this.#ui;
+    return !this.#unexplained || this.#model.why.work(cursor, view.why === cursor, performance.now() + milliseconds);
   }
 
   /** Keys come first: the rest of the work waits until they have been read. */
@@ -219,6 +238,7 @@ export class Controller {
     this.#work = setImmediate(() => {
       this.#work = undefined;
       try {
+        this.#explain(WHY_SLICE);
         this.#advance(performance.now() + SLICE);
         this.#hooks.changed(false);
       } catch (error) {
@@ -228,14 +248,17 @@ export class Controller {
   }
 
   /**
-   * What the event touched is brought into view, once, where the objects are on the screen. Only a picture asks for it: of a
-   * burst of keys nobody sees the trees in between.
+   * What the event touched is brought into view, once for each pane that shows it. Only a picture asks for it: of a burst of
+   * keys nobody sees the trees in between.
    */
   #reveal(): void {
     const { cursor } = this.#ui;
-    if (!this.#ready || this.#revealed === cursor || boxOf(layoutOf(this.#ui), 'objects') === undefined) return;
-    this.#revealed = cursor;
-    const line = this.#picture.marked(this.#ui);
-    if (line >= 0) this.#ui = reduce(this.#ui, { type: 'reveal', pane: 'objects', line }, this.#facts);
+    if (!this.#ready) return;
+    for (const pane of STATE_PANES) {
+      if (this.#revealed.get(pane) === cursor || boxOf(layoutOf(this.#ui), pane) === undefined) continue;
+      this.#revealed.set(pane, cursor);
+      const line = this.#picture.marked(this.#ui, pane);
+      if (line >= 0) this.#ui = reduce(this.#ui, { type: 'reveal', pane, line }, this.#facts);
+    }
   }
 }

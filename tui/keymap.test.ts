@@ -53,16 +53,16 @@ describe('keymap', () => {
   });
 
   test('counts go with the actions that take one', () => {
-    expect(type('events', ['5', '0', 'j'])).toEqual(['50 time.step']);
-    expect(type('events', ['5', 'g', 'g'])).toEqual(['5 time.first']);
-    expect(type('events', ['4', ']', 'e'])).toEqual(['4 error.next']);
-    expect(type('events', ['5', 'z'])).toEqual(['pane.zoom']);
+    expect(type('events', ['9', '0', 'j'])).toEqual(['90 time.step']);
+    expect(type('events', ['9', 'g', 'g'])).toEqual(['9 time.first']);
+    expect(type('events', ['8', ']', 'e'])).toEqual(['8 error.next']);
+    expect(type('events', ['9', 'z'])).toEqual(['pane.zoom']);
     expect(type('events', ['0', 'j'])).toEqual(['time.step']);
   });
 
   test('an unknown key ends a sequence and a count', () => {
     expect(type('events', ['g', 'ä', 'j'])).toEqual(['time.step']);
-    expect(type('events', ['5', 'ä', 'j'])).toEqual(['time.step']);
+    expect(type('events', ['9', 'ä', 'j'])).toEqual(['time.step']);
     expect(type('prompt', ['a', 'enter'])).toEqual(['prompt.accept']);
   });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type Layout, type LayoutInput, layout, PANES, type Rect } from './layout.ts';
+import { ALWAYS, type Layout, type LayoutInput, layout, PANES, type PaneId, type Rect } from './layout.ts';
 
 /** The rectangles as a drawing, scaled down: one character is `sx` x `sy` cells. Overlaps show as `*`, gaps as `.`. */
 function draw(l: Layout, columns: number, rows: number, sx: number, sy: number): string {
@@ -27,8 +27,9 @@ const at = (columns: number, rows: number, more: Partial<LayoutInput> = {}): Lay
   columns,
   rows,
   focus: 'events',
-  lower: 'detail',
+  recent: [],
   zoom: false,
+  panes: ALWAYS,
   ...more,
 });
 const picture = (columns: number, rows: number, sx: number, sy: number, more: Partial<LayoutInput> = {}): string =>
@@ -69,9 +70,9 @@ ssssssssss
 kkkkkkkkkk
 `;
     expect(picture(80, 24, 8, 3)).toBe(events);
-    expect(picture(80, 24, 8, 3, { focus: 'detail', lower: 'objects' })).toBe(events);
+    expect(picture(80, 24, 8, 3, { focus: 'detail', recent: ['objects'] })).toBe(events);
     expect(picture(80, 24, 8, 3, { focus: 'objects' })).toBe(events.replaceAll('2', '3'));
-    expect(picture(80, 24, 8, 3, { lower: 'objects' })).toBe(events.replaceAll('2', '3'));
+    expect(picture(80, 24, 8, 3, { recent: ['objects'] })).toBe(events.replaceAll('2', '3'));
   });
 
   test('140x40: three boxes', () => {
@@ -93,26 +94,77 @@ kkkkkkkkkkkkkk
 `);
   });
 
-  test('200x60: the same, the tree does not grow without end', () => {
-    expect(picture(200, 60, 10, 8)).toBe(`
-hhhhhhhhhhhhhhhhhhhh
-11111111111111333333
-11111111111111333333
-11111111111111333333
-11111111111111333333
-11111111111111333333
-22222222222222333333
-22222222222222333333
-oooooooooooooooooooo
-oooooooooooooooooooo
-ssssssssssssssssssss
-kkkkkkkkkkkkkkkkkkkk
-`);
+  test('140x40 with all panes: the queues have a box, devices share that of the objects', () => {
+    expect(picture(140, 40, 10, 4, { panes: PANES })).toMatchInlineSnapshot(`
+      "
+      hhhhhhhhhhhhhh
+      11111111133333
+      11111111133333
+      11111111133333
+      11111111133333
+      11111111133333
+      11111111166666
+      22222222266666
+      22222222266666
+      22222222266666
+      oooooooooooooo
+      oooooooooooooo
+      ssssssssssssss
+      kkkkkkkkkkkkkk
+      "
+    `);
+    expect(layout(at(140, 40, { panes: PANES })).boxes.map((b) => b.tabs)).toEqual([
+      ['events'],
+      ['detail', 'changed'],
+      ['objects', 'devices'],
+      ['cmdqv'],
+    ]);
+  });
+
+  test('200x60: columns, and a box for nearly every pane', () => {
+    expect(picture(200, 60, 10, 8, { panes: PANES })).toMatchInlineSnapshot(`
+      "
+      hhhhhhhhhhhhhhhhhhhh
+      11111111113333366666
+      11111111113333366666
+      11111111113333366666
+      11111111113333366666
+      11111111113333366666
+      22222222224444455555
+      22222222224444455555
+      oooooooooooooooooooo
+      oooooooooooooooooooo
+      ssssssssssssssssssss
+      kkkkkkkkkkkkkkkkkkkk
+      "
+    `);
+    expect(picture(200, 60, 10, 8)).toMatchInlineSnapshot(`
+      "
+      hhhhhhhhhhhhhhhhhhhh
+      11111111111111133333
+      11111111111111133333
+      11111111111111133333
+      11111111111111133333
+      11111111111111133333
+      22222222222222244444
+      22222222222222244444
+      oooooooooooooooooooo
+      oooooooooooooooooooo
+      ssssssssssssssssssss
+      kkkkkkkkkkkkkkkkkkkk
+      "
+    `);
+  });
+
+  test('of panes that share a box the one last looked at is on top', () => {
+    const shown = (recent: readonly PaneId[]): PaneId[] => layout(at(140, 40, { recent, panes: PANES })).boxes.map((b) => b.pane);
+    expect(shown(['events', 'changed', 'devices', 'detail', 'objects'])).toEqual(['events', 'changed', 'devices', 'cmdqv']);
+    expect(shown(['detail', 'changed', 'objects', 'devices'])).toEqual(['events', 'detail', 'objects', 'cmdqv']);
   });
 
   test('zoom gives the focused pane everything, at every size', () => {
     for (const pane of PANES) {
-      const l = layout(at(140, 40, { focus: pane, zoom: true }));
+      const l = layout(at(140, 40, { focus: pane, zoom: true, panes: PANES }));
       expect(l.boxes).toEqual([{ x: 0, y: 1, width: 140, height: 35, pane, tabs: PANES }]);
     }
   });
@@ -121,7 +173,7 @@ kkkkkkkkkkkkkkkkkkkk
     for (let columns = 40; columns <= 220; columns += 20) {
       for (let rows = 10; rows <= 70; rows += 6) {
         for (const focus of PANES) {
-          const l = layout(at(columns, rows, { focus }));
+          const l = layout(at(columns, rows, { focus, panes: PANES }));
           draw(l, columns, rows, 1, 1);
           expect(l.boxes.some((b) => b.pane === focus)).toBe(true);
           expect(l.boxes.every((b) => b.height >= 5 && b.width >= 40)).toBe(true);

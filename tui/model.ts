@@ -9,8 +9,11 @@ import { secondsText } from '../hw/time-text.ts';
 import type { UapiTable } from '../hw/uapi/table.ts';
 import type { Meaning } from '../hw/uapi/view.ts';
 import { accessPlace } from '../replayer/access-place.ts';
+import type { AreaTree } from '../replayer/areas.ts';
 import type { Change } from '../replayer/change.ts';
-import { type Graph, graphOf } from '../replayer/graph.ts';
+import { machineOf } from '../replayer/check.ts';
+import { type QueueWhy, queuesIn, queueWhy } from '../replayer/cmdqv-why.ts';
+import { type Graph, type GraphNode, graphOf, uidOfNode } from '../replayer/graph.ts';
 import type { QueryEvent } from '../replayer/query-match.ts';
 import { queueTypeOf } from '../replayer/query-records.ts';
 import { contextOfFile, objectById, type SessionState } from '../replayer/state.ts';
@@ -22,8 +25,22 @@ import type { TraceMeta } from '../store/meta.ts';
 import type { EventView, TraceReader } from '../store/read.ts';
 import { dialectOf, openTrace } from './cli/trace.ts';
 import { gapFrame, Tolerant } from './damage.ts';
+import { Lanes } from './lanes.ts';
+import type { PaneId } from './layout.ts';
 import { type Effect, effectOf } from './present/effects.ts';
 import { damagedEvent, type EventContext, type ListedEvent, listedEvent } from './present/event.ts';
+import { WhyRun } from './why-run.ts';
+
+/** Rows of the dictionary that are looked at for panes. */
+const MOST_ORIGINS = 4096;
+const DEVICE_CALL = /^VFIO_DEVICE_/;
+
+function optionalPanes(reader: TraceReader): readonly PaneId[] {
+  const rows = reader.query('SELECT DISTINCT kind, call FROM (SELECT kind, call FROM origins WHERE id <= ?)', [MOST_ORIGINS]);
+  const queues = rows.some((r) => r.kind === Kind.MMIO || r.kind === Kind.QUEUE || r.kind === Kind.REGION);
+  const devices = rows.some((r) => DEVICE_CALL.test(String(r.call)));
+  return [...(devices ? ['devices' as const] : []), ...(queues ? ['cmdqv' as const] : [])];
+}
 
 /** Events that are folded between two looks at the clock. */
 const SLICE = 2048;
@@ -57,7 +74,9 @@ export class TraceModel {
   readonly #listed = new Memory<ListedEvent>();
   readonly #effects = new Memory<Effect | null>();
   readonly #queueTypes = new Map<number, number>();
-  #threads: number | undefined;
+  #lanes: Lanes | undefined;
+  #why: WhyRun | undefined;
+  #optional: readonly PaneId[] | undefined;
   #graph: Graph | undefined;
 
   /** Opens a trace. Throws a StoreError that says what is wrong with it. */
@@ -101,16 +120,42 @@ export class TraceModel {
     return dialectOf(this.meta);
   }
 
-  /** Threads that made the log. */
-  get threads(): number {
-    this.#threads ??= Number(this.reader.query('SELECT count(DISTINCT tid) AS n FROM origins')[0]?.n ?? 0);
-    return this.#threads;
+  /** Threads, processes and contexts that made the log. */
+  get lanes(): Lanes {
+    this.#lanes ??= new Lanes(this.reader);
+    return this.#lanes;
+  }
+
+  /** The rules, run along the log. */
+  get why(): WhyRun {
+    this.#why ??= new WhyRun(this.source, this.table, machineOf(this.meta));
+    return this.#why;
+  }
+
+  /** What is in the way of the hardware queues that an event is about, by the state at it. */
+  queueWhys(event: EventLike): readonly QueueWhy[] {
+    return queuesIn(this.state, event).flatMap((uid) => queueWhy(this.state, uid) ?? []);
+  }
+
+  /**
+   * Panes that this trace has something for, beside those that every trace has: by the beginning of its dictionary, where
+   * devices and accesses of registers are told of, and by the state where that is now.
+   */
+  get panes(): readonly PaneId[] {
+    this.#optional ??= optionalPanes(this.reader);
+    const { cmdqv, files } = this.state;
+    const found = new Set(this.#optional);
+    if (!found.has('cmdqv') && (cmdqv.vintfs.size > 0 || cmdqv.registers.size > 0)) found.add('cmdqv');
+    if (!found.has('devices')) for (const f of files.values()) if (f.kind === FileKind.VFIO_DEVICE) found.add('devices');
+    this.#optional = [...found];
+    return this.#optional;
   }
 
   /** Looks for what a recording in progress has added; true where there may be something new. */
   refresh(): boolean {
     if (!this.reader.refresh()) return false;
-    this.#threads = undefined;
+    this.#lanes = undefined;
+    this.#optional = undefined;
     return true;
   }
 
@@ -169,7 +214,7 @@ export class TraceModel {
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
     }
-    return damagedEvent(seq, row);
+    return damagedEvent(seq, row, this.context.start);
   }
 
   /** enum iommu_veventq_type of a queue's file, once the state has been where the queue is. */
@@ -225,6 +270,12 @@ export class TraceModel {
   get graph(): Graph {
     if (this.#graph?.seq !== this.at) this.#graph = graphOf(this.state, { table: this.table });
     return this.#graph;
+  }
+
+  /** The IOVA map of a node of the graph that is an IOAS. */
+  areas(node: GraphNode): AreaTree | undefined {
+    if (node.type !== 'IOAS' || node.context === undefined) return undefined;
+    return this.state.contexts.get(node.context)?.areas.get(uidOfNode(node));
   }
 
   /** What is there, in numbers. */

@@ -4,25 +4,33 @@
  */
 
 import type { Aside } from './find/aside.ts';
-import { pageOfList, wholeList } from './find/list.ts';
+import { type EventList, pageOfList, wholeList } from './find/list.ts';
 import { hints } from './keymap.ts';
+import type { Lane } from './lanes.ts';
 import { innerHeight, type Layout, type PaneBox, type PaneId, type Rect, SMALLEST } from './layout.ts';
 import type { TraceModel } from './model.ts';
+import { changedLines } from './present/changed.ts';
 import { headerLine, hintsLine, type PaneContent, paneRows, paneTitle, statusLine } from './present/chrome.ts';
+import { cmdqvView, type StateView } from './present/cmdqv.ts';
 import { damageLines, detailLines } from './present/detail.ts';
+import { devicesView } from './present/devices.ts';
 import { changeLines } from './present/effects.ts';
+import type { ListedEvent } from './present/event.ts';
 import { countText, filterTitle, rangesOf } from './present/finding.ts';
 import { helpLines } from './present/help.ts';
 import { hexLines } from './present/hex.ts';
-import { type ObjectsView, objectsView } from './present/objects.ts';
+import { objectsView } from './present/objects.ts';
 import { eventRows } from './present/rows.ts';
 import { stripLines } from './present/strip.ts';
+import { timeText } from './present/time-column.ts';
+import { whyLines } from './present/why.ts';
 import type { Prompt } from './prompt.ts';
 import { type Extent, inside, type Scroll } from './scroll.ts';
 import type { CursorPlace } from './term/screen.ts';
 import { cells, clean, dropCells, type Line, line, lineCells, span, take } from './term/text.ts';
-import { paintLine, type Theme } from './term/theme.ts';
+import { type Glyphs, paintLine, type Theme } from './term/theme.ts';
 import { layoutOf, pageOf, placeOf, type ScrollPane, type Ui } from './ui-state.ts';
+import type { WhyState } from './why-run.ts';
 
 /** A rectangle with its rows, each exactly as wide as it is. */
 export interface Block extends Rect {
@@ -49,12 +57,17 @@ export interface Under {
 /** Cells of the status line that a prompt leaves to what stands at its right. */
 const PROMPT_MARGIN = 12;
 
-const NOTHING: ObjectsView = { lines: [], marked: -1 };
+const NOTHING: StateView = { lines: [], marked: -1 };
+
+/** Panes that show the state at the cursor. */
+type StatePane = Exclude<PaneId, 'events' | 'detail'>;
+export const STATE_PANES: readonly StatePane[] = ['objects', 'changed', 'devices', 'cmdqv'];
 
 export class Picture {
   readonly theme: Theme;
   readonly #model: TraceModel;
-  #objects: { readonly seq: number; readonly view: ObjectsView } = { seq: -1, view: NOTHING };
+  /** of the panes that show the state: made for an event, and kept while the next one is being read */
+  readonly #states = new Map<StatePane, { readonly seq: number; readonly width: number; readonly view: StateView }>();
   #detail: { readonly key: string; readonly lines: readonly Line[] } = { key: '', lines: [] };
 
   constructor(model: TraceModel, theme: Theme) {
@@ -98,12 +111,14 @@ export class Picture {
 
   #lines(ui: Ui, pane: ScrollPane, ready: boolean): readonly Line[] {
     if (pane === 'help') return this.#helpLines(ui);
-    return pane === 'objects' ? this.#objectsView(ready).lines : this.#detailLines(ui, pageOf(ui, 'detail').cells, ready);
+    return pane === 'detail'
+      ? this.#detailLines(ui, pageOf(ui, 'detail').cells, ready)
+      : this.#stateView(pane, pageOf(ui, pane).cells, ready).lines;
   }
 
-  /** The first line of the object tree that the event under the cursor has to do with; -1 none. */
-  marked(ui: Ui): number {
-    return this.#objectsView(this.#model.at === ui.cursor).marked;
+  /** The first line of a pane that the event under the cursor has to do with; -1 none. */
+  marked(ui: Ui, pane: StatePane): number {
+    return this.#stateView(pane, pageOf(ui, pane).cells, this.#model.at === ui.cursor).marked;
   }
 
   #small(ui: Ui, l: Layout): Screenful {
@@ -166,15 +181,17 @@ export class Picture {
     const height = innerHeight(box);
     const list = aside?.list ?? wholeList(model.first, model.last);
     const search = aside?.search;
+    const events = model.events(pageOfList(list, ui.cursor, ui.cursorRow, height));
     const lines = eventRows({
-      events: model.events(pageOfList(list, ui.cursor, ui.cursorRow, height)),
+      events,
       hit: (seq) => search?.hits.has(seq) ?? false,
       ranges: rangesOf(search?.text ?? ''),
       effects: (seq) => model.effect(seq),
       cursor: ui.cursor,
       focused: ui.focus === 'events',
       last: model.last,
-      threads: model.threads > 1,
+      lane: this.#lane(ui, events),
+      time: this.#time(ui, events, list),
       width: box.width - 2,
       theme: this.theme,
     });
@@ -182,27 +199,49 @@ export class Picture {
     return { lines: ui.cursor === 0 ? [line(span(' the trace has no events', 'dim'))] : lines, footer, stale: false };
   }
 
+  /** Which lane an event is in; undefined where there is one alone. */
+  #lane({ view }: Ui, events: readonly ListedEvent[]): ((e: ListedEvent) => Lane | undefined) | undefined {
+    const { lanes } = this.#model;
+    if (lanes.count(view.lanes) < 2) return undefined;
+    if (view.lanes === 'thread') return (e) => lanes.lane('thread', e.tid);
+    if (view.lanes === 'process') return (e) => lanes.lane('process', e.pid);
+    const contexts = lanes.contexts(events.map((e) => e.seq));
+    return (e) => lanes.lane('context', contexts.get(e.seq) ?? 0);
+  }
+
+  #time({ view }: Ui, events: readonly ListedEvent[], list: EventList): (e: ListedEvent) => string {
+    const model = this.#model;
+    const { clock } = model.meta;
+    const first = events[0];
+    const before = new Map(events.map((e, i) => [e.seq, events[i - 1]?.at]));
+    const above = first === undefined ? 0 : list.move(first.seq, -1);
+    if (first !== undefined && above !== first.seq && view.time === 'previous') before.set(first.seq, model.listed(above)?.at);
+    return (e) => timeText(view.time, e.at, before.get(e.seq), clock);
+  }
+
   #text(ui: Ui, under: Under, pane: Exclude<PaneId, 'events'>): Pick<PaneContent, 'lines' | 'footer' | 'stale'> {
-    const stale = pane === 'objects' && this.#objects.seq !== ui.cursor;
     const { lines, footer } = scrolledText(this.#lines(ui, pane, under.ready), ui.scroll[pane], pageOf(ui, pane));
+    const stale = pane !== 'detail' && this.#states.get(pane)?.seq !== ui.cursor;
     return { lines, footer: stale ? ` ${this.theme.glyphs.ellipsis} ` : footer, stale };
   }
 
-  #objectsView(ready: boolean): ObjectsView {
+  #stateView(pane: StatePane, width: number, ready: boolean): StateView {
     const model = this.#model;
-    if (ready && this.#objects.seq !== model.at) {
-      this.#objects = { seq: model.at, view: objectsView(model.graph, model.changes, this.theme.glyphs) };
-    }
-    return this.#objects.view;
+    const now = this.#states.get(pane);
+    if (!ready || (now?.seq === model.at && now.width === width)) return now?.view ?? NOTHING;
+    const view = stateView(pane, model, this.theme.glyphs, width);
+    this.#states.set(pane, { seq: model.at, width, view });
+    return view;
   }
 
   #detailLines(ui: Ui, width: number, ready: boolean): readonly Line[] {
-    const key = `${ui.cursor} ${width} ${ready} ${ui.hex}`;
-    if (this.#detail.key !== key) this.#detail = { key, lines: this.#makeDetail(ui, width, ready) };
+    const why = this.#model.why.state(ui.cursor, ui.view.why === ui.cursor);
+    const key = `${ui.cursor} ${width} ${ready} ${ui.hex} ${why.kind}${why.kind === 'running' ? Math.floor(100 * why.done) : ''}`;
+    if (this.#detail.key !== key) this.#detail = { key, lines: this.#makeDetail(ui, width, ready, why) };
     return this.#detail.lines;
   }
 
-  #makeDetail(ui: Ui, width: number, ready: boolean): readonly Line[] {
+  #makeDetail(ui: Ui, width: number, ready: boolean, why: WhyState): readonly Line[] {
     const model = this.#model;
     const event = model.event(ui.cursor);
     if (event === undefined) return ui.cursor === 0 ? [] : damageLines(ui.cursor, model.damage(ui.cursor) ?? '', width);
@@ -213,6 +252,7 @@ export class Picture {
       context: model.context,
       resolve: (field, id) => (ready ? model.resolve(event, field, id) : undefined),
       changes: ready ? changeLines(model.changes, model.names, glyphs) : undefined,
+      why: whyLines(why, ready ? model.queueWhys(event) : [], glyphs),
       width,
       glyphs,
     });
@@ -228,6 +268,21 @@ export class Picture {
     const text = scrolledText(this.#helpLines(ui), ui.scroll.help, pageOf(ui, 'help'));
     const content: PaneContent = { ...text, title: line(span(' Help ', 'title')), focused: true, stale: false };
     return { x: 0, y, width: ui.columns, height, key: 'help', rows: paneRows(ui.columns, height, content, this.theme) };
+  }
+}
+
+function stateView(pane: StatePane, model: TraceModel, glyphs: Glyphs, width: number): StateView {
+  switch (pane) {
+    case 'objects':
+      return objectsView(model.graph, model.changes, glyphs, (node) => model.areas(node));
+    case 'changed':
+      return { lines: changedLines(model.changes, model.names, glyphs, width), marked: 0 };
+    case 'devices':
+      return devicesView(model.state, model.changes, glyphs, width);
+    case 'cmdqv':
+      return cmdqvView(model.state, model.changes, glyphs, width);
+    default:
+      return pane satisfies never;
   }
 }
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ACTIONS } from './keymap.ts';
-import { PANES } from './layout.ts';
+import { ALWAYS, PANES } from './layout.ts';
 import { InputParser } from './term/input.ts';
 import { type Facts, initialUi, pageOf, reduce, type Ui } from './ui-state.ts';
 
@@ -77,13 +77,44 @@ describe('the cursor', () => {
 
 describe('panes', () => {
   test('Tab goes round, numbers go there, Enter opens and comes back', () => {
-    expect(PANES.map((_, i) => type(start(), '\t'.repeat(i)).focus)).toEqual(PANES);
-    expect(type(start(), '\t\t\t').focus).toBe('events');
-    expect(type(start(), '\x1b[Z').focus).toBe('objects');
+    expect(ALWAYS.map((_, i) => type(start(), '\t'.repeat(i)).focus)).toEqual(ALWAYS);
+    expect(type(start(), '\t\t\t\t').focus).toBe('events');
+    expect(type(start(), '\x1b[Z').focus).toBe('changed');
     expect(type(start(), '3').focus).toBe('objects');
     expect(type(start(), '\r').focus).toBe('detail');
     expect(type(start(), '\r\r').focus).toBe('events');
-    expect(type(start(), '31').lower).toBe('objects');
+    expect(type(start(), '31').recent).toEqual(['events', 'objects']);
+  });
+
+  test('a pane that the trace has nothing for is not there, and says so', () => {
+    const late = (ui: Ui): Ui => reduce(ui, { type: 'expire' }, facts);
+    expect(type(start(), '6').message).toBeUndefined();
+    expect(type(start(), '60j').cursor).toBe(61);
+    expect(late(type(start(), '6'))).toMatchObject({ focus: 'events', message: { error: true, text: 'this trace has nothing for CMDQV' } });
+    const more = reduce(start(), { type: 'panes', panes: ['cmdqv'] }, facts);
+    expect(more.panes).toEqual([...ALWAYS, 'cmdqv']);
+    expect(type(more, '6').focus).toBe('cmdqv');
+    expect(type(more, '\t\t\t\t').focus).toBe('cmdqv');
+    const all = reduce(more, { type: 'panes', panes: ['devices'] }, facts);
+    expect(all.panes).toEqual(PANES);
+    expect(reduce(all, { type: 'panes', panes: [] }, facts)).toBe(all);
+  });
+
+  test('t and T go round: times, lanes; each says what it is now', () => {
+    const times = ['', 't', 'tt', 'ttt'].map((keys) => type(start(), keys).view.time);
+    expect(times).toEqual(['start', 'previous', 'day', 'start']);
+    const lanes = ['', 'T', 'TT', 'TTT'].map((keys) => type(start(), keys).view.lanes);
+    expect(lanes).toEqual(['thread', 'process', 'context', 'thread']);
+    expect(type(start(), 'TT').message).toEqual({ text: 'lanes are contexts', error: false });
+    expect(type(start(), 'ttj').message).toBeUndefined();
+  });
+
+  test('w asks for the why of this event alone, and brings Detail onto the screen', () => {
+    const asked = type(start(), '5j3\x1b');
+    const why = type(asked, 'w');
+    expect([why.view.why, why.recent[0]]).toEqual([why.cursor, 'detail']);
+    expect(type(why, 'j').view.why).not.toBe(type(why, 'j').cursor);
+    expect(type(type(start(), 'z'), 'w').focus).toBe('detail');
   });
 
   test('a digit moves the focus, but typed on it is a count', () => {

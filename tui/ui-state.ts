@@ -6,13 +6,13 @@
 import { distance, type EventList, wholeList } from './find/list.ts';
 import { complete, type FindFacts, type Finding, filterOf, NO_FINDING } from './find/ui-find.ts';
 import { type ActionName, actionByName, type KeyState, NO_KEYS, type Place, press } from './keymap.ts';
-import { boxOf, innerHeight, type Layout, layout, PANES, type PaneId } from './layout.ts';
+import { ALWAYS, boxOf, innerHeight, type Layout, type LowerPane, layout, PANE_TITLES, PANES, type PaneId } from './layout.ts';
 import { editPrompt, emptyPrompt, type Prompt, parseCommand, typeInto } from './prompt.ts';
 import { type Extent, revealed, type Scroll, type ScrollAction, scrolled, TOP } from './scroll.ts';
 import type { Key } from './term/input.ts';
 import { clean } from './term/text.ts';
+import { INITIAL_VIEW, LANE_WORDS, look, TIME_WORDS, type ViewOptions } from './view-options.ts';
 
-export type LowerPane = Exclude<PaneId, 'events'>;
 export type ScrollPane = LowerPane | 'help';
 
 /** A search through the log that the program runs beside the keys. The same `id` with another `times` goes on. */
@@ -35,10 +35,14 @@ export interface Ui {
   /** the row of the list that the cursor stands on */
   readonly cursorRow: number;
   readonly focus: PaneId;
-  /** of the panes that share a box, the one last looked at */
-  readonly lower: LowerPane;
+  /** panes that were looked at, the last one first: of those that share a box, it is on top */
+  readonly recent: readonly PaneId[];
+  /** those that there are; they become more, not fewer */
+  readonly panes: readonly PaneId[];
   readonly zoom: boolean;
   readonly hex: boolean;
+  /** what the columns of the list are, and whose `why` was asked for */
+  readonly view: ViewOptions;
   readonly scroll: Readonly<Record<ScrollPane, Scroll>>;
   readonly mode: 'main' | 'help' | 'prompt';
   readonly prompt: Prompt | undefined;
@@ -77,6 +81,8 @@ export type UiEvent =
   | { readonly type: 'goto'; readonly seq: number }
   /** the event of the list nearest to where the cursor was put; undefined: the list is empty */
   | { readonly type: 'snapped'; readonly seq: number | undefined }
+  /** panes that there are beside those that every trace has */
+  | { readonly type: 'panes'; readonly panes: readonly PaneId[] }
   /** a line of a pane that should be seen */
   | { readonly type: 'reveal'; readonly pane: LowerPane; readonly line: number };
 
@@ -90,10 +96,12 @@ export function initialUi(columns: number, rows: number, cursor: number): Ui {
     cursor,
     cursorRow: 0,
     focus: 'events',
-    lower: 'detail',
+    recent: [],
+    panes: ALWAYS,
     zoom: false,
     hex: false,
-    scroll: { detail: TOP, objects: TOP, help: TOP },
+    scroll: { detail: TOP, objects: TOP, changed: TOP, devices: TOP, cmdqv: TOP, help: TOP },
+    view: INITIAL_VIEW,
     mode: 'main',
     prompt: undefined,
     keys: NO_KEYS,
@@ -109,7 +117,7 @@ export function initialUi(columns: number, rows: number, cursor: number): Ui {
 }
 
 export function layoutOf(ui: Ui): Layout {
-  return layout({ columns: ui.columns, rows: ui.rows, focus: ui.focus, lower: ui.lower, zoom: ui.zoom });
+  return layout({ columns: ui.columns, rows: ui.rows, focus: ui.focus, recent: ui.recent, zoom: ui.zoom, panes: ui.panes });
 }
 
 export function placeOf(ui: Ui): Place {
@@ -131,13 +139,15 @@ export function reduce(ui: Ui, event: UiEvent, facts: Facts): Ui {
     case 'resize':
       return settle({ ...ui, columns: event.columns, rows: event.rows }, facts);
     case 'expire':
-      return ui.focusBefore === undefined ? ui : { ...ui, focusBefore: undefined, keys: NO_KEYS };
+      return expired(ui);
     case 'found':
       return onFound(ui, event.id, event.seq, facts);
     case 'goto':
       return moveTo(ui, event.seq, facts);
     case 'snapped':
       return onSnapped(ui, event.seq, facts);
+    case 'panes':
+      return withPanes(ui, event.panes, facts);
     case 'reveal':
       return reveal(ui, event.pane, event.line, facts);
     default:
@@ -165,7 +175,9 @@ function onKey(ui: Ui, key: Key, facts: Facts): Ui {
   const row = actionByName(p.action);
   if (row?.count === undefined) {
     const digit = /^[1-9]$/.test(key.name) && ui.keys.count === '';
-    const done = act({ ...ui, keys: NO_KEYS, focusBefore: undefined }, p.action, undefined, facts);
+    const cleared: Ui = { ...ui, keys: NO_KEYS, focusBefore: undefined };
+    // a pane that is not there is not complained about before it is sure that the digit is no count
+    const done = digit && absent(ui, key.name) !== undefined ? cleared : act(cleared, p.action, undefined, facts);
     return digit ? { ...done, keys: { prefix: '', count: key.name }, focusBefore: ui.focus } : done;
   }
   const focused = ui.focusBefore !== undefined && p.count !== undefined ? focusOn(ui, ui.focusBefore) : ui;
@@ -173,6 +185,20 @@ function onKey(ui: Ui, key: Key, facts: Facts): Ui {
   const again = focused === ui ? p : press(ui.keys, key.name, placeOf(focused));
   const settled: Ui = { ...focused, keys: NO_KEYS, focusBefore: undefined };
   return again.kind === 'action' ? act(settled, again.action, again.count, facts) : settled;
+}
+
+/** The pane that a digit means, where the trace has nothing for it. */
+function absent(ui: Ui, digit: string): PaneId | undefined {
+  const pane = PANES[Number(digit) - 1];
+  return pane === undefined || ui.panes.includes(pane) ? undefined : pane;
+}
+
+/** A digit was no count after all. */
+function expired(ui: Ui): Ui {
+  if (ui.focusBefore === undefined) return ui;
+  const settled: Ui = { ...ui, focusBefore: undefined, keys: NO_KEYS };
+  const pane = absent(ui, ui.keys.count);
+  return pane === undefined ? settled : focusOn(settled, pane);
 }
 
 const keyOf = (name: string): Key => (name.length === 1 ? { name, text: name } : name === 'space' ? { name, text: ' ' } : { name });
@@ -230,15 +256,20 @@ function actOnScreen(
 ): Ui {
   switch (action) {
     case 'pane.next':
-      return focusOn(ui, PANES[(PANES.indexOf(ui.focus) + 1) % PANES.length]!);
+      return focusOn(ui, ui.panes[(ui.panes.indexOf(ui.focus) + 1) % ui.panes.length]!);
     case 'pane.previous':
-      return focusOn(ui, PANES[(PANES.indexOf(ui.focus) + PANES.length - 1) % PANES.length]!);
+      return focusOn(ui, ui.panes[(ui.panes.indexOf(ui.focus) + ui.panes.length - 1) % ui.panes.length]!);
     case 'pane.events':
-      return focusOn(ui, 'events');
     case 'pane.detail':
-      return focusOn(ui, 'detail');
     case 'pane.objects':
-      return focusOn(ui, 'objects');
+    case 'pane.changed':
+    case 'pane.devices':
+    case 'pane.cmdqv':
+      return focusOn(ui, action.slice('pane.'.length) as PaneId);
+    case 'column.time':
+    case 'column.lanes':
+    case 'detail.why':
+      return looked(ui, action);
     case 'pane.open':
       return focusOn(ui, ui.focus === 'events' ? 'detail' : 'events');
     case 'pane.zoom':
@@ -271,13 +302,33 @@ function actOnScreen(
   }
 }
 
+/** What the columns of the list are; a `why` brings Detail onto the screen. */
+function looked(ui: Ui, action: Parameters<typeof look>[1]): Ui {
+  const view = look(ui.view, action, ui.cursor);
+  const said: Ui = { ...ui, view, message: messageOf(action, view) };
+  if (action !== 'detail.why') return said;
+  const recent: Ui = { ...said, hex: false, recent: ['detail', ...ui.recent.filter((p) => p !== 'detail')] };
+  return boxOf(layoutOf(recent), 'detail') === undefined ? focusOn(recent, 'detail') : recent;
+}
+
+function messageOf(action: Parameters<typeof look>[1], view: ViewOptions): Ui['message'] {
+  if (action === 'detail.why') return undefined;
+  return { text: action === 'column.time' ? TIME_WORDS[view.time] : LANE_WORDS[view.lanes], error: false };
+}
+
 const clamp = (n: number, low: number, high: number): number => Math.max(low, Math.min(high, n));
 
 function focusOn(ui: Ui, pane: PaneId): Ui {
+  if (!ui.panes.includes(pane)) return complain(ui, `this trace has nothing for ${PANE_TITLES[pane]}`);
   if (pane === ui.focus) return ui;
   // a pane that is left shows the beginning of its lines again
   const scroll = ui.focus === 'events' ? ui.scroll : { ...ui.scroll, [ui.focus]: { ...ui.scroll[ui.focus], left: 0 } };
-  return { ...ui, focus: pane, lower: pane === 'events' ? ui.lower : pane, scroll };
+  return { ...ui, focus: pane, recent: [pane, ...ui.recent.filter((p) => p !== pane)], scroll };
+}
+
+function withPanes(ui: Ui, panes: readonly PaneId[], facts: Facts): Ui {
+  const all = PANES.filter((p) => ui.panes.includes(p) || panes.includes(p));
+  return all.length === ui.panes.length ? ui : settle({ ...ui, panes: all }, facts);
 }
 
 /** Puts the cursor on an event. A near one moves it on the screen, a far one brings a new page with the event in its middle. */
@@ -286,7 +337,7 @@ function moveTo(ui: Ui, seq: number, facts: Facts): Ui {
   const page = pageOf(ui, 'events').lines;
   const by = distance(listOf(facts), ui.cursor, cursor, page);
   const cursorRow = Math.abs(by) < page ? ui.cursorRow + by : page >> 1;
-  const moved = cursor === ui.cursor ? ui.scroll : { ...ui.scroll, detail: TOP };
+  const moved = cursor === ui.cursor ? ui.scroll : { ...ui.scroll, detail: TOP, changed: TOP };
   return settle({ ...ui, cursor, cursorRow, job: undefined, scroll: moved, find: { ...ui.find, snap: 0 } }, facts);
 }
 

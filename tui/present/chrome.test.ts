@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Hint } from '../keymap.ts';
-import { layout } from '../layout.ts';
+import { ALWAYS, layout, PANES } from '../layout.ts';
 import { line, span } from '../term/text.ts';
 import { makeTheme } from '../term/theme.ts';
 import { textOf } from '../testing.ts';
@@ -36,11 +36,14 @@ test('old content is dim', () => {
 });
 
 test('tabs: the pane that is shown stands in brackets', () => {
-  const boxes = (focus: 'events' | 'objects', columns: number): string[] =>
-    layout({ columns, rows: 24, focus, lower: 'detail', zoom: false }).boxes.map((b) => textOf([paneTitle(b)]));
-  expect(boxes('events', 80)).toEqual([' 1 Events ', '[2 Detail] 3 Objects ']);
-  expect(boxes('objects', 80)).toEqual([' 1 Events ', ' 2 Detail [3 Objects]']);
-  expect(boxes('objects', 50)).toEqual([' 1 Events  2 Detail [3 Objects]']);
+  const boxes = (focus: 'events' | 'objects', columns: number, panes = ALWAYS): string[] =>
+    layout({ columns, rows: 24, focus, recent: [], zoom: false, panes }).boxes.map((b) => textOf([paneTitle(b)]));
+  expect(boxes('events', 80)).toEqual([' 1 Events ', '[2 Detail] 3 Objects  4 Changed ']);
+  expect(boxes('objects', 80)).toEqual([' 1 Events ', ' 2 Detail [3 Objects] 4 Changed ']);
+  expect(boxes('objects', 50)).toEqual([' 1 Events  2 Detail [3 Objects] 4 Changed ']);
+  expect(boxes('objects', 80, PANES)).toEqual([' 1 Events ', ' 2 Detail [3 Objects] 4 Changed  5 Devices  6 CMDQV ']);
+  // no room for all the names
+  expect(boxes('objects', 50, PANES)).toEqual([' 1  2 [3 Objects] 4  5  6 ']);
 });
 
 describe('bars', () => {

@@ -1,10 +1,8 @@
 /** What stands around the panes: frames with titles, the header, the status line and the hints. Pure. */
 import type { Hint } from '../keymap.ts';
-import { PANES, type PaneBox, type PaneId } from '../layout.ts';
+import { PANE_TITLES, PANES, type PaneBox, type PaneId } from '../layout.ts';
 import { cells, clip, type Line, line, lineCells, type Span, span } from '../term/text.ts';
 import { paintLine, type Theme } from '../term/theme.ts';
-
-const TITLES: Readonly<Record<PaneId, string>> = { events: 'Events', detail: 'Detail', objects: 'Objects' };
 
 export interface PaneContent {
   readonly title: Line;
@@ -16,11 +14,15 @@ export interface PaneContent {
   readonly stale: boolean;
 }
 
-/** ` 1 Events `, or `[2 Detail] 3 Objects ` where panes share a box. */
+/** ` 1 Events `, or `[2 Detail] 3 Objects ` where panes share a box; where there is no room, the others by their numbers. */
 export function paneTitle(box: PaneBox): Line {
-  const name = (pane: PaneId): string => `${PANES.indexOf(pane) + 1} ${TITLES[pane]}`;
+  const number = (pane: PaneId): string => String(PANES.indexOf(pane) + 1);
+  const name = (pane: PaneId): string => `${number(pane)} ${PANE_TITLES[pane]}`;
   if (box.tabs.length === 1) return line(span(` ${name(box.pane)} `, 'title'));
-  return line(...box.tabs.map((pane): Span => (pane === box.pane ? span(`[${name(pane)}]`, 'title') : span(` ${name(pane)} `, 'dim'))));
+  const tabs = (other: (pane: PaneId) => string): Line =>
+    line(...box.tabs.map((pane): Span => (pane === box.pane ? span(`[${name(pane)}]`, 'title') : span(` ${other(pane)} `, 'dim'))));
+  const whole = tabs(name);
+  return lineCells(whole) <= box.width - 4 ? whole : tabs(number);
 }
 
 /** A framed pane as rows for the terminal. The focused one has a heavy frame. */

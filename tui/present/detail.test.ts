@@ -20,6 +20,7 @@ function detail(seq: number, width = 78): string {
     context: model.context,
     resolve: (field, id) => model.resolve(event, field, id),
     changes: changeLines(model.changes, model.names, glyphs),
+    why: [],
     width,
     glyphs,
   });
@@ -149,6 +150,7 @@ describe('an event in full', () => {
       context: model.context,
       resolve: () => undefined,
       changes: undefined,
+      why: [],
       width: 78,
       glyphs,
     });
@@ -170,7 +172,9 @@ test('of a long array the first elements are shown, and how many there are more'
   s.ioctl(3, 'IOMMU_IOAS_IOVA_RANGES', { ioas_id: 1, num_iovas: 100, allowed_iovas: 0x1000 }, { num_iovas: 100 }, out);
   const long = testModel({ table: s.table, frames: s.frames });
   const event = long.model.event(3)!;
-  const text = textOf(detailLines({ event, context: long.model.context, resolve: () => undefined, changes: [], width: 78, glyphs }));
+  const text = textOf(
+    detailLines({ event, context: long.model.context, resolve: () => undefined, changes: [], why: [], width: 78, glyphs }),
+  );
   long.dispose();
   expect(text.match(/\[\d+\] .*start=/g)).toHaveLength(64);
   expect(text).toMatch(/\[63\] +\{start=0x7e last=0x7f\}\n.*… +36 more\n/);

@@ -17,6 +17,8 @@ export interface DetailInput {
   readonly resolve: (field: Meaning, id: number) => string | undefined;
   /** what the event changed, a line each; undefined while that is not known yet */
   readonly changes: readonly Line[] | undefined;
+  /** why it ended so; empty where there is nothing to say */
+  readonly why: readonly Line[];
   readonly width: number;
   readonly glyphs: Glyphs;
 }
@@ -45,7 +47,7 @@ export function detailLines(input: DetailInput): Line[] {
   const changes = input.changes ?? [line('  ', span(input.glyphs.ellipsis, 'job'))];
   const none = changes.length > 0 ? [] : [line('  ', span('changes nothing in the state', 'dim'))];
   // what it did comes before what it was told: a low pane shows the beginning
-  return [...head, ...changes, ...fields, ...none, ...whenLines(input)].flatMap((l) => wrap(l, width, 4));
+  return [...head, ...input.why, ...changes, ...fields, ...none, ...whenLines(input)].flatMap((l) => wrap(l, width, 4));
 }
 
 /** The ioctl of an event, or the one that it ends, decoded; undefined where it is another kind of event. */

@@ -8,10 +8,11 @@ afterAll(dispose);
 const changes = (seq: number) => model.timeline.changesOf(seq);
 
 test('what an event created and ended, from the longest words to the shortest', () => {
-  expect(effectOf(changes(8))).toEqual({ mark: 'created', words: ['creates VIOMMU 6', 'VIOMMU 6', 'creates 1 object'] });
+  expect(effectOf(changes(8))).toEqual({ mark: 'created', words: ['creates VIOMMU 6', 'VIOMMU 6', 'creates 1 object'], fault: false });
   expect(effectOf(changes(6))).toEqual({
     mark: 'created',
     words: ['creates SELFTEST 2, DEVICE 3, HWPT_PAGING 4', 'SELFTEST 2, DEVICE 3, HWPT_PAGING 4', 'creates 3 objects'],
+    fault: false,
   });
   expect(effectOf(changes(2))?.words[0]).toBe('creates context 1');
   expect(effectOf(changes(33))).toMatchObject({
@@ -21,7 +22,7 @@ test('what an event created and ended, from the longest words to the shortest', 
 });
 
 test('other changes have a mark and no words; no change is no effect', () => {
-  expect(effectOf(changes(5))).toEqual({ mark: 'changed', words: [] });
+  expect(effectOf(changes(5))).toEqual({ mark: 'changed', words: [], fault: false });
   expect(effectOf(changes(13))).toBeUndefined();
 });
 

@@ -10,7 +10,24 @@ export interface Effect {
   readonly mark: Mark;
   /** objects created and ended, from the longest form to the shortest: "creates VIOMMU 6", "VIOMMU 6"; empty where only other things changed */
   readonly words: readonly string[];
+  /** a queue of a CMDQV is known to have failed since then */
+  readonly fault: boolean;
 }
+
+/** CONS_INDX.ERR */
+const CONS_ERROR = 0x7f00_0000n;
+const FAILS: readonly (readonly [name: RegExp, bits: bigint])[] = [
+  [/\.GERROR$/, -1n],
+  [/\.CONS_INDX$/, CONS_ERROR],
+  [/_ERR_MAP_\d+$/, -1n],
+];
+
+/** Bits of a register that say that something failed, and that were not known to be so before. */
+const fails = (c: Change): boolean => {
+  if (c.op !== 'cmdqv.register' || c.to === undefined) return false;
+  const bits = FAILS.find(([name]) => name.test(c.name))?.[1] ?? 0n;
+  return (c.to.value & c.to.known & bits & ~(c.from === undefined ? 0n : c.from.value & c.from.known)) !== 0n;
+};
 
 /** The effect of an event in a few words; undefined where it changed nothing. */
 export function effectOf(changes: readonly Change[]): Effect | undefined {
@@ -26,7 +43,7 @@ export function effectOf(changes: readonly Change[]): Effect | undefined {
   const both = (say: (verb: string, names: readonly string[]) => string): string =>
     [say('creates', created), say('ends', ended)].filter((w) => w !== '').join(', ');
   const words = created.length + ended.length === 0 ? [] : [both(inFull), both(byName), both(byCount)];
-  return { mark: created.length > 0 ? 'created' : ended.length > 0 ? 'destroyed' : 'changed', words };
+  return { mark: created.length > 0 ? 'created' : ended.length > 0 ? 'destroyed' : 'changed', words, fault: changes.some(fails) };
 }
 
 const inFull = (verb: string, names: readonly string[]): string => (names.length === 0 ? '' : `${verb} ${names.join(', ')}`);
@@ -40,10 +57,13 @@ const VERBS: readonly (readonly [RegExp, Mark])[] = [
   [/^(destroys|buries|ends|closes|unmaps|unpins|releases|detaches)\b/, 'destroyed'],
 ];
 
+/** How a sentence about a change looks, by its verb. */
+export const verbMark = (text: string): Mark => VERBS.find(([verb]) => verb.test(text))?.[1] ?? 'changed';
+
 /** All changes of an event, one line each: `+ creates VIOMMU 6`. */
 export function changeLines(changes: readonly Change[], nameOf: NameOf, glyphs: Glyphs): Line[] {
   return changesText(changes, nameOf).map((text) => {
-    const mark = VERBS.find(([verb]) => verb.test(text))?.[1] ?? 'changed';
+    const mark = verbMark(text);
     return line('  ', span(`${glyphs[mark]} `, mark satisfies Token), span(clean(text)));
   });
 }

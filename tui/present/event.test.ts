@@ -49,7 +49,7 @@ test('every kind of event as the list shows it', () => {
 });
 
 test('who and when', () => {
-  expect(listedEvent(model.event(19)!, model.context)).toMatchObject({ time: '0.000019', pid: 4712, tid: 4712 });
+  expect(listedEvent(model.event(19)!, model.context)).toMatchObject({ at: model.event(19)!.tEnter, pid: 4712, tid: 4712 });
 });
 
 test('registers by name, where it is known whose they are', () => {

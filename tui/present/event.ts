@@ -3,13 +3,13 @@ import { errnoName } from '../../hw/errno.ts';
 import type { AccessPlace } from '../../hw/event-access.ts';
 import { callBytes } from '../../hw/event-calls.ts';
 import { type EventLike, eventText, type TextOptions } from '../../hw/event-text.ts';
-import { callName, FRAME_NUMBERS, kindName } from '../../hw/event-words.ts';
-import { secondsText } from '../../hw/time-text.ts';
+import { callName, FILE_NAMES, FRAME_NUMBERS, kindName } from '../../hw/event-words.ts';
 import type { UapiTable } from '../../hw/uapi/table.ts';
 import { printNode } from '../../hw/uapi/text.ts';
 import { type CallView, type Item, type Node, viewCall } from '../../hw/uapi/view.ts';
 import type { EventView } from '../../store/read.ts';
 import { clean } from '../term/text.ts';
+import type { HardwareMark } from '../term/theme.ts';
 
 /** What printing an event needs: the trace's table and clock, and other events by number. */
 export interface EventContext {
@@ -28,8 +28,8 @@ export type Outcome = 'ok' | 'error' | 'open';
 
 export interface ListedEvent {
   readonly seq: number;
-  /** seconds since the start, six digits behind the point */
-  readonly time: string;
+  /** when it was entered: nanoseconds of CLOCK_MONOTONIC; undefined where nobody can tell */
+  readonly at: bigint | undefined;
   readonly pid: number;
   readonly tid: number;
   /** without the prefix that all iommufd calls share */
@@ -38,6 +38,8 @@ export interface ListedEvent {
   readonly outcome: Outcome;
   /** `= 0`, `EBUSY`, `= 0x7f…`; '' where the event has none */
   readonly result: string;
+  /** it tells of the hardware */
+  readonly hardware?: HardwareMark;
 }
 
 export const textOptions = (c: EventContext): TextOptions => ({
@@ -52,8 +54,9 @@ export const textOptions = (c: EventContext): TextOptions => ({
 
 export function listedEvent(e: EventLike, context: EventContext): ListedEvent {
   const text = textOptions(context);
-  const base = { seq: e.seq, time: secondsText(e.tEnter - context.start, 6), pid: e.pid, tid: e.tid };
   const kind = kindName(e.kind);
+  const hardware = hardwareOf(e, kind);
+  const base = { seq: e.seq, at: e.tEnter, pid: e.pid, tid: e.tid, ...(hardware === undefined ? {} : { hardware }) };
   const outcome: Outcome = e.error !== 0 ? 'error' : e.state === FRAME_NUMBERS.state.ENTERED && kind !== 'gap' ? 'open' : 'ok';
   if (kind === 'ioctl') {
     const view = viewCall(context.table, callBytes(e));
@@ -66,11 +69,20 @@ export function listedEvent(e: EventLike, context: EventContext): ListedEvent {
   return { ...base, call: clean(call), args: clean(args), outcome, result: clean(result) };
 }
 
+const QUEUES_OF_EVENTS: ReadonlySet<string> = new Set(['veventq', 'fault']);
+
+/** Loads, stores and samples; reads that brought events or faults. */
+function hardwareOf(e: EventLike, kind: string): HardwareMark | undefined {
+  if (kind === 'mmio') return 'access';
+  if (kind === 'queue') return 'sample';
+  return kind === 'read' && e.error === 0 && e.ret > 0n && QUEUES_OF_EVENTS.has(FILE_NAMES[e.fileKind] ?? '') ? 'event' : undefined;
+}
+
 /** An event whose frame cannot be read: what the index knows of it, where that can be read. */
-export function damagedEvent(seq: number, row: EventView | undefined): ListedEvent {
+export function damagedEvent(seq: number, row: EventView | undefined, start: bigint): ListedEvent {
   return {
     seq,
-    time: row === undefined ? '' : secondsText(BigInt(Math.round(row.t)), 6),
+    at: row === undefined ? undefined : start + BigInt(Math.round(row.t)),
     pid: row?.pid ?? 0,
     tid: row?.tid ?? 0,
     call: clean(shortCall(row?.call ?? '')),

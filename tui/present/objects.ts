@@ -1,9 +1,12 @@
 /** The object graph at the cursor as a tree, with marks for what the event under the cursor did. Pure. */
+import type { AreaTree } from '../../replayer/areas.ts';
 import type { Change } from '../../replayer/change.ts';
 import type { Graph, GraphEdge, GraphNode } from '../../replayer/graph.ts';
+import type { U64 } from '../../replayer/u64.ts';
 import { objectName } from '../../replayer/words.ts';
 import { clean, type Line, line, type Span, span } from '../term/text.ts';
 import type { Glyphs } from '../term/theme.ts';
+import { areaLines } from './areas.ts';
 import type { Mark } from './effects.ts';
 
 export interface ObjectsView {
@@ -22,9 +25,16 @@ interface Tree {
   readonly others: ReadonlyMap<string, readonly GraphEdge[]>;
 }
 
-export function objectsView(graph: Graph, changes: readonly Change[], glyphs: Glyphs): ObjectsView {
+/** `areas`: the IOVA map of an IOAS, by the key of its node; undefined for all else. */
+export function objectsView(
+  graph: Graph,
+  changes: readonly Change[],
+  glyphs: Glyphs,
+  areas: (node: GraphNode) => AreaTree | undefined = () => undefined,
+): ObjectsView {
   const marks = marksOf(changes);
   const tree = treeOf(graph);
+  const touched = touchedAreas(changes);
   const labels = new Map(graph.nodes.map((n) => [n.key, n.label]));
   const lines: Line[] = [];
   let marked = -1;
@@ -33,6 +43,18 @@ export function objectsView(graph: Graph, changes: readonly Change[], glyphs: Gl
     if (mark !== undefined && marked < 0) marked = lines.length;
     lines.push({ ...line(markSpan(mark, glyphs), span(own, 'border'), ...nodeSpans(node, mark, tree, labels, glyphs)), pinned: 1 });
     const below = tree.children.get(node.key) ?? [];
+    const map = areas(node);
+    if (map !== undefined && map.count > 0) {
+      for (const a of areaLines(map, touched.get(node.key) ?? NOTHING, glyphs.ellipsis)) {
+        const pipe = below.length > 0 ? glyphs.tree.pipe : glyphs.tree.blank;
+        if (a.marked && marks.get(node.key) === undefined && marked < 0) marked = lines.length;
+        const token = a.marked ? 'created' : 'dim';
+        lines.push({
+          ...line(markSpan(a.marked ? 'created' : undefined, glyphs), span(lead + pipe, 'border'), span(a.text, token)),
+          pinned: 1,
+        });
+      }
+    }
     below.forEach((child, i) => {
       const last = i === below.length - 1;
       draw(child, lead + (last ? glyphs.tree.last : glyphs.tree.branch), lead + (last ? glyphs.tree.blank : glyphs.tree.pipe));
@@ -43,6 +65,21 @@ export function objectsView(graph: Graph, changes: readonly Change[], glyphs: Gl
   if (marked < 0 && gone.length > 0) marked = lines.length;
   if (lines.length + gone.length === 0) lines.push(line('  ', span('nothing is open', 'dim')));
   return { lines: [...lines, ...gone], marked };
+}
+
+const NOTHING: ReadonlySet<U64> = new Set();
+
+/** First IOVAs of the areas that the event made, by the key of their IOAS. */
+function touchedAreas(changes: readonly Change[]): ReadonlyMap<string, ReadonlySet<U64>> {
+  const found = new Map<string, Set<U64>>();
+  for (const c of changes) {
+    if (c.op !== 'area.add') continue;
+    const key = `o${c.ioas}`;
+    const set = found.get(key);
+    if (set === undefined) found.set(key, new Set([c.area.start]));
+    else set.add(c.area.start);
+  }
+  return found;
 }
 
 function markSpan(mark: Mark | undefined, glyphs: Glyphs): Span {

@@ -1,4 +1,5 @@
 /** The event list: rows of a window of events, in columns that suit the pane's width. Pure. */
+import type { Lane } from '../lanes.ts';
 import { cells, clip, type Line, line, pad, padLeft, type Span, span } from '../term/text.ts';
 import { type Glyphs, type Theme, type Token, toAscii } from '../term/theme.ts';
 import type { Effect } from './effects.ts';
@@ -11,8 +12,9 @@ export interface ListInput {
   readonly focused: boolean;
   /** highest seq of the log: how wide the numbers are */
   readonly last: number;
-  /** several threads made the log: say which */
-  readonly threads: boolean;
+  /** the lane of an event; undefined: there is one lane alone */
+  readonly lane: ((e: ListedEvent) => Lane | undefined) | undefined;
+  readonly time: (e: ListedEvent) => string;
   readonly width: number;
   readonly theme: Theme;
   /** is the event a hit of the search, and which parts of a text are what was searched for */
@@ -24,13 +26,15 @@ export interface ListInput {
 export interface Columns {
   readonly seq: number;
   readonly time: number;
-  readonly tid: number;
+  readonly lane: number;
+  /** of the lane's number */
+  readonly who: number;
   readonly call: number;
   readonly args: number;
   readonly result: number;
 }
 
-/** Marks in front of a row: cursor, error or change, and a blank. */
+/** Marks in front of a row: cursor, error or change, hardware. */
 const GUTTER = 3;
 
 /** The most that names of calls and results get, by the width of the pane. */
@@ -42,17 +46,18 @@ const MOST = [
 ] as const;
 
 /** Columns of a pane; the narrower it is, the fewer. What is left goes to the arguments; those may reach into what the result leaves free. */
-export function columnsOf({ width, events, last, threads }: ListInput): Columns {
+export function columnsOf({ width, events, last, lane, time: timeOf }: ListInput): Columns {
   const seq = Math.max(4, String(last).length);
   const longest = (text: (e: ListedEvent) => string): number => events.reduce((n, e) => Math.max(n, cells(text(e))), 0);
-  const time = width < 64 ? 0 : longest((e) => e.time);
-  const tid = width < 84 || !threads ? 0 : longest((e) => String(e.tid));
+  const time = width < 64 ? 0 : longest(timeOf);
+  const who = width < 84 || lane === undefined ? 0 : longest((e) => String(lane(e)?.number ?? ''));
+  const lanes = lane === undefined ? 0 : 1;
   const most = MOST.find((m) => width < m.below)!;
   const longestCall = longest((e) => e.call);
   const call = Math.min(Math.max(14, longestCall), most.call);
   const { result } = most;
-  const fixed = GUTTER + [seq, time, tid, call, result].reduce((n, w) => n + (w === 0 ? 0 : w + 1), 0);
-  return { seq, time, tid, call, args: Math.max(0, width - fixed), result };
+  const fixed = GUTTER + [seq, time, lanes, who, call, result].reduce((n, w) => n + (w === 0 ? 0 : w + 1), 0);
+  return { seq, time, lane: lanes, who, call, args: Math.max(0, width - fixed), result };
 }
 
 export function eventRows(input: ListInput): Line[] {
@@ -65,7 +70,17 @@ function inAscii(e: ListedEvent): ListedEvent {
   return { ...e, call: toAscii(e.call), args: toAscii(e.args), result: toAscii(e.result) };
 }
 
-function eventRow(e: ListedEvent, columns: Columns, { effects, cursor, focused, theme: { glyphs }, hit, ranges }: ListInput): Line {
+function eventRow(e: ListedEvent, columns: Columns, input: ListInput): Line {
+  const {
+    effects,
+    cursor,
+    focused,
+    lane: laneOf,
+    time,
+    theme: { glyphs },
+    hit,
+    ranges,
+  } = input;
   const here = e.seq === cursor;
   const effect = effects(e.seq);
   const cell = (text: string, width: number, token?: Token): Span[] =>
@@ -75,12 +90,15 @@ function eventRow(e: ListedEvent, columns: Columns, { effects, cursor, focused, 
   const args = cells(e.args) <= columns.args ? columns.args : columns.args + columns.result - cells(result.text);
   const number = padLeft(String(e.seq), columns.seq, glyphs.ellipsis);
   const isHit = hit?.(e.seq) ?? false;
+  const sign = hardwareMark(e, effect, here, glyphs);
+  const lane = laneOf?.(e);
   const spans: Span[] = [
     span(here ? glyphs.cursor : ' '),
     mark(e, effect, here, glyphs),
-    ...(isHit ? marked(number) : [span(` ${number} `)]),
-    ...cell(e.time, columns.time, 'dim'),
-    ...cell(String(e.tid), columns.tid, 'dim'),
+    ...(isHit ? marked(sign, number) : [sign, span(`${number} `)]),
+    ...cell(padLeft(time(e), columns.time, glyphs.ellipsis), columns.time, 'dim'),
+    ...cell(lane?.letter ?? ' ', columns.lane, lane?.token),
+    ...cell(String(lane?.number ?? ''), columns.who, 'dim'),
     ...cell(e.call, columns.call, 'call'),
     ...cell(e.args, args),
     result,
@@ -90,9 +108,9 @@ function eventRow(e: ListedEvent, columns: Columns, { effects, cursor, focused, 
 }
 
 /** The number of an event that the search has hit: what was searched for may stand in what the row has no room for. */
-function marked(number: string): Span[] {
+function marked(sign: Span, number: string): Span[] {
   const blanks = number.length - number.trimStart().length;
-  return [span(` ${' '.repeat(blanks)}`), span(number.trimStart(), 'hit'), span(' ')];
+  return [sign, span(' '.repeat(blanks)), span(number.trimStart(), 'hit'), span(' ')];
 }
 
 /** A span with what was searched for in another style. */
@@ -113,6 +131,13 @@ function mark(e: ListedEvent, effect: Effect | undefined, here: boolean, glyphs:
   if (e.outcome === 'error') return span(glyphs.error, here ? undefined : 'error');
   if (effect === undefined) return span(' ');
   return span(glyphs[effect.mark], here ? undefined : effect.mark);
+}
+
+/** Beside the mark of the call: what it has to do with the hardware. */
+function hardwareMark(e: ListedEvent, effect: Effect | undefined, here: boolean, glyphs: Glyphs): Span {
+  const mark = effect?.fault === true ? 'fault' : e.hardware;
+  if (mark === undefined) return span(' ');
+  return span(glyphs.signs[mark], here ? undefined : mark === 'fault' ? 'error' : 'hardware');
 }
 
 /** A refusal by its name; else what the call did, where that says more than its 0. */

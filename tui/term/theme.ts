@@ -21,7 +21,12 @@ export type Token =
   | 'key'
   | 'job'
   | 'bar'
-  | 'hit';
+  | 'hit'
+  | 'hardware'
+  | LaneToken;
+
+export const LANE_TOKENS = ['lane1', 'lane2', 'lane3', 'lane4', 'lane5', 'lane6'] as const;
+type LaneToken = (typeof LANE_TOKENS)[number];
 
 /** A token with colour and without: SGR parameters. Without colour, bold, dim and reverse are still there. */
 const TOKENS: Readonly<Record<Token, { readonly colour: string; readonly mono: string }>> = {
@@ -42,6 +47,13 @@ const TOKENS: Readonly<Record<Token, { readonly colour: string; readonly mono: s
   job: { colour: '33', mono: '1' },
   bar: { colour: '7', mono: '7' },
   hit: { colour: '30;43', mono: '1;4' },
+  hardware: { colour: '35', mono: '1' },
+  lane1: { colour: '36', mono: '' },
+  lane2: { colour: '33', mono: '' },
+  lane3: { colour: '35', mono: '' },
+  lane4: { colour: '32', mono: '' },
+  lane5: { colour: '34', mono: '' },
+  lane6: { colour: '1', mono: '' },
 };
 
 /** The characters the screens are drawn with. Each is one cell, but for the arrow in ASCII. */
@@ -58,10 +70,17 @@ export interface Glyphs {
   readonly here: string;
   readonly hit: string;
   readonly hardware: string;
+  /** what the hardware tells: events and faults that were read, registers loaded and stored, queues that were sampled, errors of a queue */
+  readonly signs: Readonly<Record<HardwareMark, string>>;
+  /** a bar of blocks: its ends, and its cells from empty to full */
+  readonly bar: { readonly left: string; readonly right: string; readonly cells: readonly string[] };
   readonly tree: { readonly branch: string; readonly last: string; readonly pipe: string; readonly blank: string };
   readonly light: Box;
   readonly heavy: Box;
 }
+
+/** What an event has to do with the hardware. */
+export type HardwareMark = 'event' | 'access' | 'sample' | 'fault';
 
 export interface Box {
   readonly tl: string;
@@ -84,6 +103,8 @@ const UNICODE: Glyphs = {
   here: '▲',
   hit: '/',
   hardware: '•',
+  signs: { event: '◆', access: '◦', sample: '◇', fault: '✗' },
+  bar: { left: '▕', right: '▏', cells: ['░', '▌', '█'] },
   tree: { branch: '├─ ', last: '└─ ', pipe: '│  ', blank: '   ' },
   light: { tl: '┌', tr: '┐', bl: '└', br: '┘', h: '─', v: '│' },
   heavy: { tl: '┏', tr: '┓', bl: '┗', br: '┛', h: '━', v: '┃' },
@@ -101,6 +122,8 @@ const ASCII: Glyphs = {
   here: '^',
   hit: '/',
   hardware: 'h',
+  signs: { event: '^', access: ':', sample: '?', fault: 'x' },
+  bar: { left: '[', right: ']', cells: ['.', '-', '#'] },
   tree: { branch: '|- ', last: '`- ', pipe: '|  ', blank: '   ' },
   light: { tl: '+', tr: '+', bl: '+', br: '+', h: '-', v: '|' },
   heavy: { tl: '#', tr: '#', bl: '#', br: '#', h: '=', v: '#' },
