@@ -1,5 +1,6 @@
 /** The screens: opens a trace, takes the terminal, and runs until the user quits. */
 import { pointOf } from './cli/trace.ts';
+import { Controller } from './controller.ts';
 import { GrowingView } from './growing-view.ts';
 import { TraceModel } from './model.ts';
 import { Program } from './program.ts';
@@ -12,6 +13,8 @@ export interface TuiOptions {
   readonly color?: ColorChoice;
   /** ASCII characters only; default: as the locale says */
   readonly ascii?: boolean;
+  /** a second trace: both are shown beside each other */
+  readonly b?: string | undefined;
   /** the point to begin at, as `--at` takes it; default the first event */
   readonly at?: string;
 }
@@ -34,22 +37,32 @@ export async function runTui(path: string, options: TuiOptions = {}): Promise<nu
     process.stderr.write(`iommufd-rr: ${refused}; iommufd-rr show ${clean(path)} prints the events instead\n`);
     return 2;
   }
+  const { b } = options;
   const model = TraceModel.open(path);
+  let other: TraceModel | undefined;
   try {
+    other = b === undefined ? undefined : TraceModel.open(b);
+    const theme = makeTheme(wantsColour(options.color ?? 'auto', env), wantsAscii(options.ascii, env));
     // an empty trace has no points, but a screen that says so
-    const at = options.at === undefined || model.last === 0 ? undefined : pointOf(options.at, model.reader);
+    const at = options.at === undefined || model.last === 0 || other !== undefined ? undefined : pointOf(options.at, model.reader);
     const screen = new Screen(stdout);
+    const right = other;
+    // what one trace does not need is not loaded for it
+    const diff = right === undefined ? undefined : await import('./diff/controller.ts');
     const program = new Program({
-      model,
+      answering: (columns, rows, hooks) =>
+        right === undefined || diff === undefined
+          ? new Controller(model, theme, columns, rows, hooks)
+          : new diff.DiffController({ a: model, b: right }, theme, columns, rows, hooks),
       screen,
       stdin,
       stdout,
-      theme: makeTheme(wantsColour(options.color ?? 'auto', env), wantsAscii(options.ascii, env)),
       test: env.IRR_TEST === '1',
       mount: () => new GrowingView(screen, stdin),
     });
     return await program.run(at);
   } finally {
     model.close();
+    other?.close();
   }
 }

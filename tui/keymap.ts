@@ -3,18 +3,20 @@
  * the place where they work. The hints at the foot of the screen and the help on `?` are made of these rows.
  */
 
+import { DIFF_ROWS } from './diff/keys.ts';
+
 /**
- * Where a key works: `main` with every pane, `events` and `text` (detail, objects) with that pane focused, `help` and
+ * Where a key works: `main` with every pane, `events` and `text` (detail, objects) with that pane focused, `diff` in the diff view, `help` and
  * `prompt` while those are open, `any` everywhere.
  */
-export type Where = 'main' | 'events' | 'text' | 'help' | 'prompt' | 'any';
+export type Where = 'main' | 'events' | 'text' | 'diff' | 'help' | 'prompt' | 'any';
 
 /** What a count in front of the key means: so many times, an event's number, or a percentage of the log. */
 export type Count = 'times' | 'target' | 'percent';
 
 export interface ActionRow {
   readonly name: string;
-  readonly group: 'Time' | 'Find' | 'Panes' | 'Program' | 'In a prompt';
+  readonly group: 'Time' | 'Differences' | 'Find' | 'Panes' | 'Program' | 'In a prompt';
   /** what it does, for the help */
   readonly text: string;
   readonly keys: Partial<Readonly<Record<Where, readonly string[]>>>;
@@ -167,6 +169,7 @@ const ROWS = [
   { name: 'prompt.home', group: 'In a prompt', text: 'cursor to the beginning', keys: { prompt: ['home', 'ctrl-a'] } },
   { name: 'prompt.end', group: 'In a prompt', text: 'cursor to the end', keys: { prompt: ['end', 'ctrl-e'] } },
   { name: 'prompt.recall', group: 'In a prompt', text: 'the last search again', keys: { prompt: ['up'] } },
+  ...DIFF_ROWS,
 ] as const satisfies readonly ActionRow[];
 
 export type ActionName = (typeof ROWS)[number]['name'];
@@ -176,6 +179,7 @@ export const ACTIONS: readonly (ActionRow & { readonly name: ActionName })[] = R
 export const PLACES = {
   events: ['events', 'main', 'any'],
   text: ['text', 'main', 'any'],
+  diff: ['diff', 'any'],
   help: ['help', 'any'],
   prompt: ['prompt', 'any'],
 } as const satisfies Record<string, readonly Where[]>;
@@ -218,7 +222,7 @@ export type Pressed =
 export function press(keys: KeyState, key: string, place: Place): Pressed {
   const table = TABLES.get(place)!;
   const sequence = keys.prefix === '' ? key : `${keys.prefix} ${key}`;
-  const digit = /^[0-9]$/.test(key) && keys.prefix === '' && (place === 'events' || place === 'text');
+  const digit = /^[0-9]$/.test(key) && keys.prefix === '' && (place === 'events' || place === 'text' || place === 'diff');
   if (digit && (keys.count !== '' || (key !== '0' && !table.has(key)))) {
     return { kind: 'pending', keys: { prefix: '', count: (keys.count + key).slice(0, 15) } };
   }

@@ -1,11 +1,9 @@
 /** The running program: terminal, keyboard, controller and view tied together. Draws at most one frame in so many milliseconds. */
-import { Controller } from './controller.ts';
-import type { TraceModel } from './model.ts';
-import type { Block } from './picture.ts';
+import type { ControllerHooks } from './controller.ts';
+import type { Block, Screenful } from './picture.ts';
 import { type KeyboardInput, TerminalGuard } from './term/guard.ts';
 import { ESC_DELAY, InputParser, type Key } from './term/input.ts';
 import type { Screen } from './term/screen.ts';
-import type { Theme } from './term/theme.ts';
 
 export interface FrameProps {
   readonly columns: number;
@@ -19,12 +17,21 @@ export interface View {
   unmount(): void;
 }
 
+/** What answers keys with pictures: a Controller, or the DiffController of two traces. */
+export interface Answering {
+  readonly ui: { readonly columns: number; readonly rows: number };
+  key(key: Key): void;
+  resize(columns: number, rows: number): void;
+  goto(seq: number): void;
+  screenful(test: boolean): Screenful;
+  close(): void;
+}
+
 export interface ProgramOptions {
-  readonly model: TraceModel;
+  readonly answering: (columns: number, rows: number, hooks: ControllerHooks) => Answering;
   readonly screen: Screen;
   readonly stdin: KeyboardInput;
   readonly stdout: { on(event: 'error', listener: () => void): unknown };
-  readonly theme: Theme;
   /** show in the status line how many keys were taken and whether all is done: for tests that press keys */
   readonly test: boolean;
   readonly mount: () => View;
@@ -37,7 +44,7 @@ export class Program {
   readonly #options: ProgramOptions;
   readonly #guard: TerminalGuard;
   readonly #parser = new InputParser();
-  readonly #controller: Controller;
+  readonly #controller: Answering;
   #view: View | undefined;
   #frame: NodeJS.Timeout | undefined;
   #answer: NodeJS.Immediate | undefined;
@@ -49,14 +56,14 @@ export class Program {
 
   constructor(options: ProgramOptions) {
     this.#options = options;
-    const { screen, model, theme, stdin } = options;
+    const { screen, stdin } = options;
     this.#guard = new TerminalGuard(screen, stdin, {
       input: (bytes) => this.#guarded(() => this.#read(this.#parser.push(bytes))),
       resumed: () => this.#guarded(() => this.#resized()),
       ending: () => this.#end(() => {}),
       crashed: (error) => this.#end(() => this.#reject(error)),
     });
-    this.#controller = new Controller(model, theme, screen.columns, screen.rows, {
+    this.#controller = options.answering(screen.columns, screen.rows, {
       changed: (asked) => this.#changed(asked),
       redraw: () => screen.invalidate(),
       suspend: () => this.#guard.suspend(),

@@ -3,6 +3,8 @@
  * changes and is pure; what needs the log (the next error, a search) is written down as a job, and its result comes back as
  * an event.
  */
+
+import { type DiffAction, isDiffAction } from './diff/keys.ts';
 import { distance, type EventList, wholeList } from './find/list.ts';
 import { complete, type FindFacts, type Finding, filterOf, NO_FINDING } from './find/ui-find.ts';
 import { type ActionName, actionByName, type KeyState, NO_KEYS, type Place, press } from './keymap.ts';
@@ -205,6 +207,8 @@ const keyOf = (name: string): Key => (name.length === 1 ? { name, text: name } :
 
 /** Does an action, as if its key had been pressed. */
 export function act(ui: Ui, action: ActionName, count: number | undefined, facts: Facts): Ui {
+  // `:` takes an action by name: those of the diff view mean nothing here
+  if (isDiffAction(action)) return complain(ui, `${action} works where two traces are compared`);
   const times = Math.max(1, count ?? 1);
   const page = pageOf(ui, 'events').lines;
   const move = (by: number): Ui => moveTo(ui, listOf(facts).move(ui.cursor, by), facts);
@@ -249,7 +253,7 @@ function actOnScreen(
   ui: Ui,
   action: Exclude<
     ActionName,
-    `time.${string}` | `change.${string}` | `error.${string}` | `search.${string}` | `filter.${string}` | 'command.open'
+    `time.${string}` | `change.${string}` | `error.${string}` | `search.${string}` | `filter.${string}` | 'command.open' | DiffAction
   >,
   count: number | undefined,
   facts: Facts,

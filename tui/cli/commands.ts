@@ -344,8 +344,8 @@ export const COMMANDS: readonly CommandRow[] = [
   {
     name: 'tui',
     summary: 'step through a trace, both ways, with the objects of that instant',
-    description: `Also: ${PROGRAM} TRACE. Keys are those of less and vi; ? lists them.`,
-    args: [TRACE],
+    description: `Also: ${PROGRAM} TRACE. Keys are those of less and vi; ? lists them. With a second trace both are shown beside each other, aligned by what their calls mean.`,
+    args: [TRACE, { name: '[other]', text: 'a second trace to compare with', completes: 'trace' }],
     options: [
       { ...AT, text: `${AT.text}; where to begin`, default: '1' },
       { flags: '--ascii', text: 'draw without box characters' },
@@ -354,6 +354,7 @@ export const COMMANDS: readonly CommandRow[] = [
     examples: [
       ['bug.irr', 'open a trace at its first event'],
       ['tui bug.irr --at end', 'at its last'],
+      ['tui good.irr bad.irr', 'where two sessions part'],
     ],
     load: () => import('./tui.ts'),
   },

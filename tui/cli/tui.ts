@@ -3,8 +3,9 @@ import { runTui } from '../app.ts';
 import type { Run } from './commands.ts';
 import type { ColorChoice } from './output.ts';
 
-export const run: Run = ([path = ''], options) =>
+export const run: Run = ([path = '', b], options) =>
   runTui(path, {
+    b,
     at: String(options.at),
     color: (options.color as ColorChoice | undefined) ?? 'auto',
     ...(options.ascii === true ? { ascii: true } : {}),

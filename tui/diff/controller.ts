@@ -1,0 +1,130 @@
+/** Keys in, pictures out, for two traces: compares them in slices beside the keys and brings both states to the cursor. */
+import { type Comparison, compareTraces } from '../../replayer/diff/compare.ts';
+import type { ControllerHooks } from '../controller.ts';
+import type { Screenful } from '../picture.ts';
+import type { Key } from '../term/input.ts';
+import type { Theme } from '../term/theme.ts';
+import { DiffPicture, type DiffUnder, type Sides } from './picture.ts';
+import { type DiffEvent, type DiffFacts, type DiffUi, initialDiffUi, reduceDiff } from './ui.ts';
+
+/** Milliseconds of work in one go. */
+const SLICE = 8;
+
+export class DiffController {
+  readonly #sides: Sides;
+  readonly #hooks: ControllerHooks;
+  readonly #picture: DiffPicture;
+  readonly #facts: DiffFacts;
+  #ui: DiffUi;
+  #running: Generator<number, Comparison> | undefined;
+  #comparison: Comparison | undefined;
+  #progress = 0;
+  #work: NodeJS.Immediate | undefined;
+  #keys = 0;
+
+  constructor(sides: Sides, theme: Theme, columns: number, rows: number, hooks: ControllerHooks) {
+    this.#sides = sides;
+    this.#hooks = hooks;
+    this.#picture = new DiffPicture(sides, theme);
+    const side = ({ reader, table }: Sides['a']) => ({ source: reader, table });
+    this.#running = compareTraces(side(sides.a), side(sides.b));
+    const compared = (): Comparison | undefined => this.#comparison;
+    this.#facts = {
+      get rows() {
+        return compared()?.rows ?? 0;
+      },
+      nextRun: (row, direction) => compared()?.nextRun(row, direction) ?? -1,
+      rowOf: (side, seq) => compared()?.rowOf(side, seq) ?? -1,
+      extent: (pane) => this.#picture.extent(this.#ui, pane, this.#under('')),
+    };
+    this.#ui = initialDiffUi(columns, rows);
+    this.#later();
+  }
+
+  get ui(): DiffUi {
+    return this.#ui;
+  }
+  get comparison(): Comparison | undefined {
+    return this.#comparison;
+  }
+  get idle(): boolean {
+    return this.#work === undefined;
+  }
+
+  key(key: Key): void {
+    this.#keys++;
+    this.#dispatch({ type: 'key', key });
+  }
+  resize(columns: number, rows: number): void {
+    this.#dispatch({ type: 'resize', columns, rows });
+  }
+  goto(): void {
+    // two traces have no common numbers
+  }
+
+  screenful(test: boolean): Screenful {
+    return this.#picture.draw(this.#ui, this.#under(test ? `${this.#keys}${this.idle ? this.#picture.theme.glyphs.idle : ''}` : ''));
+  }
+
+  close(): void {
+    clearImmediate(this.#work);
+    this.#work = undefined;
+    this.#running = undefined;
+  }
+
+  #under(mark: string): DiffUnder {
+    return { comparison: this.#comparison, progress: this.#progress, ready: this.#ready, mark };
+  }
+
+  /** Both states are where the cursor is. */
+  get #ready(): boolean {
+    const c = this.#comparison;
+    if (c === undefined) return false;
+    const { a, b } = this.#sides;
+    return a.at === (c.placeA[this.#ui.cursor] ?? 0) && b.at === (c.placeB[this.#ui.cursor] ?? 0);
+  }
+
+  #dispatch(event: DiffEvent): void {
+    const before = this.#ui;
+    this.#ui = reduceDiff(before, event, this.#facts);
+    if (this.#ui.redraws !== before.redraws) this.#hooks.redraw();
+    if (this.#ui.suspends !== before.suspends) this.#hooks.suspend();
+    if (this.#ui.quit) {
+      this.close();
+      this.#hooks.quit();
+      return;
+    }
+    if (!this.#advance(performance.now() + SLICE)) this.#later();
+    this.#hooks.changed(true);
+  }
+
+  /** Works until the deadline; true when there is nothing more to do. */
+  #advance(deadline: number): boolean {
+    while (this.#running !== undefined) {
+      const next = this.#running.next();
+      if (next.done === true) {
+        this.#running = undefined;
+        this.#comparison = next.value;
+        this.#ui = reduceDiff(this.#ui, { type: 'compared' }, this.#facts);
+      } else this.#progress = next.value;
+      if (performance.now() >= deadline) break;
+    }
+    const c = this.#comparison;
+    if (c === undefined) return false;
+    const { a, b } = this.#sides;
+    return a.approach(c.placeA[this.#ui.cursor] ?? 0, deadline) && b.approach(c.placeB[this.#ui.cursor] ?? 0, deadline);
+  }
+
+  #later(): void {
+    if (this.#work !== undefined) return;
+    this.#work = setImmediate(() => {
+      this.#work = undefined;
+      try {
+        if (!this.#advance(performance.now() + SLICE)) this.#later();
+        this.#hooks.changed(false);
+      } catch (error) {
+        this.#hooks.failed(error);
+      }
+    });
+  }
+}
