@@ -1,5 +1,5 @@
 /** Keys in, pictures out, for two traces: compares them in slices beside the keys and brings both states to the cursor. */
-import { type Comparison, compareTraces } from '../../replayer/diff/compare.ts';
+import { type Comparison, compareTraces, How } from '../../replayer/diff/compare.ts';
 import type { ControllerHooks } from '../controller.ts';
 import type { Screenful } from '../picture.ts';
 import type { Key } from '../term/input.ts';
@@ -19,6 +19,8 @@ export class DiffController {
   #running: Generator<number, Comparison> | undefined;
   #comparison: Comparison | undefined;
   #progress = 0;
+  /** the row of which the rules have said what they say */
+  #explained = -1;
   #work: NodeJS.Immediate | undefined;
   #keys = 0;
 
@@ -73,7 +75,13 @@ export class DiffController {
   }
 
   #under(mark: string): DiffUnder {
-    return { comparison: this.#comparison, progress: this.#progress, ready: this.#ready, mark };
+    return {
+      comparison: this.#comparison,
+      progress: this.#progress,
+      ready: this.#ready,
+      explained: this.#explained === this.#ui.cursor,
+      mark,
+    };
   }
 
   /** Both states are where the cursor is. */
@@ -112,7 +120,12 @@ export class DiffController {
     const c = this.#comparison;
     if (c === undefined) return false;
     const { a, b } = this.#sides;
-    return a.approach(c.placeA[this.#ui.cursor] ?? 0, deadline) && b.approach(c.placeB[this.#ui.cursor] ?? 0, deadline);
+    const { cursor } = this.#ui;
+    if (!a.approach(c.placeA[cursor] ?? 0, deadline) || !b.approach(c.placeB[cursor] ?? 0, deadline)) return false;
+    if (this.#explained === cursor || (c.how[cursor] ?? How.SAME) === How.SAME) return true;
+    if (!a.why.work(c.a[cursor]!, false, deadline) || !b.why.work(c.b[cursor]!, false, deadline)) return false;
+    this.#explained = cursor;
+    return true;
   }
 
   #later(): void {

@@ -1,5 +1,5 @@
 /** The diff view as rectangles of finished rows. */
-import type { Comparison, How } from '../../replayer/diff/compare.ts';
+import { type Comparison, How } from '../../replayer/diff/compare.ts';
 import { hints } from '../keymap.ts';
 import { SMALLEST } from '../layout.ts';
 import type { TraceModel } from '../model.ts';
@@ -9,6 +9,7 @@ import { detailLines } from '../present/detail.ts';
 import { changeLines } from '../present/effects.ts';
 import { helpLines } from '../present/help.ts';
 import { objectsView } from '../present/objects.ts';
+import { whyLines } from '../present/why.ts';
 import { type Extent, inside } from '../scroll.ts';
 import { cells, clean, fitLine, type Line, line, lineCells, span } from '../term/text.ts';
 import { paintLine, type Theme, toAscii } from '../term/theme.ts';
@@ -27,6 +28,8 @@ export interface DiffUnder {
   readonly progress: number;
   /** the states are at the cursor */
   readonly ready: boolean;
+  /** the rules have said what they say of both events */
+  readonly explained: boolean;
   readonly mark: string;
 }
 
@@ -148,7 +151,7 @@ export class DiffPicture {
     const width = ui.columns - 2;
     if (pane === 'help') return helpLines('diff', width, this.theme.glyphs);
     if (comparison === undefined || comparison.rows === 0) return [];
-    const key = `${pane} ${ui.cursor} ${width} ${ready}`;
+    const key = `${pane} ${ui.cursor} ${width} ${ready} ${under.explained}`;
     if (this.#kept.key !== key) {
       this.#kept = {
         key,
@@ -174,6 +177,11 @@ export class DiffPicture {
     const { glyphs } = this.theme;
     const fields = comparison.fields(ui.cursor);
     const names = new Set(fields.filter((f) => f.differs).map((f) => f.name.replace(/\[\d+\]$/, '')));
+    const differs = comparison.how[ui.cursor] !== How.SAME;
+    const why = (model: TraceModel, seq: number): readonly Line[] => {
+      const state = differs ? model.why.state(seq, false) : ({ kind: 'none' } as const);
+      return state.kind === 'far' ? [] : whyLines(state, [], glyphs);
+    };
     const one =
       (model: TraceModel, seq: number) =>
       (room: number): readonly Line[] => {
@@ -184,6 +192,7 @@ export class DiffPicture {
           event,
           context: model.context,
           resolve: (field, id) => (at ? model.resolve(event, field, id) : undefined),
+          why: why(model, seq),
           changes: at ? changeLines(model.changes, model.names, glyphs) : undefined,
           width: room,
           glyphs,
