@@ -36,10 +36,14 @@ const MOST_ORIGINS = 4096;
 const DEVICE_CALL = /^VFIO_DEVICE_/;
 
 function optionalPanes(reader: TraceReader): readonly PaneId[] {
-  const rows = reader.query('SELECT DISTINCT kind, call FROM (SELECT kind, call FROM origins WHERE id <= ?)', [MOST_ORIGINS]);
-  const queues = rows.some((r) => r.kind === Kind.MMIO || r.kind === Kind.QUEUE || r.kind === Kind.REGION);
-  const devices = rows.some((r) => DEVICE_CALL.test(String(r.call)));
-  return [...(devices ? ['devices' as const] : []), ...(queues ? ['cmdqv' as const] : [])];
+  const rows = reader.query('SELECT DISTINCT kind, call, file FROM (SELECT kind, call, file FROM origins WHERE id <= ?)', [MOST_ORIGINS]);
+  const devices = new Set(rows.filter((r) => DEVICE_CALL.test(String(r.call))).map((r) => r.file));
+  const viommus = rows.some((r) => r.call === 'IOMMU_VIOMMU_ALLOC');
+  // accesses of a device's registers are none of a CMDQV's
+  const queues = rows.some(
+    (r) => r.kind === Kind.QUEUE || r.kind === Kind.REGION || (r.kind === Kind.MMIO && viommus && !devices.has(r.file)),
+  );
+  return [...(devices.size > 0 ? ['devices' as const] : []), ...(queues ? ['cmdqv' as const] : [])];
 }
 
 /** Events that are folded between two looks at the clock. */

@@ -20,6 +20,8 @@ const MOST = 400;
 const MOST_ITEMS = 4;
 /** Fields that say nothing of the thing itself. */
 const BOOKS: ReadonlySet<string> = new Set(['uid', 'id', 'type', 'birth', 'call', 'overlap', 'key', 'file', 'pid', 'context']);
+/** Values that are no news of a thing that comes or goes. */
+const SILENT: ReadonlySet<string> = new Set(['none', 'false', 'observed']);
 /** Numbers that are addresses, lengths or sets of bits. */
 const HEX: ReadonlySet<string> = new Set([
   'iova',
@@ -69,11 +71,11 @@ function changeLines(w: Writer, c: Change): void {
   switch (c.op) {
     case 'object.create':
       head(w, 'created', span(objectName(c.object), 'created'), span(c.object.origin === 'inferred' ? '  inferred from use' : '', 'dim'));
-      for (const [name, to] of fieldsOf(w, c.context, c.object)) if (to !== 'none' && to !== 'false') row(w, name, undefined, to);
+      for (const [name, to] of fieldsOf(w, c.context, c.object)) if (!SILENT.has(to)) row(w, name, undefined, to);
       return;
     case 'object.end':
       head(w, 'destroyed', clean(changeText(c, w.nameOf)));
-      for (const [name, from] of fieldsOf(w, c.context, c.object)) if (from !== 'none' && from !== 'false') row(w, name, from, undefined);
+      for (const [name, from] of fieldsOf(w, c.context, c.object)) if (!SILENT.has(from)) row(w, name, from, undefined);
       return;
     case 'object.set':
       head(w, 'changed', span(objectName(c.to), 'object'));
