@@ -276,7 +276,7 @@ function stateView(pane: StatePane, model: TraceModel, glyphs: Glyphs, width: nu
     case 'objects':
       return objectsView(model.graph, model.changes, glyphs, (node) => model.areas(node));
     case 'changed':
-      return { lines: changedLines(model.changes, model.names, glyphs, width), marked: 0 };
+      return { lines: changedLines(model.changes, model.names, glyphs, width, model.table), marked: 0 };
     case 'devices':
       return devicesView(model.state, model.changes, glyphs, width);
     case 'cmdqv':

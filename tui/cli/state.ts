@@ -6,6 +6,7 @@ import type { UapiTable } from '../../hw/uapi/table.ts';
 import { digest, stateJson } from '../../replayer/digest.ts';
 import type { Json } from '../../replayer/json.ts';
 import type { Run } from './commands.ts';
+import { enumText } from './object-enums.ts';
 import { type Out, type Piece, paint } from './output.ts';
 import { seekTo } from './seek.ts';
 import { cmdqvText } from './state-cmdqv.ts';
@@ -79,28 +80,6 @@ function stateText(out: Out, opened: Opened, json: JsonObject): void {
   for (const call of list(json.calls)) out.line(paint('changed', 'in flight'), `: seq ${call.seq}, thread ${call.tid}, fd ${call.fd}`);
 }
 
-/** Enums behind the numbers of an object, by type and key. */
-const ENUMS: Readonly<Record<string, string>> = {
-  'VIOMMU.kind': 'iommu_viommu_type',
-  'VEVENTQ.kind': 'iommu_veventq_type',
-  'HW_QUEUE.kind': 'iommu_hw_queue_type',
-  'HWPT_PAGING.flags': 'iommufd_hwpt_alloc_flags',
-  'HWPT_NESTED.flags': 'iommufd_hwpt_alloc_flags',
-  'HWPT_PAGING.dataType': 'iommu_hwpt_data_type',
-  'HWPT_NESTED.dataType': 'iommu_hwpt_data_type',
-};
-
-/** `kind=SELFTEST`, `flags=NEST_PARENT`; undefined where the number has no names, '' for a zero of flags. */
-function named(table: UapiTable, type: string, key: string, value: Json): string | undefined {
-  const row = table.enum(ENUMS[`${type}.${key}`] ?? '');
-  if (row === undefined || typeof value !== 'number') return undefined;
-  const short = (name: string): string => row.short.get(name) ?? name;
-  if (row.kind !== 'flags') return row.names.has(value) ? short(row.names.get(value)!) : undefined;
-  const set = [...row.members].filter(([, bit]) => bit !== 0 && (value & bit) === bit);
-  const rest = set.reduce((n, [, bit]) => n & ~bit, value) >>> 0;
-  return [...set.map(([name]) => short(name)), ...(rest === 0 ? [] : [`0x${rest.toString(16)}`])].join('|');
-}
-
 function contextText(out: Out, table: UapiTable, c: JsonObject): void {
   out.line();
   const fds = list(c.fds).map((fd) => `${fd.pid}:${fd.fd}`);
@@ -128,7 +107,7 @@ function objectText(out: Out, table: UapiTable, o: JsonObject, c: JsonObject): v
   const nameOf = (id: Json | undefined): string => `${types.get(id ?? null) ?? 'object'} ${id ?? '?'}`;
   const parents = Object.entries(record(o.parents)).map(([role, id]) => `${role}=${nameOf(id)}`);
   const own = Object.entries(o).flatMap(([key, value]) => {
-    const text = ELSEWHERE.has(key) ? undefined : (named(table, String(o.type), key, value) ?? isPlain(value));
+    const text = ELSEWHERE.has(key) ? undefined : (enumText(table, String(o.type), key, value) ?? isPlain(value));
     return text === undefined || text === '' || text === 'NONE' ? [] : [`${key}=${text}`];
   });
   const label = `${String(o.type).padEnd(12)} ${String(o.id ?? '?').padStart(4)}`;

@@ -9,7 +9,7 @@ afterAll(dispose);
 const { glyphs } = makeTheme(true, false);
 function at(seq: number): string {
   model.approach(seq, Infinity);
-  return textOf(changedLines(model.changes, model.names, glyphs, 78));
+  return textOf(changedLines(model.changes, model.names, glyphs, 78, model.table));
 }
 
 test('what comes, with what is known of it', () => {
@@ -18,7 +18,7 @@ test('what comes, with what is known of it', () => {
         id             none → 6
         hwpt           none → HWPT_PAGING 5
         device         none → DEVICE 3
-        kind           none → 3735928559
+        kind           none → SELFTEST
         region         none → offset 0x1000 length 0x2000"
   `);
   expect(at(5)).toMatchInlineSnapshot(`"+ IOAS 1  0x1000000+0x200000  2 MiB  RWF  memory 0x7f0000000000, event 5"`);
@@ -33,7 +33,7 @@ test('what changes, before and after', () => {
         sequence       -1 → 2"
   `);
   expect(at(6)).toContain('attachments    none → HWPT_PAGING 4');
-  expect(styledText(changedLines(model.changes, model.names, glyphs, 78)[0]!)).toMatch(/^created\(\+ \)created\(SELFTEST 2\)/);
+  expect(styledText(changedLines(model.changes, model.names, glyphs, 78, model.table)[0]!)).toMatch(/^created\(\+ \)created\(SELFTEST 2\)/);
 });
 
 test('what goes, and nothing', () => {

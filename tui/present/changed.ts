@@ -1,11 +1,13 @@
 /** What the event under the cursor changed in the state, each thing with what it was before and what it is after. Pure. */
 import { type Value, valueText } from '../../hw/cmdqv/state.ts';
+import type { UapiTable } from '../../hw/uapi/table.ts';
 import type { Change } from '../../replayer/change.ts';
 import type { Known } from '../../replayer/cmdqv.ts';
 import { parentsOf } from '../../replayer/json.ts';
 import type { KernelObject } from '../../replayer/object-types.ts';
 import { hex } from '../../replayer/u64.ts';
 import { changeText, type NameOf, objectName } from '../../replayer/words.ts';
+import { enumText } from '../cli/object-enums.ts';
 import { clean, type Line, line, type Span, span, wrap } from '../term/text.ts';
 import type { Glyphs, Token } from '../term/theme.ts';
 import { areaText } from './areas.ts';
@@ -42,6 +44,8 @@ const HEX: ReadonlySet<string> = new Set([
 interface Writer {
   readonly glyphs: Glyphs;
   readonly nameOf: NameOf;
+  /** names of types and flags */
+  readonly table: UapiTable;
   readonly lines: Line[];
 }
 
@@ -59,8 +63,8 @@ function row(w: Writer, name: string, from: string | undefined, to: string | und
   });
 }
 
-export function changedLines(changes: readonly Change[], nameOf: NameOf, glyphs: Glyphs, width: number): Line[] {
-  const w: Writer = { glyphs, nameOf, lines: [] };
+export function changedLines(changes: readonly Change[], nameOf: NameOf, glyphs: Glyphs, width: number, table: UapiTable): Line[] {
+  const w: Writer = { glyphs, nameOf, table, lines: [] };
   for (const c of changes.slice(0, MOST)) changeLines(w, c);
   if (changes.length > MOST) w.lines.push(line('  ', span(`${glyphs.ellipsis} ${changes.length - MOST} more changes`, 'dim')));
   if (w.lines.length === 0) w.lines.push(line('  ', span('the event changes nothing in the state', 'dim')));
@@ -141,7 +145,7 @@ function fieldsOf(w: Writer, context: number, o: KernelObject): ReadonlyMap<stri
   for (const [name, value] of Object.entries(o)) {
     if (name in roles) fields.set(name, roles[name] === 0 ? 'none' : w.nameOf(context, roles[name]!));
     else if (name === 'attachments' && o.type === 'DEVICE') fields.set(name, attachedTo(w, context, o));
-    else if (!BOOKS.has(name) && value !== undefined) fields.set(name, plain(name, value));
+    else if (!BOOKS.has(name) && value !== undefined) fields.set(name, enumText(w.table, o.type, name, value) || plain(name, value));
   }
   return fields;
 }

@@ -63,7 +63,7 @@ describe('the CMDQV', () => {
           for (const l of lines) expect(lineCells(l)).toBeLessThanOrEqual(width);
           expect(marked).toBeLessThan(lines.length);
           expect(textOf(lines)).not.toMatch(/undefined|NaN|\[object/);
-          const changed = changedLines(m.changes, m.names, glyphs, width);
+          const changed = changedLines(m.changes, m.names, glyphs, width, m.table);
           for (const l of changed) expect(lineCells(l)).toBeLessThanOrEqual(width);
           expect(textOf(changed)).not.toMatch(/undefined|NaN|\[object/);
         }
@@ -89,7 +89,7 @@ test('bars: empty only where nothing waits, full only where all is full, the wro
 
 test('before and after of registers, and the mark of a queue that fails', () => {
   model.approach(84, Infinity);
-  const text = textOf(changedLines(model.changes, model.names, glyphs, 120));
+  const text = textOf(changedLines(model.changes, model.names, glyphs, 120, model.table));
   expect(text).toContain('~ VINTF1.LVCMDQ1.CONS_INDX\n    value          0x3 (RD 3)  load 82 → 0x1000003 (RD 3 ERR ILLEGAL)  sampled 84');
   expect(effectOf(model.changes)?.fault).toBe(true);
   expect(effectOf(model.timeline.changesOf(83))?.fault).toBe(false);
