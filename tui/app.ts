@@ -15,6 +15,8 @@ export interface TuiOptions {
   readonly ascii?: boolean;
   /** a second trace: both are shown beside each other */
   readonly b?: string | undefined;
+  /** line by line: nothing is drawn, so no terminal is needed */
+  readonly plain?: boolean;
   /** the point to begin at, as `--at` takes it; default the first event */
   readonly at?: string;
 }
@@ -32,9 +34,12 @@ function refusal(env: NodeJS.ProcessEnv): string | undefined {
  */
 export async function runTui(path: string, options: TuiOptions = {}): Promise<number> {
   const { stdin, stdout, env } = process;
+  if (options.plain === true) return await plainly(path, options);
   const refused = refusal(env);
   if (refused !== undefined) {
-    process.stderr.write(`iommufd-rr: ${refused}; iommufd-rr show ${clean(path)} prints the events instead\n`);
+    process.stderr.write(
+      `iommufd-rr: ${refused}; iommufd-rr tui --plain ${clean(path)} goes line by line, iommufd-rr show ${clean(path)} prints the events instead\n`,
+    );
     return 2;
   }
   const { b } = options;
@@ -61,6 +66,27 @@ export async function runTui(path: string, options: TuiOptions = {}): Promise<nu
       mount: () => new GrowingView(screen, stdin),
     });
     return await program.run(at);
+  } finally {
+    model.close();
+    other?.close();
+  }
+}
+
+/** The linear mode: commands are lines, and so are the answers. */
+async function plainly(path: string, { b, at, ascii }: TuiOptions): Promise<number> {
+  const { stdin, stdout, env } = process;
+  const theme = makeTheme(false, wantsAscii(ascii, env));
+  const { runPlain, diffReader, traceReader } = await import('./plain.ts');
+  const model = TraceModel.open(path);
+  let other: TraceModel | undefined;
+  try {
+    if (b === undefined) {
+      const from = at === undefined || model.last === 0 ? undefined : pointOf(at, model.reader);
+      return await runPlain(traceReader(model, theme, from), { stdin, stdout, theme });
+    }
+    other = TraceModel.open(b);
+    const { DiffController } = await import('./diff/controller.ts');
+    return await runPlain(diffReader({ a: model, b: other }, theme, DiffController), { stdin, stdout, theme });
   } finally {
     model.close();
     other?.close();

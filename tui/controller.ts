@@ -15,8 +15,9 @@ import type { Screenful } from './picture.ts';
 import { Picture, STATE_PANES } from './picture.ts';
 import { type Search, search } from './search.ts';
 import type { Key } from './term/input.ts';
+import type { Line } from './term/text.ts';
 import type { Theme } from './term/theme.ts';
-import { type Facts, initialUi, type Job, layoutOf, reduce, type Ui, type UiEvent } from './ui-state.ts';
+import { type Facts, initialUi, type Job, layoutOf, reduce, type ScrollPane, type Ui, type UiEvent } from './ui-state.ts';
 
 export interface ControllerHooks {
   /** there is something new to draw; `asked`: somebody who has pressed a key waits for it */
@@ -125,6 +126,11 @@ export class Controller {
       aside: this.#aside,
       mark: test ? `${this.#keys}${this.idle ? this.#picture.theme.glyphs.idle : ''}` : '',
     });
+  }
+
+  /** The whole text of a pane. */
+  text(pane: ScrollPane): readonly Line[] {
+    return this.#picture.text(this.#ui, pane, this.#ready);
   }
 
   /** Ends all work; nothing is called back afterwards. */

@@ -109,6 +109,11 @@ export class Picture {
     return extentOf(this.#lines(ui, pane, ready));
   }
 
+  /** The whole text of a pane, as wide as it is on the screen: for who reads it line by line. */
+  text(ui: Ui, pane: ScrollPane, ready: boolean): readonly Line[] {
+    return this.#lines(ui, pane, ready);
+  }
+
   #lines(ui: Ui, pane: ScrollPane, ready: boolean): readonly Line[] {
     if (pane === 'help') return this.#helpLines(ui);
     return pane === 'detail'

@@ -288,7 +288,8 @@ inTerminal('a terminal that goes away', () => {
 });
 
 describe('without a terminal for it', () => {
-  const REFUSED = /^iommufd-rr: [^\n]*; iommufd-rr show \S+sample\.irr prints the events instead\n$/;
+  const REFUSED =
+    /^iommufd-rr: [^\n]*; iommufd-rr tui --plain \S+sample\.irr goes line by line, iommufd-rr show \S+sample\.irr prints the events instead\n$/;
   test('not a TTY: one line, exit 2', () => {
     const ran = spawnSync('node', [MAIN, inFolder('sample.irr')], { encoding: 'utf8' });
     expect(ran).toMatchObject({ status: 2, stdout: '', stderr: expect.stringMatching(REFUSED) });

@@ -349,6 +349,7 @@ export const COMMANDS: readonly CommandRow[] = [
     options: [
       { ...AT, text: `${AT.text}; where to begin`, default: '1' },
       { flags: '--ascii', text: 'draw without box characters' },
+      { flags: '--plain', text: 'line by line, for a screen reader or a script: commands in, lines out' },
       COLOR,
     ],
     examples: [

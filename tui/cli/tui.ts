@@ -6,6 +6,7 @@ import type { ColorChoice } from './output.ts';
 export const run: Run = ([path = '', b], options) =>
   runTui(path, {
     b,
+    plain: options.plain === true,
     at: String(options.at),
     color: (options.color as ColorChoice | undefined) ?? 'auto',
     ...(options.ascii === true ? { ascii: true } : {}),

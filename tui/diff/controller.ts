@@ -3,9 +3,11 @@ import { type Comparison, compareTraces, How } from '../../replayer/diff/compare
 import type { ControllerHooks } from '../controller.ts';
 import type { Screenful } from '../picture.ts';
 import type { Key } from '../term/input.ts';
+import type { Line } from '../term/text.ts';
 import type { Theme } from '../term/theme.ts';
 import { DiffPicture, type DiffUnder, type Sides } from './picture.ts';
-import { type DiffEvent, type DiffFacts, type DiffUi, initialDiffUi, reduceDiff } from './ui.ts';
+import type { DiffRow } from './rows.ts';
+import { type DiffEvent, type DiffFacts, type DiffUi, initialDiffUi, type LowerPane, reduceDiff } from './ui.ts';
 
 /** Milliseconds of work in one go. */
 const SLICE = 8;
@@ -66,6 +68,17 @@ export class DiffController {
 
   screenful(test: boolean): Screenful {
     return this.#picture.draw(this.#ui, this.#under(test ? `${this.#keys}${this.idle ? this.#picture.theme.glyphs.idle : ''}` : ''));
+  }
+
+  /** The row under the cursor; undefined where there is none. */
+  get row(): DiffRow | undefined {
+    const c = this.#comparison;
+    return c === undefined || c.rows === 0 ? undefined : this.#picture.row(this.#ui, c, this.#ui.cursor);
+  }
+
+  /** The whole text of a pane. */
+  text(pane: LowerPane | 'help'): readonly Line[] {
+    return this.#picture.lines(this.#ui, pane, this.#under(''));
   }
 
   close(): void {

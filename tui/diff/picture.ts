@@ -66,7 +66,7 @@ export class DiffPicture {
   }
 
   extent(ui: DiffUi, pane: LowerPane | 'help', under: DiffUnder): Extent {
-    const lines = this.#lines(ui, pane, under);
+    const lines = this.lines(ui, pane, under);
     return { lines: lines.length, cells: lines.reduce((n, l) => Math.max(n, lineCells(l)), 0) };
   }
 
@@ -105,7 +105,8 @@ export class DiffPicture {
     return line(' ', span(summaryOf(comparison), 'dim'));
   }
 
-  #row(ui: DiffUi, comparison: Comparison, row: number): DiffRow {
+  /** Both events of a row. */
+  row(ui: DiffUi, comparison: Comparison, row: number): DiffRow {
     const { a, b } = this.#sides;
     const [i, j] = [comparison.a[row]!, comparison.b[row]!];
     return {
@@ -127,7 +128,7 @@ export class DiffPicture {
     const seqs = [a.last, b.last].map((n) => Math.max(4, String(n).length)) as [number, number];
     const lines: Line[] = [];
     for (let row = first; row < Math.min(comparison.rows, first + pageOf(ui, 'rows').lines); row++) {
-      const shown = this.#row(ui, comparison, row);
+      const shown = this.row(ui, comparison, row);
       lines.push(
         side === undefined
           ? pairLine(shown, width, seqs, this.theme)
@@ -138,7 +139,7 @@ export class DiffPicture {
   }
 
   #lower(ui: DiffUi, pane: LowerPane | 'help', under: DiffUnder, title: string): PaneContent {
-    const all = this.#lines(ui, pane, under);
+    const all = this.lines(ui, pane, under);
     const page = pageOf(ui, pane);
     const { top } = inside(ui.scroll[pane], { lines: all.length, cells: 0 }, page);
     const lines = all.slice(top, top + page.lines);
@@ -146,7 +147,8 @@ export class DiffPicture {
     return { lines, footer, title: line(span(title, 'title')), focused: pane === 'help', stale: pane !== 'help' && !under.ready };
   }
 
-  #lines(ui: DiffUi, pane: LowerPane | 'help', under: DiffUnder): readonly Line[] {
+  /** The whole text of a pane. */
+  lines(ui: DiffUi, pane: LowerPane | 'help', under: DiffUnder): readonly Line[] {
     const { comparison, ready } = under;
     const width = ui.columns - 2;
     if (pane === 'help') return helpLines('diff', width, this.theme.glyphs);
