@@ -13,10 +13,11 @@ import { boxOf, type PaneId } from './layout.ts';
 import type { TraceModel } from './model.ts';
 import type { Screenful } from './picture.ts';
 import { Picture, STATE_PANES } from './picture.ts';
-import { type Search, search } from './search.ts';
+import { search } from './search.ts';
 import type { Key } from './term/input.ts';
 import type { Line } from './term/text.ts';
 import type { Theme } from './term/theme.ts';
+import { type Arrival, type Trip, trip, tripText } from './trips.ts';
 import { type Facts, initialUi, type Job, layoutOf, reduce, type ScrollPane, type Ui, type UiEvent } from './ui-state.ts';
 
 export interface ControllerHooks {
@@ -25,6 +26,8 @@ export interface ControllerHooks {
   redraw(): void;
   suspend(): void;
   quit(): void;
+  /** a text for the terminal's clipboard: clean lines */
+  copy?(text: string): void;
   /** a mistake, or a damaged trace, while nobody waits for an answer */
   failed(error: unknown): void;
 }
@@ -44,7 +47,10 @@ export class Controller {
   readonly #facts: Facts;
   readonly #aside: Aside;
   #ui: Ui;
-  #running: { readonly id: number; readonly search: Search } | undefined;
+  #running: { readonly id: number; readonly search: Generator<number, number | Arrival | undefined, void> } | undefined;
+  #play: NodeJS.Timeout | undefined;
+  /** id of the last request that was done */
+  #done = 0;
   /** how far the job, or the way to the cursor, is: 0 to 1 */
   #progress = 0;
   #work: NodeJS.Immediate | undefined;
@@ -87,6 +93,7 @@ export class Controller {
       },
       extent: (pane) => this.#picture.extent(this.#ui, pane, this.#ready),
       find,
+      travel: this.#picture.traveller.facts,
     };
   }
 
@@ -99,7 +106,7 @@ export class Controller {
   }
   /** true while nothing is under way that would change the screen by itself */
   get idle(): boolean {
-    return this.#work === undefined && this.#expiry === undefined;
+    return this.#work === undefined && this.#expiry === undefined && this.#play === undefined;
   }
 
   key(key: Key): void {
@@ -119,7 +126,9 @@ export class Controller {
   screenful(test: boolean): Screenful {
     this.#reveal();
     const { ui } = this;
-    const under = this.#running === undefined ? (this.#ready ? undefined : 'reading') : 'searching';
+    const { job } = ui;
+    const under =
+      this.#running === undefined ? (this.#ready ? undefined : 'reading') : job?.kind === 'travel' ? tripText(job) : 'searching';
     return this.#picture.draw(ui, {
       job: under === undefined ? undefined : { what: under, progress: this.#progress },
       ready: this.#ready,
@@ -137,8 +146,10 @@ export class Controller {
   close(): void {
     clearImmediate(this.#work);
     clearTimeout(this.#expiry);
+    clearTimeout(this.#play);
     this.#work = undefined;
     this.#expiry = undefined;
+    this.#play = undefined;
     this.#running = undefined;
   }
 
@@ -160,6 +171,8 @@ export class Controller {
     this.#aside.want(ui);
     this.#snap();
     this.#watchCount();
+    this.#carryOut();
+    this.#watchPlay(before.travel.playing);
     if (ui.job?.id !== this.#running?.id) this.#start(ui.job);
     if (this.#running !== undefined || !this.#ready || !this.#aside.idle) this.#advance(performance.now() + SLICE);
     else if (!this.#explain(WHY_AT_ONCE)) this.#later();
@@ -176,11 +189,59 @@ export class Controller {
     }, COUNT_DELAY);
   }
 
-  #start(job: Job | undefined): void {
+  /** What the reducer has asked to be done outside of the screen. */
+  #carryOut(): void {
+    const asked = this.#ui.travel.request;
+    if (asked === undefined || asked.id === this.#done) return;
+    this.#done = asked.id;
+    if (asked.request.kind === 'copy') {
+      this.#hooks.copy?.(asked.request.text);
+      return;
+    }
+    const said = this.#picture.traveller.carryOut(asked.request);
+    if (said !== undefined) this.#ui = reduce(this.#ui, { type: 'say', ...said }, this.#facts);
+  }
+
+  #watchPlay(before: boolean): void {
+    const { playing } = this.#ui.travel;
+    if (playing === before) return;
+    clearTimeout(this.#play);
+    this.#play = undefined;
+    if (!playing) return;
+    this.#picture.traveller.startPlay(this.#ui.cursor, performance.now());
+    this.#playOn(0);
+  }
+
+  #playOn(wait: number): void {
+    this.#play = setTimeout(() => {
+      this.#play = undefined;
+      try {
+        this.#playNow();
+      } catch (error) {
+        this.#hooks.failed(error);
+      }
+    }, wait);
+  }
+
+  #playNow(): void {
+    const { cursor, travel } = this.#ui;
+    if (!travel.playing) return;
+    const { seq, say, wait } = this.#picture.traveller.play(cursor, travel.speed, performance.now());
+    this.#ui = reduce(this.#ui, { type: 'played', seq, say, ends: wait === undefined }, this.#facts);
+    if (wait !== undefined) this.#playOn(wait);
+    if (!this.#ready) this.#advance(performance.now() + SLICE);
+    this.#hooks.changed(false);
+  }
+
+  #start(job: Job | Trip | undefined): void {
     this.#running = undefined;
     this.#progress = 0;
     if (job === undefined) return;
-    this.#running = { id: job.id, search: search(this.#model, job, () => this.#ui.job?.times ?? 1, this.#aside) };
+    const times = (): number => this.#ui.job?.times ?? 1;
+    this.#running = {
+      id: job.id,
+      search: job.kind === 'travel' ? trip(this.#model, job, times) : search(this.#model, job, times, this.#aside),
+    };
   }
 
   /** Works until the deadline; goes on later where that was not enough. */
@@ -197,7 +258,11 @@ export class Controller {
       const next = this.#running.search.next();
       if (next.done === true) {
         this.#running = undefined;
-        this.#ui = reduce(this.#ui, { type: 'found', id, seq: next.value ?? undefined }, this.#facts);
+        const { value } = next;
+        const found: UiEvent =
+          typeof value === 'object' ? { type: 'arrived', id, arrival: value } : { type: 'found', id, seq: value ?? undefined };
+        this.#ui = reduce(this.#ui, found, this.#facts);
+        this.#carryOut();
       } else {
         this.#progress = next.value;
         if (performance.now() >= deadline) return false;

@@ -16,7 +16,7 @@ export type Count = 'times' | 'target' | 'percent';
 
 export interface ActionRow {
   readonly name: string;
-  readonly group: 'Time' | 'Differences' | 'Find' | 'Panes' | 'Program' | 'In a prompt';
+  readonly group: 'Time' | 'Travel' | 'Bookmarks' | 'Copy' | 'Differences' | 'Find' | 'Panes' | 'Program' | 'In a prompt';
   /** what it does, for the help */
   readonly text: string;
   readonly keys: Partial<Readonly<Record<Where, readonly string[]>>>;
@@ -68,6 +68,64 @@ const ROWS = [
   { name: 'time.last', group: 'Time', text: 'last event; with a count that event: 1204G', keys: { events: ['G', 'end'] }, count: 'target' },
   { name: 'time.percent', group: 'Time', text: 'so far into the log: 50%', keys: { main: ['%'] }, count: 'percent' },
   {
+    name: 'object.next',
+    group: 'Travel',
+    text: 'next event of this object: of the one chosen in Objects, or that the event is about',
+    keys: { main: ['] o'] },
+    count: 'times',
+  },
+  { name: 'object.previous', group: 'Travel', text: 'previous event of this object', keys: { main: ['[ o'] }, count: 'times' },
+  { name: 'object.birth', group: 'Travel', text: 'where this object was created', keys: { main: ['g c'] } },
+  { name: 'object.death', group: 'Travel', text: 'where this object ends', keys: { main: ['g d'] } },
+  { name: 'thread.next', group: 'Travel', text: 'next event of this thread', keys: { main: ['] t'] }, count: 'times' },
+  { name: 'thread.previous', group: 'Travel', text: 'previous event of this thread', keys: { main: ['[ t'] }, count: 'times' },
+  { name: 'process.next', group: 'Travel', text: 'next event of this process', keys: { main: ['] p'] }, count: 'times' },
+  { name: 'process.previous', group: 'Travel', text: 'previous event of this process', keys: { main: ['[ p'] }, count: 'times' },
+  { name: 'call.next', group: 'Travel', text: 'next event of this call', keys: { main: ['] c'] }, count: 'times' },
+  { name: 'call.previous', group: 'Travel', text: 'previous event of this call', keys: { main: ['[ c'] }, count: 'times' },
+  { name: 'register.next', group: 'Travel', text: 'next access of this register', keys: { main: ['] r'] }, count: 'times' },
+  { name: 'register.previous', group: 'Travel', text: 'previous access of this register', keys: { main: ['[ r'] }, count: 'times' },
+  { name: 'watch.add', group: 'Travel', text: 'watch: a condition to stop at, errno == EBUSY', keys: { main: ['w'] } },
+  { name: 'watch.clear', group: 'Travel', text: 'forget all watches; :delete 2 one of them', keys: { main: ['W'] } },
+  {
+    name: 'watch.run',
+    group: 'Travel',
+    text: 'run to the next event that a watch is true of; :run CONDITION',
+    keys: { main: ['c'] },
+    count: 'times',
+  },
+  {
+    name: 'watch.back',
+    group: 'Travel',
+    text: 'run back to the one before; :back CONDITION',
+    keys: { main: ['C'] },
+    count: 'times',
+  },
+  { name: 'play.toggle', group: 'Travel', text: 'play at recorded pace, long pauses shortened; any key stops', keys: { main: ['p'] } },
+  { name: 'play.faster', group: 'Travel', text: 'play faster', keys: { main: ['>'] }, count: 'times' },
+  { name: 'play.slower', group: 'Travel', text: 'play slower', keys: { main: ['<'] }, count: 'times' },
+  { name: 'link.next', group: 'Travel', text: 'next event that Detail names', keys: { main: ['] ]'] }, count: 'times' },
+  { name: 'link.previous', group: 'Travel', text: 'previous event that Detail names', keys: { main: ['[ ['] }, count: 'times' },
+  { name: 'link.open', group: 'Travel', text: 'go to the event that Detail names', keys: { main: ['g f'] } },
+  {
+    name: 'history.back',
+    group: 'Travel',
+    text: 'back to where you were before the jump',
+    keys: { main: ['H', 'ctrl-o', 'alt-left'] },
+    count: 'times',
+  },
+  { name: 'history.forward', group: 'Travel', text: 'forward again', keys: { main: ['L', 'alt-right'] }, count: 'times' },
+  { name: 'mark.set', group: 'Bookmarks', text: 'bookmark this event by a letter; it is kept with the trace', keys: { main: ['m *'] } },
+  { name: 'mark.goto', group: 'Bookmarks', text: 'go to a bookmark', keys: { main: ["' *"] } },
+  { name: 'mark.last', group: 'Bookmarks', text: 'to the place before the last jump, and back', keys: { main: ["' '"] } },
+  { name: 'mark.remove', group: 'Bookmarks', text: 'take the bookmarks of this event away', keys: { main: ['m -'] } },
+  { name: 'mark.list', group: 'Bookmarks', text: 'all bookmarks, notes, watches', keys: { main: ['M'] } },
+  { name: 'note.edit', group: 'Bookmarks', text: 'write a note on this event; an empty one goes', keys: { main: ['a'] } },
+  { name: 'copy.text', group: 'Copy', text: 'copy the event as text', keys: { main: ['y t'] } },
+  { name: 'copy.json', group: 'Copy', text: 'copy the event as JSON', keys: { main: ['y j'] } },
+  { name: 'copy.why', group: 'Copy', text: 'copy why the call ended so', keys: { main: ['y w'] } },
+  { name: 'copy.command', group: 'Copy', text: 'copy a command line that shows the event', keys: { main: ['y c'] } },
+  {
     name: 'search.open',
     group: 'Find',
     text: 'search as you type: names of calls and errors, or any text of an event',
@@ -86,7 +144,7 @@ const ROWS = [
   {
     name: 'command.open',
     group: 'Find',
-    text: 'command: 1204, 50%, end, or an action by name (time.step)',
+    text: 'command: 1204, 50%, @12.5 (seconds), +1.5s, 14:03:59, run errno != 0, or an action by name (time.step)',
     keys: { main: [':'] },
     hint: 'goto',
   },
@@ -98,14 +156,19 @@ const ROWS = [
   { name: 'pane.changed', group: 'Panes', text: 'Changed: what the event changed, before and after', keys: { main: ['4'] } },
   { name: 'pane.devices', group: 'Panes', text: 'Devices: VFIO devices, where the trace has some', keys: { main: ['5'] } },
   { name: 'pane.cmdqv', group: 'Panes', text: 'CMDQV: its queues, where the trace has one', keys: { main: ['6'] } },
-  { name: 'pane.open', group: 'Panes', text: 'look at the event in Detail; from there back to Events', keys: { main: ['enter'] } },
+  {
+    name: 'pane.open',
+    group: 'Panes',
+    text: 'look at the event in Detail; from there to the event chosen in it, or back; in Objects to where the object was created',
+    keys: { main: ['enter'] },
+  },
   { name: 'pane.zoom', group: 'Panes', text: 'the focused pane alone, and back', keys: { main: ['z'] }, hint: 'zoom' },
   { name: 'detail.hex', group: 'Panes', text: 'the event as fields, or as bytes', keys: { main: ['x'] }, hint: 'hex' },
   {
     name: 'detail.why',
     group: 'Panes',
     text: 'why the call ended so, also where the rules have to be run for long',
-    keys: { main: ['w'] },
+    keys: { main: ['e'] },
   },
   {
     name: 'column.time',
@@ -211,7 +274,7 @@ export const NO_KEYS: KeyState = { prefix: '', count: '' };
 
 /** What a key made of the keys before it. */
 export type Pressed =
-  | { readonly kind: 'action'; readonly action: ActionName; readonly count: number | undefined }
+  | { readonly kind: 'action'; readonly action: ActionName; readonly count: number | undefined; readonly letter?: string }
   | { readonly kind: 'pending'; readonly keys: KeyState }
   | { readonly kind: 'none' };
 
@@ -226,10 +289,11 @@ export function press(keys: KeyState, key: string, place: Place): Pressed {
   if (digit && (keys.count !== '' || (key !== '0' && !table.has(key)))) {
     return { kind: 'pending', keys: { prefix: '', count: (keys.count + key).slice(0, 15) } };
   }
-  const row = table.get(sequence);
+  const letter = /^[A-Za-z]$/.test(key) && keys.prefix !== '' ? table.get(`${keys.prefix} *`) : undefined;
+  const row = table.get(sequence) ?? letter;
   if (row !== undefined) {
     const count = row.count === undefined || keys.count === '' ? undefined : Number(keys.count);
-    return { kind: 'action', action: row.name, count };
+    return { kind: 'action', action: row.name, count, ...(row === letter ? { letter: key } : {}) };
   }
   for (const bound of table.keys()) {
     if (bound.startsWith(`${sequence} `)) return { kind: 'pending', keys: { ...keys, prefix: sequence } };
@@ -253,19 +317,27 @@ const KEY_NAMES: Readonly<Record<string, string>> = {
   backspace: 'Backspace',
   'shift-tab': 'Shift-Tab',
   f1: 'F1',
+  '*': '{a-z}',
 };
 
 /** A key sequence as people write it: `] e` → `]e`, `ctrl-d` → `Ctrl-d`. */
 export function keyText(keys: string): string {
   return keys
     .split(' ')
-    .map((k) => KEY_NAMES[k] ?? (k.startsWith('ctrl-') ? `Ctrl-${k.slice(5)}` : k))
+    .map((k) => KEY_NAMES[k] ?? (k.startsWith('ctrl-') ? `Ctrl-${k.slice(5)}` : k.startsWith('alt-') ? `Alt-${keyText(k.slice(4))}` : k))
     .join('');
 }
 
 export interface Hint {
   readonly keys: string;
   readonly text: string;
+}
+
+/** What may follow the keys that were pressed: `t text` behind `y`. */
+export function continuations(place: Place, prefix: string): readonly Hint[] {
+  return [...TABLES.get(place)!].flatMap(([keys, row]) =>
+    keys.startsWith(`${prefix} `) ? [{ keys: keyText(keys.slice(prefix.length + 1)), text: row.name.replace('.', ' ') }] : [],
+  );
 }
 
 /** What can be pressed here, shortest form, what works only here first: rows with the same hint are one entry, each with its first key. */

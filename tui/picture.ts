@@ -5,7 +5,7 @@
 
 import type { Aside } from './find/aside.ts';
 import { type EventList, pageOfList, wholeList } from './find/list.ts';
-import { hints } from './keymap.ts';
+import { continuations, type Hint, hints } from './keymap.ts';
 import type { Lane } from './lanes.ts';
 import { innerHeight, type Layout, type PaneBox, type PaneId, type Rect, SMALLEST } from './layout.ts';
 import type { TraceModel } from './model.ts';
@@ -20,15 +20,18 @@ import { countText, filterTitle, rangesOf } from './present/finding.ts';
 import { helpLines } from './present/help.ts';
 import { hexLines } from './present/hex.ts';
 import { objectsView } from './present/objects.ts';
+import { placesLines } from './present/places.ts';
 import { eventRows } from './present/rows.ts';
 import { stripLines } from './present/strip.ts';
 import { timeText } from './present/time-column.ts';
 import { whyLines } from './present/why.ts';
-import type { Prompt } from './prompt.ts';
+import { PROMPT_SIGNS, type Prompt } from './prompt.ts';
 import { type Extent, inside, type Scroll } from './scroll.ts';
 import type { CursorPlace } from './term/screen.ts';
 import { cells, clean, dropCells, type Line, line, lineCells, span, take } from './term/text.ts';
-import { type Glyphs, paintLine, type Theme } from './term/theme.ts';
+import { type Glyphs, paintLine, type Theme, type Token } from './term/theme.ts';
+import { speedText } from './travel.ts';
+import { Traveller } from './traveller.ts';
 import { layoutOf, pageOf, placeOf, type ScrollPane, type Ui } from './ui-state.ts';
 import type { WhyState } from './why-run.ts';
 
@@ -66,6 +69,8 @@ export const STATE_PANES: readonly StatePane[] = ['objects', 'changed', 'devices
 export class Picture {
   readonly theme: Theme;
   readonly #model: TraceModel;
+  /** bookmarks, notes and times; its lines are those that were drawn last */
+  readonly traveller: Traveller;
   /** of the panes that show the state: made for an event, and kept while the next one is being read */
   readonly #states = new Map<StatePane, { readonly seq: number; readonly width: number; readonly view: StateView }>();
   #detail: { readonly key: string; readonly lines: readonly Line[] } = { key: '', lines: [] };
@@ -73,18 +78,18 @@ export class Picture {
   constructor(model: TraceModel, theme: Theme) {
     this.#model = model;
     this.theme = theme;
+    this.traveller = new Traveller(model, { objects: () => this.#objectKeys(), detail: () => this.#detail.lines });
   }
 
   draw(ui: Ui, under: Under): Screenful {
     const l = layoutOf(ui);
     if (l.plan === 'small') return this.#small(ui, l);
-    const place = placeOf(ui);
     const main = ui.mode === 'help' ? [this.#help(ui, l)] : l.boxes.map((box) => this.#pane(ui, box, under));
     const bars: Block[] = [
       { ...l.header, key: 'header', rows: [this.#header(ui)] },
       { ...l.status, key: 'status', rows: [this.#status(ui, under)] },
       ...(ui.mode === 'help' ? [] : this.#strip(ui, l, under)),
-      { ...l.hints, key: 'hints', rows: [hintsLine(hints(place), ui.columns, this.theme)] },
+      { ...l.hints, key: 'hints', rows: [hintsLine(hintsOf(ui), ui.columns, this.theme)] },
     ];
     const cursor = ui.prompt === undefined ? undefined : { x: promptText(ui.prompt, ui.columns - PROMPT_MARGIN).x, y: l.status.y };
     return { blocks: [...bars, ...main], cursor };
@@ -162,7 +167,12 @@ export class Picture {
   }
 
   #statusText(ui: Ui, under: Under): Line {
-    if (ui.prompt !== undefined) return line(promptText(ui.prompt, ui.columns - PROMPT_MARGIN).text);
+    if (ui.prompt !== undefined) {
+      const mistake = ui.message?.error === true ? [span(`   ${ui.message.text}`, 'error')] : [];
+      return line(promptText(ui.prompt, ui.columns - PROMPT_MARGIN).text, ...mistake);
+    }
+    if (ui.travel.playing && ui.message?.text === '')
+      return line(' ', span(`playing ${speedText(ui.travel)}`, 'job'), span('  < > speed, any other key stops', 'dim'));
     if (under.job !== undefined) {
       const percent = Math.floor(100 * Math.max(0, Math.min(1, under.job.progress)));
       const stops = ui.job === undefined ? [] : [span('  Esc stops', 'dim')];
@@ -194,6 +204,7 @@ export class Picture {
       effects: (seq) => model.effect(seq),
       cursor: ui.cursor,
       focused: ui.focus === 'events',
+      bookmark: (seq) => this.#bookmark(seq),
       last: model.last,
       lane: this.#lane(ui, events),
       time: this.#time(ui, events, list),
@@ -224,8 +235,32 @@ export class Picture {
     return (e) => timeText(view.time, e.at, before.get(e.seq), clock);
   }
 
+  /** The cell that says that an event has a bookmark or a note. */
+  #bookmark(seq: number): string | undefined {
+    const { marks } = this.traveller;
+    return (
+      marks.namesAt(seq).find((name) => /^[\x21-\x7e]$/.test(name)) ?? (marks.note(seq) === undefined ? undefined : this.theme.glyphs.note)
+    );
+  }
+
+  /** Keys of the lines of Objects. */
+  #objectKeys(): readonly (string | undefined)[] {
+    return this.#states.get('objects')?.view.keys ?? [];
+  }
+
+  /** The line of a pane that is chosen; -1 none. */
+  #chosen(ui: Ui, pane: Exclude<PaneId, 'events'>): number {
+    if (pane === 'objects') return ui.travel.object === undefined ? -1 : this.#objectKeys().indexOf(ui.travel.object);
+    return pane !== 'detail' || ui.travel.link < 0 ? -1 : (this.traveller.facts.links()[ui.travel.link]?.line ?? -1);
+  }
+
   #text(ui: Ui, under: Under, pane: Exclude<PaneId, 'events'>): Pick<PaneContent, 'lines' | 'footer' | 'stale'> {
-    const { lines, footer } = scrolledText(this.#lines(ui, pane, under.ready), ui.scroll[pane], pageOf(ui, pane));
+    const all = this.#lines(ui, pane, under.ready);
+    const at = this.#chosen(ui, pane);
+    const fill: Token = ui.focus === pane ? 'cursor' : 'cursorPassive';
+    const shown =
+      at < 0 ? all : all.map((l, i) => (i === at ? { spans: l.spans.map((s) => ({ text: s.text })), fill, ...pinnedOf(l) } : l));
+    const { lines, footer } = scrolledText(shown, ui.scroll[pane], pageOf(ui, pane));
     const stale = pane !== 'detail' && this.#states.get(pane)?.seq !== ui.cursor;
     return { lines, footer: stale ? ` ${this.theme.glyphs.ellipsis} ` : footer, stale };
   }
@@ -241,7 +276,7 @@ export class Picture {
 
   #detailLines(ui: Ui, width: number, ready: boolean): readonly Line[] {
     const why = this.#model.why.state(ui.cursor, ui.view.why === ui.cursor);
-    const key = `${ui.cursor} ${width} ${ready} ${ui.hex} ${why.kind}${why.kind === 'running' ? Math.floor(100 * why.done) : ''}`;
+    const key = `${ui.cursor} ${width} ${ready} ${ui.hex} ${why.kind}${why.kind === 'running' ? Math.floor(100 * why.done) : ''} ${this.traveller.marks.version}`;
     if (this.#detail.key !== key) this.#detail = { key, lines: this.#makeDetail(ui, width, ready, why) };
     return this.#detail.lines;
   }
@@ -255,6 +290,7 @@ export class Picture {
     return detailLines({
       event,
       context: model.context,
+      note: this.traveller.marks.note(ui.cursor),
       resolve: (field, id) => (ready ? model.resolve(event, field, id) : undefined),
       changes: ready ? changeLines(model.changes, model.names, glyphs) : undefined,
       why: whyLines(why, ready ? model.queueWhys(event) : [], glyphs),
@@ -264,6 +300,7 @@ export class Picture {
   }
 
   #helpLines(ui: Ui): readonly Line[] {
+    if (ui.page === 'places') return placesLines(this.traveller.marks, ui.travel, pageOf(ui, 'help').cells);
     return helpLines(ui.focus === 'events' ? 'events' : 'text', pageOf(ui, 'help').cells, this.theme.glyphs);
   }
 
@@ -271,7 +308,12 @@ export class Picture {
     const { y } = l.boxes[0]!;
     const height = ui.rows - 3;
     const text = scrolledText(this.#helpLines(ui), ui.scroll.help, pageOf(ui, 'help'));
-    const content: PaneContent = { ...text, title: line(span(' Help ', 'title')), focused: true, stale: false };
+    const content: PaneContent = {
+      ...text,
+      title: line(span(ui.page === 'places' ? ' Bookmarks, notes, watches ' : ' Help ', 'title')),
+      focused: true,
+      stale: false,
+    };
     return { x: 0, y, width: ui.columns, height, key: 'help', rows: paneRows(ui.columns, height, content, this.theme) };
   }
 }
@@ -289,6 +331,14 @@ function stateView(pane: StatePane, model: TraceModel, glyphs: Glyphs, width: nu
     default:
       return pane satisfies never;
   }
+}
+
+const pinnedOf = (l: Line): Pick<Line, 'pinned'> => (l.pinned === undefined ? {} : { pinned: l.pinned });
+
+/** What can be pressed now; behind an unfinished key what may follow it. */
+function hintsOf(ui: Ui): readonly Hint[] {
+  const place = placeOf(ui);
+  return ui.keys.prefix === '' ? hints(place) : continuations(place, ui.keys.prefix);
 }
 
 const extents = new WeakMap<readonly Line[], Extent>();
@@ -310,14 +360,13 @@ function scrolledText(all: readonly Line[], at: Scroll, page: Extent): Pick<Pane
   return { lines, footer: left === 0 ? shown : ` +${left}${shown === '' ? ' ' : shown}` };
 }
 
-const SIGNS: Readonly<Record<Prompt['kind'], string>> = { search: '/', filter: '&', command: ':' };
-
 /** The prompt as far as there is room, with its cursor in view; `x` is the cursor's cell. */
 function promptText(prompt: Prompt, room: number): { readonly text: string; readonly x: number } {
-  const sign = SIGNS[prompt.kind];
+  const sign = PROMPT_SIGNS[prompt.kind];
+  const left = room + 1 - sign.length;
   const before = clean([...prompt.text].slice(0, prompt.cursor).join(''));
   const after = clean([...prompt.text].slice(prompt.cursor).join(''));
   let hidden = before;
-  while (cells(hidden) > room) hidden = [...hidden].slice(1).join('');
-  return { text: sign + hidden + take(after, Math.max(0, room - cells(hidden))), x: 1 + cells(hidden) };
+  while (cells(hidden) > left) hidden = [...hidden].slice(1).join('');
+  return { text: sign + hidden + take(after, Math.max(0, left - cells(hidden))), x: sign.length + cells(hidden) };
 }

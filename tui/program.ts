@@ -66,6 +66,7 @@ export class Program {
     this.#controller = options.answering(screen.columns, screen.rows, {
       changed: (asked) => this.#changed(asked),
       redraw: () => screen.invalidate(),
+      copy: (text) => screen.copy(text),
       suspend: () => this.#guard.suspend(),
       quit: () => this.#end(() => this.#resolve(0)),
       failed: (error) => this.#end(() => this.#reject(error)),

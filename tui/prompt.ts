@@ -1,12 +1,22 @@
 /** The line that a person types into: editing, and what a command means. Pure. */
 import { type ActionName, actionByName } from './keymap.ts';
+import { parseTravel, type TravelCommand } from './travel-command.ts';
 
 export interface Prompt {
-  readonly kind: 'search' | 'filter' | 'command';
+  readonly kind: 'search' | 'filter' | 'command' | 'watch' | 'note';
   readonly text: string;
   /** in code points, 0 before the first */
   readonly cursor: number;
 }
+
+/** What stands in front of what is typed. */
+export const PROMPT_SIGNS: Readonly<Record<Prompt['kind'], string>> = {
+  search: '/',
+  filter: '&',
+  command: ':',
+  watch: 'watch: ',
+  note: 'note: ',
+};
 
 export function emptyPrompt(kind: Prompt['kind']): Prompt {
   return { kind, text: '', cursor: 0 };
@@ -72,11 +82,17 @@ const SHORT: Readonly<Record<string, ActionName>> = {
   help: 'help.open',
   end: 'time.last',
   $: 'time.last',
+  c: 'watch.run',
+  rc: 'watch.back',
+  play: 'play.toggle',
+  marks: 'mark.list',
+  watches: 'mark.list',
 };
 
 /** What a command line asks for. */
 export type Command =
   | { readonly kind: 'none' }
+  | { readonly kind: 'travel'; readonly command: TravelCommand }
   | { readonly kind: 'goto'; readonly seq: number }
   | { readonly kind: 'action'; readonly action: ActionName; readonly count?: number }
   | { readonly kind: 'unknown'; readonly text: string };
@@ -89,5 +105,7 @@ export function parseCommand(line: string): Command {
   const percent = /^([0-9]{1,3}) ?%$/.exec(target);
   if (percent !== null) return { kind: 'action', action: 'time.percent', count: Number(percent[1]) };
   const action = SHORT[target] ?? actionByName(target)?.name;
-  return action === undefined ? { kind: 'unknown', text } : { kind: 'action', action };
+  if (action !== undefined) return { kind: 'action', action };
+  const command = parseTravel(line);
+  return command === undefined ? { kind: 'unknown', text } : { kind: 'travel', command };
 }

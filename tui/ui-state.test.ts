@@ -111,10 +111,10 @@ describe('panes', () => {
 
   test('w asks for the why of this event alone, and brings Detail onto the screen', () => {
     const asked = type(start(), '5j3\x1b');
-    const why = type(asked, 'w');
+    const why = type(asked, 'e');
     expect([why.view.why, why.recent[0]]).toEqual([why.cursor, 'detail']);
     expect(type(why, 'j').view.why).not.toBe(type(why, 'j').cursor);
-    expect(type(type(start(), 'z'), 'w').focus).toBe('detail');
+    expect(type(type(start(), 'z'), 'e').focus).toBe('detail');
   });
 
   test('a digit moves the focus, but typed on it is a count', () => {

@@ -13,6 +13,20 @@ import { editPrompt, emptyPrompt, type Prompt, parseCommand, typeInto } from './
 import { type Extent, revealed, type Scroll, type ScrollAction, scrolled, TOP } from './scroll.ts';
 import type { Key } from './term/input.ts';
 import { clean } from './term/text.ts';
+import { isStep, left, NO_TRAVEL, type Travel, type TravelFacts } from './travel.ts';
+import {
+  acceptTravel,
+  follow,
+  isTravel,
+  jump,
+  moveChoice,
+  onArrived,
+  type Tools,
+  type TravelAction,
+  travelAct,
+  travelCommand,
+} from './travel-state.ts';
+import type { Arrival, Trip } from './trips.ts';
 import { INITIAL_VIEW, LANE_WORDS, look, TIME_WORDS, type ViewOptions } from './view-options.ts';
 
 export type ScrollPane = LowerPane | 'help';
@@ -52,9 +66,12 @@ export interface Ui {
   /** set while a lone first digit has moved the focus and may still become a count */
   readonly focusBefore: PaneId | undefined;
   readonly find: Finding;
-  readonly job: Job | undefined;
+  readonly job: Job | Trip | undefined;
   /** id of the last job */
   readonly jobs: number;
+  readonly travel: Travel;
+  /** what the help shows: the keys, or bookmarks, notes and watches */
+  readonly page: 'keys' | 'places';
   readonly message: { readonly text: string; readonly error: boolean } | undefined;
   readonly quit: boolean;
   /** counts requests: a number that has grown asks the program to redraw, to suspend */
@@ -70,6 +87,7 @@ export interface Facts {
   extent(pane: ScrollPane): Extent;
   /** the list and what is looked for; without it the list is the whole log */
   readonly find?: FindFacts;
+  readonly travel?: TravelFacts;
 }
 
 const listOf = (facts: Facts): EventList => facts.find?.list ?? wholeList(facts.first, facts.last);
@@ -80,6 +98,10 @@ export type UiEvent =
   /** the time in which a digit may become a count is over */
   | { readonly type: 'expire' }
   | { readonly type: 'found'; readonly id: number; readonly seq: number | undefined }
+  | { readonly type: 'arrived'; readonly id: number; readonly arrival: Arrival }
+  /** play has come to an event; `say` what there is to say of it, `ends` it stops there */
+  | { readonly type: 'played'; readonly seq: number; readonly say: string | undefined; readonly ends: boolean }
+  | { readonly type: 'say'; readonly text: string; readonly error: boolean }
   | { readonly type: 'goto'; readonly seq: number }
   /** the event of the list nearest to where the cursor was put; undefined: the list is empty */
   | { readonly type: 'snapped'; readonly seq: number | undefined }
@@ -111,6 +133,8 @@ export function initialUi(columns: number, rows: number, cursor: number): Ui {
     find: NO_FINDING,
     job: undefined,
     jobs: 0,
+    travel: NO_TRAVEL,
+    page: 'keys',
     message: undefined,
     quit: false,
     redraws: 0,
@@ -144,6 +168,12 @@ export function reduce(ui: Ui, event: UiEvent, facts: Facts): Ui {
       return expired(ui);
     case 'found':
       return onFound(ui, event.id, event.seq, facts);
+    case 'arrived':
+      return ui.job?.id === event.id ? onArrived(ui, event.arrival, facts, TOOLS) : ui;
+    case 'played':
+      return onPlayed(ui, event.seq, event.say, event.ends, facts);
+    case 'say':
+      return { ...ui, message: { text: event.text, error: event.error } };
     case 'goto':
       return moveTo(ui, event.seq, facts);
     case 'snapped':
@@ -157,7 +187,24 @@ export function reduce(ui: Ui, event: UiEvent, facts: Facts): Ui {
   }
 }
 
+const TOOLS: Tools = {
+  moveTo: (ui, seq, facts) => moveTo(ui, seq, facts),
+  reveal: (ui, pane, line, facts) => reveal(ui, pane, line, facts),
+  openPrompt: (ui, kind, text) => ({ ...openPrompt(ui, kind), prompt: { kind, text, cursor: [...text].length } }),
+};
+
+function onPlayed(ui: Ui, seq: number, say: string | undefined, ends: boolean, facts: Facts): Ui {
+  if (!ui.travel.playing) return ui;
+  const moved = moveTo(ui, seq, facts);
+  const message = say === undefined ? moved.message : { text: say, error: false };
+  return { ...moved, message, travel: { ...moved.travel, playing: !ends } };
+}
+
 function onKey(ui: Ui, key: Key, facts: Facts): Ui {
+  if (ui.travel.playing && key.name !== '<' && key.name !== '>') {
+    const message = { text: `stopped at ${ui.cursor}`, error: false };
+    return { ...ui, message, keys: NO_KEYS, travel: { ...ui.travel, playing: false } };
+  }
   const place = placeOf(ui);
   if (place === 'prompt' && key.text !== undefined) return prompted(ui, typeInto(ui.prompt!, key.text), facts);
   const p = press(ui.keys, key.name, place);
@@ -179,14 +226,14 @@ function onKey(ui: Ui, key: Key, facts: Facts): Ui {
     const digit = /^[1-9]$/.test(key.name) && ui.keys.count === '';
     const cleared: Ui = { ...ui, keys: NO_KEYS, focusBefore: undefined };
     // a pane that is not there is not complained about before it is sure that the digit is no count
-    const done = digit && absent(ui, key.name) !== undefined ? cleared : act(cleared, p.action, undefined, facts);
+    const done = digit && absent(ui, key.name) !== undefined ? cleared : act(cleared, p.action, undefined, facts, p.letter);
     return digit ? { ...done, keys: { prefix: '', count: key.name }, focusBefore: ui.focus } : done;
   }
   const focused = ui.focusBefore !== undefined && p.count !== undefined ? focusOn(ui, ui.focusBefore) : ui;
   // with the focus back where it was, the same key may be another action: look it up there
   const again = focused === ui ? p : press(ui.keys, key.name, placeOf(focused));
   const settled: Ui = { ...focused, keys: NO_KEYS, focusBefore: undefined };
-  return again.kind === 'action' ? act(settled, again.action, again.count, facts) : settled;
+  return again.kind === 'action' ? act(settled, again.action, again.count, facts, again.letter) : settled;
 }
 
 /** The pane that a digit means, where the trace has nothing for it. */
@@ -205,10 +252,18 @@ function expired(ui: Ui): Ui {
 
 const keyOf = (name: string): Key => (name.length === 1 ? { name, text: name } : name === 'space' ? { name, text: ' ' } : { name });
 
-/** Does an action, as if its key had been pressed. */
-export function act(ui: Ui, action: ActionName, count: number | undefined, facts: Facts): Ui {
+/** Does an action, as if its key had been pressed. `letter`: the key behind `m` and its like. */
+export function act(ui: Ui, action: ActionName, count: number | undefined, facts: Facts, letter?: string): Ui {
   // `:` takes an action by name: those of the diff view mean nothing here
   if (isDiffAction(action)) return complain(ui, `${action} works where two traces are compared`);
+  if (isTravel(action)) return travelAct(ui, action, { count, letter }, facts, TOOLS);
+  const done = actInTime(ui, action, count, facts);
+  // where a jump began one can come back to
+  const jumped = done.cursor !== ui.cursor && !isStep(action) && done.travel.past === ui.travel.past;
+  return jumped ? { ...done, travel: left(done.travel, ui.cursor) } : done;
+}
+
+function actInTime(ui: Ui, action: Exclude<ActionName, TravelAction | DiffAction>, count: number | undefined, facts: Facts): Ui {
   const times = Math.max(1, count ?? 1);
   const page = pageOf(ui, 'events').lines;
   const move = (by: number): Ui => moveTo(ui, listOf(facts).move(ui.cursor, by), facts);
@@ -253,7 +308,14 @@ function actOnScreen(
   ui: Ui,
   action: Exclude<
     ActionName,
-    `time.${string}` | `change.${string}` | `error.${string}` | `search.${string}` | `filter.${string}` | 'command.open' | DiffAction
+    | TravelAction
+    | `time.${string}`
+    | `change.${string}`
+    | `error.${string}`
+    | `search.${string}`
+    | `filter.${string}`
+    | 'command.open'
+    | DiffAction
   >,
   count: number | undefined,
   facts: Facts,
@@ -275,7 +337,7 @@ function actOnScreen(
     case 'detail.why':
       return looked(ui, action);
     case 'pane.open':
-      return focusOn(ui, ui.focus === 'events' ? 'detail' : 'events');
+      return follow(ui, facts, TOOLS) ?? focusOn(ui, ui.focus === 'events' ? 'detail' : 'events');
     case 'pane.zoom':
       return settle({ ...ui, zoom: !ui.zoom }, facts);
     case 'detail.hex':
@@ -290,7 +352,7 @@ function actOnScreen(
     case 'scroll.right':
       return scroll(ui, action, count, facts);
     case 'help.open':
-      return { ...ui, mode: 'help', scroll: { ...ui.scroll, help: TOP } };
+      return { ...ui, mode: 'help', page: 'keys', scroll: { ...ui.scroll, help: TOP } };
     case 'help.close':
       return { ...ui, mode: 'main' };
     case 'app.back':
@@ -341,8 +403,9 @@ function moveTo(ui: Ui, seq: number, facts: Facts): Ui {
   const page = pageOf(ui, 'events').lines;
   const by = distance(listOf(facts), ui.cursor, cursor, page);
   const cursorRow = Math.abs(by) < page ? ui.cursorRow + by : page >> 1;
-  const moved = cursor === ui.cursor ? ui.scroll : { ...ui.scroll, detail: TOP, changed: TOP };
-  return settle({ ...ui, cursor, cursorRow, job: undefined, scroll: moved, find: { ...ui.find, snap: 0 } }, facts);
+  const moved =
+    cursor === ui.cursor ? ui : { ...ui, scroll: { ...ui.scroll, detail: TOP, changed: TOP }, travel: { ...ui.travel, link: -1 } };
+  return settle({ ...moved, cursor, cursorRow, job: undefined, find: { ...ui.find, snap: 0 } }, facts);
 }
 
 /** Puts the cursor on the event of the list that is nearest to a place, as soon as that is known. */
@@ -403,8 +466,9 @@ const NOT_FOUND = { change: 'event that changed the state', error: 'event that f
 
 function onFound(ui: Ui, id: number, seq: number | undefined, facts: Facts): Ui {
   const { job } = ui;
-  if (job?.id !== id) return ui;
-  if (seq !== undefined) return moveTo({ ...ui, job: undefined }, seq, facts);
+  if (job?.id !== id || job.kind === 'travel') return ui;
+  // while it is typed the cursor only looks ahead
+  if (seq !== undefined) return (ui.prompt === undefined ? jump : moveTo)({ ...ui, job: undefined }, seq, facts, TOOLS);
   // while it is typed, what is not there is said by the count of hits
   if (ui.prompt !== undefined) return toAnchor({ ...ui, job: undefined }, facts);
   const side = job.direction === 1 ? 'later' : 'earlier';
@@ -427,6 +491,11 @@ function back(ui: Ui, facts: Facts): Ui {
 function scroll(ui: Ui, action: ScrollAction, count: number | undefined, facts: Facts): Ui {
   // a count in front of G names an event, with whatever pane
   if (ui.mode === 'main' && count !== undefined && (action === 'scroll.top' || action === 'scroll.bottom')) return moveTo(ui, count, facts);
+  const lines = action === 'scroll.down' ? 1 : action === 'scroll.up' ? -1 : 0;
+  if (ui.mode === 'main' && ui.focus === 'objects' && lines !== 0) {
+    const chosen = moveChoice(ui, lines * Math.max(1, count ?? 1), facts, TOOLS);
+    if (chosen !== undefined) return chosen;
+  }
   const pane: ScrollPane = ui.mode === 'help' ? 'help' : ui.focus === 'events' ? 'detail' : ui.focus;
   const to = scrolled(ui.scroll[pane], action, Math.max(1, count ?? 1), facts.extent(pane), pageOf(ui, pane));
   return { ...ui, scroll: { ...ui.scroll, [pane]: to } };
@@ -492,6 +561,7 @@ function onPrompt(ui: Ui, action: Extract<ActionName, `prompt.${string}`>, facts
 function accept(ui: Ui, prompt: Prompt, facts: Facts): Ui {
   if (prompt.kind === 'search') return acceptSearch(closePrompt(toAnchor(ui, facts)), prompt);
   if (prompt.kind === 'filter') return acceptFilter(ui, prompt, facts);
+  if (prompt.kind !== 'command') return acceptTravel(closePrompt(ui), prompt.kind, prompt.text, facts, TOOLS);
   return acceptCommand(closePrompt(ui), prompt, facts);
 }
 
@@ -514,17 +584,19 @@ function acceptCommand(ui: Ui, prompt: Prompt, facts: Facts): Ui {
       return ui;
     case 'goto':
       return gotoSeq(ui, command.seq, facts);
+    case 'travel':
+      return travelCommand(ui, command.command, facts, TOOLS);
     case 'action':
       // prompt.* and help.close make no sense here and do no harm
       return act(ui, command.action, command.count, facts);
     case 'unknown':
-      return complain(ui, `"${clean(command.text)}" is no event's number, percentage (50%) or action (time.step)`);
+      return complain(ui, `"${clean(command.text)}" is no event's number, percentage (50%), time (@12.5) or action (time.step)`);
     default:
       return command satisfies never;
   }
 }
 
 function gotoSeq(ui: Ui, seq: number, facts: Facts): Ui {
-  const moved = moveTo(ui, seq, facts);
+  const moved = jump(ui, seq, facts, TOOLS);
   return moved.cursor === seq ? moved : complain(moved, `there is no event ${seq}: the log has ${facts.first} to ${facts.last}`);
 }

@@ -21,6 +21,8 @@ export interface StateView {
   readonly lines: readonly Line[];
   /** the first line that the event has to do with; -1 none */
   readonly marked: number;
+  /** of lines that can be chosen: what they are of */
+  readonly keys?: readonly (string | undefined)[];
 }
 
 /** Of what does not fit into a line. */

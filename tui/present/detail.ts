@@ -19,6 +19,8 @@ export interface DetailInput {
   readonly changes: readonly Line[] | undefined;
   /** why it ended so; empty where there is nothing to say */
   readonly why: readonly Line[];
+  /** what somebody wrote about the event */
+  readonly note?: string | undefined;
   readonly width: number;
   readonly glyphs: Glyphs;
 }
@@ -46,8 +48,9 @@ export function detailLines(input: DetailInput): Line[] {
   const fields = call === undefined ? [] : fieldLines(rowsOf(call.view, input), input);
   const changes = input.changes ?? [line('  ', span(input.glyphs.ellipsis, 'job'))];
   const none = changes.length > 0 ? [] : [line('  ', span('changes nothing in the state', 'dim'))];
+  const note = input.note === undefined ? [] : [line('  ', span(`${input.glyphs.note} `, 'changed'), span(clean(input.note), 'strong'))];
   // what it did comes before what it was told: a low pane shows the beginning
-  return [...head, ...input.why, ...changes, ...fields, ...none, ...whenLines(input)].flatMap((l) => wrap(l, width, 4));
+  return [...head, ...note, ...input.why, ...changes, ...fields, ...none, ...whenLines(input)].flatMap((l) => wrap(l, width, 4));
 }
 
 /** The ioctl of an event, or the one that it ends, decoded; undefined where it is another kind of event. */
@@ -69,7 +72,9 @@ function answer(e: EventLike): Span[] {
 
 function titleLine(e: EventLike, view: CallView, { context }: DetailInput): Line {
   const returns = kindName(e.kind) === 'return' ? ['return of '] : [];
-  return line(' ', ...returns, span(clean(callTitle(context.table, view)), 'call'), ...answer(e));
+  const began = returns.length === 0 ? undefined : e.parts.find((p) => p.kind === FRAME_NUMBERS.part.ARGS);
+  const title = line(' ', ...returns, span(clean(callTitle(context.table, view)), 'call'), ...answer(e));
+  return linked(title, began === undefined ? undefined : String(wordsOf(began.bytes)[0]));
 }
 
 /** Events that are no ioctls: their line, as `show` prints it. */
@@ -155,6 +160,10 @@ export function sizeText(bytes: bigint): string {
   return `${n} ${UNITS[unit]}`;
 }
 
+/** What `resolve` says of an object ends with the event that made or ended it. */
+const LINK = /(?:since|ended at) (\d+)$/;
+const linked = (l: Line, seq: string | undefined): Line => (seq === undefined ? l : { ...l, link: Number(seq) });
+
 function fieldLines(rows: readonly Row[], { width, glyphs }: DetailInput): Line[] {
   const indent = (r: Row): number => 2 * r.depth;
   const name = Math.min(
@@ -168,7 +177,7 @@ function fieldLines(rows: readonly Row[], { width, glyphs }: DetailInput): Line[
   return rows.map((r) => {
     const token: Token | undefined = r.created ? 'created' : undefined;
     const text = clean(r.value);
-    return line(
+    const whole = line(
       span(r.out ? `${glyphs.arrow} `.slice(0, 2).padEnd(2) : '  ', 'created'),
       pad(`${' '.repeat(indent(r))}${clean(r.name)}`, name, glyphs.ellipsis),
       span(` ${pad(r.type, TYPE_WIDTH, glyphs.ellipsis)} `, 'dim'),
@@ -176,6 +185,7 @@ function fieldLines(rows: readonly Row[], { width, glyphs }: DetailInput): Line[
         ? [span(text, token)]
         : [span(pad(text, Math.max(value, cells(text)), glyphs.ellipsis), token), '  ', span(clean(r.note), 'object')]),
     );
+    return linked(whole, LINK.exec(r.note)?.[1]);
   });
 }
 

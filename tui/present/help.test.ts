@@ -9,7 +9,17 @@ const { glyphs } = makeTheme(true, false);
 
 test('the keys of a pane, in groups, and the marks', () => {
   const text = textOf(helpLines('text', 78, glyphs));
-  expect(text.split('\n').filter((l) => /^ \S/.test(l))).toEqual([' Time', ' Find', ' Panes', ' Program', ' In a prompt', ' Marks']);
+  expect(text.split('\n').filter((l) => /^ \S/.test(l))).toEqual([
+    ' Time',
+    ' Travel',
+    ' Bookmarks',
+    ' Copy',
+    ' Find',
+    ' Panes',
+    ' Program',
+    ' In a prompt',
+    ' Marks',
+  ]);
   expect(text).toContain('\n   j Down                    a line down\n');
   expect(text).toContain('\n   s                         next event; the state follows\n');
   expect(text).not.toContain('half a page of events');

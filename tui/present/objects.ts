@@ -11,6 +11,8 @@ import type { Mark } from './effects.ts';
 
 export interface ObjectsView {
   readonly lines: readonly Line[];
+  /** of each line that is a node's own its key in the graph */
+  readonly keys: readonly (string | undefined)[];
   /** the first line that the event has to do with; -1 none */
   readonly marked: number;
 }
@@ -37,10 +39,12 @@ export function objectsView(
   const touched = touchedAreas(changes);
   const labels = new Map(graph.nodes.map((n) => [n.key, n.label]));
   const lines: Line[] = [];
+  const keys: (string | undefined)[] = [];
   let marked = -1;
   const draw = (node: GraphNode, own: string, lead: string): void => {
     const mark = marks.get(node.key);
     if (mark !== undefined && marked < 0) marked = lines.length;
+    keys[lines.length] = node.key;
     lines.push({ ...line(markSpan(mark, glyphs), span(own, 'border'), ...nodeSpans(node, mark, tree, labels, glyphs)), pinned: 1 });
     const below = tree.children.get(node.key) ?? [];
     const map = areas(node);
@@ -64,7 +68,7 @@ export function objectsView(
   const gone = goneLines(changes, glyphs);
   if (marked < 0 && gone.length > 0) marked = lines.length;
   if (lines.length + gone.length === 0) lines.push(line('  ', span('nothing is open', 'dim')));
-  return { lines: [...lines, ...gone], marked };
+  return { lines: [...lines, ...gone], keys, marked };
 }
 
 const NOTHING: ReadonlySet<U64> = new Set();

@@ -8,6 +8,8 @@ import type { ListedEvent } from './event.ts';
 export interface ListInput {
   readonly events: readonly ListedEvent[];
   readonly effects: (seq: number) => Effect | undefined;
+  /** one cell that stands for the bookmark or the note of an event */
+  readonly bookmark?: (seq: number) => string | undefined;
   readonly cursor: number;
   readonly focused: boolean;
   /** highest seq of the log: how wide the numbers are */
@@ -34,7 +36,7 @@ export interface Columns {
   readonly result: number;
 }
 
-/** Marks in front of a row: cursor, error or change, hardware. */
+/** Marks in front of a row: cursor, error or change, a bookmark or what the hardware tells. */
 const GUTTER = 3;
 
 /** The most that names of calls and results get, by the width of the pane. */
@@ -73,6 +75,7 @@ function inAscii(e: ListedEvent): ListedEvent {
 function eventRow(e: ListedEvent, columns: Columns, input: ListInput): Line {
   const {
     effects,
+    bookmark,
     cursor,
     focused,
     lane: laneOf,
@@ -90,7 +93,8 @@ function eventRow(e: ListedEvent, columns: Columns, input: ListInput): Line {
   const args = cells(e.args) <= columns.args ? columns.args : columns.args + columns.result - cells(result.text);
   const number = padLeft(String(e.seq), columns.seq, glyphs.ellipsis);
   const isHit = hit?.(e.seq) ?? false;
-  const sign = hardwareMark(e, effect, here, glyphs);
+  const letter = bookmark?.(e.seq);
+  const sign = letter === undefined ? hardwareMark(e, effect, here, glyphs) : span(letter, here ? undefined : 'title');
   const lane = laneOf?.(e);
   const spans: Span[] = [
     span(here ? glyphs.cursor : ' '),

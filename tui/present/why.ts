@@ -14,6 +14,9 @@ export function whyLines(state: WhyState, queues: readonly QueueWhy[], glyphs: G
 
 const put = (label: string, ...parts: readonly (Span | string)[]): Line => line('  ', span(label.padEnd(9), 'dim'), ...parts);
 
+/** A line that one can follow to the event that it speaks of. */
+const leading = (l: Line, seq: number): Line => (seq > 0 ? { ...l, link: seq } : l);
+
 function ownLines(state: WhyState, glyphs: Glyphs): Line[] {
   switch (state.kind) {
     case 'none':
@@ -21,7 +24,7 @@ function ownLines(state: WhyState, glyphs: Glyphs): Line[] {
     case 'running':
       return [put('why', span(`${glyphs.ellipsis} the rules are run along the log: ${Math.floor(100 * state.done)} %`, 'job'))];
     case 'far':
-      return [put('why', span('w', 'key'), span(` works it out: the rules have to be run over ${state.events} events`, 'dim'))];
+      return [put('why', span('e', 'key'), span(` works it out: the rules have to be run over ${state.events} events`, 'dim'))];
     case 'known':
       return knownLines(state.why);
     default:
@@ -36,7 +39,7 @@ function knownLines(w: Why): Line[] {
   else if (w.explanation !== '') lines.push(put('why', clean(w.explanation)));
   if (w.field !== undefined) lines.push(put('field', clean(w.field)));
   if (w.wanted !== undefined) lines.push(put('passes', clean(w.wanted)));
-  for (const b of w.because) lines.push(put('because', span(clean(b.text), 'object')));
+  for (const b of w.because) lines.push(leading(put('because', span(clean(b.text), 'object')), b.seq));
   if (w.rule !== '') lines.push(put('rule', span(w.rule, 'dim')));
   if (w.otherwise !== undefined) lines.push(put('', span(`the rules of this kernel say ${clean(w.otherwise)}`, 'error')));
   return lines;
@@ -50,7 +53,7 @@ function queueLines(q: QueueWhy, glyphs: Glyphs): Line[] {
     const grave = t.kind === 'error' || t.kind === 'enable';
     return [
       put('queue', span(`${grave ? `${glyphs.error} ` : ''}${clean(t.text.replace(q.name, name))}`, grave ? 'error' : 'changed')),
-      ...t.because.map((b) => put('because', span(clean(b.text)))),
+      ...t.because.map((b) => leading(put('because', span(clean(b.text))), b.seq)),
     ];
   });
 }

@@ -93,6 +93,11 @@ export class Screen extends EventEmitter {
     this.#flush();
   }
 
+  /** Sends a text to the terminal's clipboard (OSC 52), where it takes that. */
+  copy(text: string): void {
+    if (this.#active) this.#put(`\x1b]52;c;${Buffer.from(text).toString('base64')}\x07`);
+  }
+
   /** Where the cursor stands after the next frame. */
   set cursor(place: CursorPlace | undefined) {
     this.#cursor = place;

@@ -18,6 +18,8 @@ export interface Line {
   readonly fill?: Token;
   /** so many spans at the beginning stay in place when the line is scrolled sideways */
   readonly pinned?: number;
+  /** number of an event that the line speaks of: one can go there */
+  readonly link?: number;
 }
 
 /** A span; without a token it has the terminal's own colours. */

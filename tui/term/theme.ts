@@ -74,6 +74,8 @@ export interface Glyphs {
   readonly signs: Readonly<Record<HardwareMark, string>>;
   /** a bar of blocks: its ends, and its cells from empty to full */
   readonly bar: { readonly left: string; readonly right: string; readonly cells: readonly string[] };
+  /** an event that somebody wrote a note on */
+  readonly note: string;
   readonly tree: { readonly branch: string; readonly last: string; readonly pipe: string; readonly blank: string };
   readonly light: Box;
   readonly heavy: Box;
@@ -105,6 +107,7 @@ const UNICODE: Glyphs = {
   hardware: '•',
   signs: { event: '◆', access: '◦', sample: '◇', fault: '✗' },
   bar: { left: '▕', right: '▏', cells: ['░', '▌', '█'] },
+  note: '"',
   tree: { branch: '├─ ', last: '└─ ', pipe: '│  ', blank: '   ' },
   light: { tl: '┌', tr: '┐', bl: '└', br: '┘', h: '─', v: '│' },
   heavy: { tl: '┏', tr: '┓', bl: '┗', br: '┛', h: '━', v: '┃' },
@@ -124,6 +127,7 @@ const ASCII: Glyphs = {
   hardware: 'h',
   signs: { event: '^', access: ':', sample: '?', fault: 'x' },
   bar: { left: '[', right: ']', cells: ['.', '-', '#'] },
+  note: '"',
   tree: { branch: '|- ', last: '`- ', pipe: '|  ', blank: '   ' },
   light: { tl: '+', tr: '+', bl: '+', br: '+', h: '-', v: '|' },
   heavy: { tl: '#', tr: '#', bl: '#', br: '#', h: '=', v: '#' },
