@@ -215,7 +215,7 @@ const ROWS = [
   { name: 'app.redraw', group: 'Program', text: 'draw the screen again', keys: { any: ['ctrl-l'] } },
   { name: 'app.suspend', group: 'Program', text: 'suspend; fg brings it back', keys: { any: ['ctrl-z'] } },
   { name: 'app.quit', group: 'Program', text: 'quit; the first time stops what runs', keys: { main: ['q', 'ctrl-c'] }, hint: 'quit' },
-  { name: 'prompt.accept', group: 'In a prompt', text: 'go', keys: { prompt: ['enter'] }, hint: 'go' },
+  { name: 'prompt.accept', group: 'In a prompt', text: 'go', keys: { prompt: ['enter', 'ctrl-j'] }, hint: 'go' },
   { name: 'prompt.cancel', group: 'In a prompt', text: 'leave it', keys: { prompt: ['esc', 'ctrl-c'] }, hint: 'leave' },
   {
     name: 'prompt.complete',
