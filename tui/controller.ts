@@ -63,6 +63,7 @@ export class Controller {
     this.#model = model;
     this.#hooks = hooks;
     this.#picture = new Picture(model, theme);
+    this.#picture.now = () => ({ ui: this.#ui, ready: this.#ready });
     this.#aside = new Aside(model);
     this.#facts = this.#makeFacts();
     this.#ui = reduce(initialUi(columns, rows, model.first), { type: 'panes', panes: model.panes }, this.#facts);

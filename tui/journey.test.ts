@@ -1,18 +1,30 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { callName } from '../hw/event-words.ts';
+import { simulate } from '../recorder/simulate.ts';
 import { parseQuery } from '../replayer/query.ts';
 import { vocabularyOf } from '../replayer/query-fields.ts';
 import { compileQuery } from '../replayer/query-match.ts';
 import { Timeline } from '../replayer/timeline.ts';
 import { walk, wantedBy } from './journey.ts';
-import type { TraceModel } from './model.ts';
+import { TraceModel } from './model.ts';
 import { longSession, type TestModel, testModel } from './testing.ts';
 import { type Aim, type Along, type Arrival, type Trip, trip } from './trips.ts';
 
 const sample = testModel();
 const big = testModel(longSession(3000));
+const folder = mkdtempSync(join(tmpdir(), 'irr-journey-'));
+const scenario = readFileSync(join(import.meta.dirname, '../fixtures/scenarios/error.scn'), 'utf8');
+simulate(scenario, { dialect: 'linux-7.2', output: join(folder, 'error.irr'), name: 'error', tool: 'test' });
+const queues = TraceModel.open(join(folder, 'error.irr'));
+const recorded = TraceModel.open(join(import.meta.dirname, '../fixtures/traces/vmm-7.2.irr'));
 afterAll(() => {
+  queues.close();
+  recorded.close();
+  rmSync(folder, { recursive: true });
   for (const { dispose } of [sample, big] satisfies TestModel[]) dispose();
 });
 
@@ -91,6 +103,15 @@ describe('a run to a condition', () => {
       ),
       { numRuns: 40 },
     );
+  });
+
+  test.each(['LVCMDQ1.GERROR != 0', 'CONS_INDX.ERR != 0', 'reg == PROD_INDX'])('%s: over the registers of a CMDQV', (text) => {
+    const all = meeting(queues, text);
+    expect(all.length).toBeGreaterThan(2);
+    for (let from = 1; from <= queues.last; from += 3) {
+      for (const direction of [1, -1] as const)
+        expect(run(queues, from, text, direction).seq, `${from} ${direction}`).toBe(beyond(all, from, direction)[0]);
+    }
   });
 
   test('gives time back, and says how far it is', () => {
@@ -200,6 +221,27 @@ describe('along', () => {
     expect(own).toEqual(meeting(model, 'object == 2'));
     const after = go(model, destroyed, { to: 'along', along: 'object', key: undefined, follow: undefined });
     expect(after).toMatchObject({ say: `no later event of IOAS 2: it ended at ${destroyed}`, error: true });
+  });
+
+  test('a register: its accesses and readings, both ways', () => {
+    const error = meeting(queues, 'kind == mmio && reg == LVCMDQ1.GERROR')[0]!;
+    const all = meeting(queues, 'reg == VINTF1.LVCMDQ1.GERROR && kind != ioctl');
+    expect(all).toContain(error);
+    for (const side of SIDES) expect(along(queues, error, 'register', side)).toBe(beyond(all, error, side)[0]);
+    // of a reading: whatever is of the same queue
+    const reading = meeting(queues, 'kind == queue && reg == LVCMDQ1.GERROR')[0]!;
+    expect(along(queues, reading, 'register')).toBe(beyond(meeting(queues, 'reg == VINTF1.LVCMDQ1 && kind != ioctl'), reading, 1)[0]);
+  });
+
+  test('an object in a recording, whose index names objects: as the look at every event has it', () => {
+    recorded.approach(94, Number.POSITIVE_INFINITY);
+    const viommu = recorded.graph.nodes.find((n) => n.label === 'VIOMMU 5')!;
+    const own = meeting(recorded, 'object == 5');
+    const [born, end] = [meeting(recorded, 'created(viommu 5)')[0]!, meeting(recorded, 'destroyed(viommu 5)')[0]!];
+    const inLife = own.filter((s) => s >= born && s <= end);
+    expect(life(recorded, 94, viommu.key).filter((s) => s !== 94)).toEqual(inLife.filter((s) => s !== 94));
+    expect(go(recorded, 94, { to: 'death', key: viommu.key }).seq).toBe(end);
+    expect(go(recorded, 94, { to: 'birth', key: viommu.key }).seq).toBe(born);
   });
 
   test('what there is nothing of is said', () => {

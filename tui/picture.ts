@@ -69,7 +69,9 @@ export const STATE_PANES: readonly StatePane[] = ['objects', 'changed', 'devices
 export class Picture {
   readonly theme: Theme;
   readonly #model: TraceModel;
-  /** bookmarks, notes and times; its lines are those that were drawn last */
+  /** what there is to draw now, for who asks between two pictures */
+  now: (() => { readonly ui: Ui; readonly ready: boolean }) | undefined;
+  /** bookmarks, notes and times */
   readonly traveller: Traveller;
   /** of the panes that show the state: made for an event, and kept while the next one is being read */
   readonly #states = new Map<StatePane, { readonly seq: number; readonly width: number; readonly view: StateView }>();
@@ -78,7 +80,14 @@ export class Picture {
   constructor(model: TraceModel, theme: Theme) {
     this.#model = model;
     this.theme = theme;
-    this.traveller = new Traveller(model, { objects: () => this.#objectKeys(), detail: () => this.#detail.lines });
+    const lines = (pane: 'objects' | 'detail'): readonly Line[] => {
+      const now = this.now?.();
+      return now === undefined ? [] : this.#lines(now.ui, pane, now.ready);
+    };
+    this.traveller = new Traveller(model, {
+      objects: () => (lines('objects').length === 0 ? [] : this.#objectKeys()),
+      detail: () => lines('detail'),
+    });
   }
 
   draw(ui: Ui, under: Under): Screenful {

@@ -103,9 +103,9 @@ inTerminal.each([
   test('registers and their watches, in a scenario of a CMDQV', async ({ expect: own }) => {
     const pane = tmux.open(columns, rows, program(traceOf('error')));
     await pane.settled();
-    await golden(own, size, 'run-register', await pane.press(':run LVCMDQ0.GERROR != 0', '<Enter>'));
-    await golden(own, size, 'next-of-register', await pane.press(':run kind == mmio', '<Enter>', ']r'));
-    await golden(own, size, 'previous-of-register', await pane.press(']r', '[r'));
+    await golden(own, size, 'run-register', await pane.press(':run LVCMDQ1.GERROR != 0', '<Enter>'));
+    await golden(own, size, 'next-of-register', await pane.press(':run kind == mmio && reg == GERROR', '<Enter>', ']r'));
+    await golden(own, size, 'previous-of-register', await pane.press('[r', '[r'));
     pane.kill();
   });
 });

@@ -24,6 +24,8 @@ import type { Facts, Ui } from './ui-state.ts';
 export interface Tools {
   moveTo(ui: Ui, seq: number, facts: Facts): Ui;
   reveal(ui: Ui, pane: LowerPane, line: number, facts: Facts): Ui;
+  /** Detail, whatever was in view before */
+  toDetail(ui: Ui): Ui;
   openPrompt(ui: Ui, kind: TravelPrompt, text: string): Ui;
 }
 
@@ -154,7 +156,7 @@ function chooseLink(ui: Ui, by: number, facts: Facts, tools: Tools): Ui {
   const at = ui.travel.link < 0 ? (by > 0 ? by - 1 : links.length + by) : ui.travel.link + by;
   const link = ((at % links.length) + links.length) % links.length;
   const { line, seq } = links[link]!;
-  return say(tools.reveal(set(ui, { ...ui.travel, link }), 'detail', line, facts), `event ${seq}: Enter in Detail, or gf, goes there`);
+  return say(tools.reveal(tools.toDetail(set(ui, { ...ui.travel, link })), 'detail', line, facts), `Enter goes to event ${seq}`);
 }
 
 function openLink(ui: Ui, facts: Facts, tools: Tools): Ui {

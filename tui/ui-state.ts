@@ -190,6 +190,7 @@ export function reduce(ui: Ui, event: UiEvent, facts: Facts): Ui {
 const TOOLS: Tools = {
   moveTo: (ui, seq, facts) => moveTo(ui, seq, facts),
   reveal: (ui, pane, line, facts) => reveal(ui, pane, line, facts),
+  toDetail: (ui) => focusOn(ui, 'detail'),
   openPrompt: (ui, kind, text) => ({ ...openPrompt(ui, kind), prompt: { kind, text, cursor: [...text].length } }),
 };
 
