@@ -1,4 +1,6 @@
 /** The screens: opens a trace, takes the terminal, and runs until the user quits. */
+import { existsSync } from 'node:fs';
+import { PARTIAL } from '../store/open.ts';
 import { pointOf } from './cli/trace.ts';
 import { Controller } from './controller.ts';
 import { GrowingView } from './growing-view.ts';
@@ -19,6 +21,10 @@ export interface TuiOptions {
   readonly plain?: boolean;
   /** the point to begin at, as `--at` takes it; default the first event */
   readonly at?: string;
+  /** default true: wheel and clicks */
+  readonly mouse?: boolean;
+  /** the recording goes on: begin at its end and show what comes */
+  readonly follow?: boolean;
 }
 
 /** Why the screens cannot be shown here; undefined where they can. */
@@ -43,7 +49,9 @@ export async function runTui(path: string, options: TuiOptions = {}): Promise<nu
     return 2;
   }
   const { b } = options;
-  const model = TraceModel.open(path);
+  // a recording that is to replace a file is made beside it
+  const live = options.follow === true && existsSync(path + PARTIAL) ? path + PARTIAL : path;
+  const model = TraceModel.open(live);
   let other: TraceModel | undefined;
   try {
     other = b === undefined ? undefined : TraceModel.open(b);
@@ -63,6 +71,8 @@ export async function runTui(path: string, options: TuiOptions = {}): Promise<nu
       stdin,
       stdout,
       test: env.IRR_TEST === '1',
+      mouse: options.mouse ?? true,
+      follow: options.follow ?? false,
       mount: () => new GrowingView(screen, stdin),
     });
     return await program.run(at);

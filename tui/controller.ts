@@ -10,6 +10,7 @@ import { UNKNOWN } from './find/hits.ts';
 import { wrongFilter } from './find/needle.ts';
 import type { FindFacts } from './find/ui-find.ts';
 import { boxOf, type PaneId } from './layout.ts';
+import { Live } from './live.ts';
 import type { TraceModel } from './model.ts';
 import type { Screenful } from './picture.ts';
 import { Picture, STATE_PANES } from './picture.ts';
@@ -24,6 +25,8 @@ export interface ControllerHooks {
   /** there is something new to draw; `asked`: somebody who has pressed a key waits for it */
   changed(asked: boolean): void;
   redraw(): void;
+  /** whether the terminal should tell of the mouse */
+  mouse?(on: boolean): void;
   suspend(): void;
   quit(): void;
   /** a text for the terminal's clipboard: clean lines */
@@ -55,6 +58,7 @@ export class Controller {
   #progress = 0;
   #work: NodeJS.Immediate | undefined;
   #expiry: NodeJS.Timeout | undefined;
+  readonly #live: Live;
   /** by pane: the event whose marks were brought into view */
   readonly #revealed = new Map<PaneId, number>();
   #keys = 0;
@@ -66,6 +70,16 @@ export class Controller {
     this.#picture.now = () => ({ ui: this.#ui, ready: this.#ready });
     this.#aside = new Aside(model);
     this.#facts = this.#makeFacts();
+    this.#live = new Live(model, {
+      end: () => this.#aside.list.below(this.#ui.cursor, 1) === 0,
+      grew: (end) => {
+        this.#aside.grow();
+        this.#happened({ type: 'grew', end });
+      },
+      ended: (text, error) => this.#happened({ type: 'ended', text, error }),
+      changed: () => hooks.changed(false),
+      failed: (error) => hooks.failed(error),
+    });
     this.#ui = reduce(initialUi(columns, rows, model.first), { type: 'panes', panes: model.panes }, this.#facts);
     this.#aside.want(this.#ui);
     this.#advance(performance.now() + SLICE);
@@ -84,6 +98,7 @@ export class Controller {
         return words;
       },
       stripSeq: (x) => aside.stripSeq(x),
+      stripStep: (seq, by) => aside.stripStep(seq, by),
     };
     return {
       get first() {
@@ -123,6 +138,12 @@ export class Controller {
     this.#dispatch({ type: 'goto', seq });
   }
 
+  /** Options of the command line. */
+  options(mouse: boolean, following: boolean): void {
+    this.#hooks.mouse?.(mouse);
+    this.#happened({ type: 'options', mouse, following });
+  }
+
   /** The screen as it is now. `test` adds the mark that says that nothing is under way, and how many keys were taken. */
   screenful(test: boolean): Screenful {
     this.#reveal();
@@ -134,6 +155,7 @@ export class Controller {
       job: under === undefined ? undefined : { what: under, progress: this.#progress },
       ready: this.#ready,
       aside: this.#aside,
+      live: this.#live.text,
       mark: test ? `${this.#keys}${this.idle ? this.#picture.theme.glyphs.idle : ''}` : '',
     });
   }
@@ -152,6 +174,7 @@ export class Controller {
     this.#expiry = undefined;
     this.#play = undefined;
     this.#running = undefined;
+    this.#live.close();
   }
 
   get #ready(): boolean {
@@ -159,9 +182,15 @@ export class Controller {
   }
 
   #dispatch(event: UiEvent): void {
+    this.#happened(event);
+    this.#hooks.changed(true);
+  }
+
+  #happened(event: UiEvent): void {
     const before = this.#ui;
     this.#ui = reduce(before, event, this.#facts);
     const { ui } = this;
+    if (ui.mouse !== before.mouse) this.#hooks.mouse?.(ui.mouse);
     if (ui.redraws !== before.redraws) this.#hooks.redraw();
     if (ui.suspends !== before.suspends) this.#hooks.suspend();
     if (ui.quit) {
@@ -174,10 +203,10 @@ export class Controller {
     this.#watchCount();
     this.#carryOut();
     this.#watchPlay(before.travel.playing);
+    this.#live.follow(ui.following);
     if (ui.job?.id !== this.#running?.id) this.#start(ui.job);
     if (this.#running !== undefined || !this.#ready || !this.#aside.idle) this.#advance(performance.now() + SLICE);
     else if (!this.#explain(WHY_AT_ONCE)) this.#later();
-    this.#hooks.changed(true);
   }
 
   #watchCount(): void {

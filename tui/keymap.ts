@@ -204,6 +204,18 @@ const ROWS = [
   { name: 'scroll.bottom', group: 'Panes', text: 'to the end', keys: { text: ['G', 'end'], help: ['G', 'end'] }, count: 'target' },
   { name: 'scroll.left', group: 'Panes', text: 'to the left', keys: { text: ['left', 'h'] }, count: 'times' },
   { name: 'scroll.right', group: 'Panes', text: 'to the right, where lines are longer', keys: { text: ['right', 'l'] }, count: 'times' },
+  { name: 'strip.next', group: 'Find', text: 'to the next place of the overview at the foot', keys: { main: ['}'] }, count: 'times' },
+  { name: 'strip.previous', group: 'Find', text: 'to the place of the overview before', keys: { main: ['{'] }, count: 'times' },
+  {
+    name: 'mouse.click',
+    group: 'Panes',
+    text: 'an event, a pane, a tab, a place in the overview (Shift selects text)',
+    keys: { main: ['click'] },
+  },
+  { name: 'mouse.wheelDown', group: 'Panes', text: 'what is under the pointer down', keys: { main: ['wheeldown'], help: ['wheeldown'] } },
+  { name: 'mouse.wheelUp', group: 'Panes', text: 'what is under the pointer up', keys: { main: ['wheelup'], help: ['wheelup'] } },
+  { name: 'mouse.toggle', group: 'Program', text: 'mouse off, so that the terminal has it; and on again', keys: { any: ['f2'] } },
+  { name: 'live.follow', group: 'Time', text: 'to the end of a recording that goes on, and stay there', keys: { main: ['F'] } },
   {
     name: 'app.back',
     group: 'Program',
@@ -318,6 +330,10 @@ const KEY_NAMES: Readonly<Record<string, string>> = {
   'shift-tab': 'Shift-Tab',
   f1: 'F1',
   '*': '{a-z}',
+  f2: 'F2',
+  click: 'Click',
+  wheelup: 'WheelUp',
+  wheeldown: 'WheelDown',
 };
 
 /** A key sequence as people write it: `] e` → `]e`, `ctrl-d` → `Ctrl-d`. */

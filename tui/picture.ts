@@ -51,6 +51,8 @@ export interface Under {
   readonly job: { readonly what: string; readonly progress: number } | undefined;
   /** the state is at the cursor */
   readonly ready: boolean;
+  /** of a recording that is followed: that it is, and how fast it grows */
+  readonly live?: string;
   /** matches and the overview, as far as they are known */
   readonly aside?: Aside;
   /** put at the end of the status line */
@@ -95,13 +97,20 @@ export class Picture {
     if (l.plan === 'small') return this.#small(ui, l);
     const main = ui.mode === 'help' ? [this.#help(ui, l)] : l.boxes.map((box) => this.#pane(ui, box, under));
     const bars: Block[] = [
-      { ...l.header, key: 'header', rows: [this.#header(ui)] },
+      { ...l.header, key: 'header', rows: [this.#header(ui, under.live ?? '')] },
       { ...l.status, key: 'status', rows: [this.#status(ui, under)] },
       ...(ui.mode === 'help' ? [] : this.#strip(ui, l, under)),
-      { ...l.hints, key: 'hints', rows: [hintsLine(hintsOf(ui), ui.columns, this.theme)] },
+      { ...l.hints, key: 'hints', rows: [this.#hints(ui, under)] },
     ];
     const cursor = ui.prompt === undefined ? undefined : { x: promptText(ui.prompt, ui.columns - PROMPT_MARGIN).x, y: l.status.y };
     return { blocks: [...bars, ...main], cursor };
+  }
+
+  /** Which keys there are; of a filter that is no condition yet, what it lacks. */
+  #hints(ui: Ui, { aside }: Under): string {
+    const wrong = ui.prompt?.kind === 'filter' ? aside?.wrong : undefined;
+    if (wrong === undefined) return hintsLine(hintsOf(ui), ui.columns, this.theme);
+    return paintLine(line(' ', span(clean(wrong), 'error')), ui.columns, this.theme);
   }
 
   #strip(ui: Ui, { strip }: Layout, { aside }: Under): Block[] {
@@ -146,7 +155,7 @@ export class Picture {
     return { blocks: [{ ...l.header, key: 'header', rows }], cursor: undefined };
   }
 
-  #header(ui: Ui): string {
+  #header(ui: Ui, live: string): string {
     const { meta, name, last, dialect } = this.#model;
     const damaged = this.#model.source.lost;
     const percent = last <= 1 ? 100 : Math.round(((ui.cursor - 1) / (last - 1)) * 100);
@@ -154,7 +163,7 @@ export class Picture {
       {
         file: clean(name),
         warnings: [
-          ...(meta.complete ? [] : ['INCOMPLETE']),
+          ...(live !== '' ? [live] : meta.complete ? [] : ['INCOMPLETE']),
           ...(meta.dropped > 0 ? [`${meta.dropped} events LOST`] : []),
           ...(damaged > 0 ? [`${damaged} events DAMAGED`] : []),
         ],

@@ -23,6 +23,8 @@ export interface Answering {
   key(key: Key): void;
   resize(columns: number, rows: number): void;
   goto(seq: number): void;
+  /** options of the command line; without it there is no mouse and nothing is followed */
+  options?(mouse: boolean, following: boolean): void;
   screenful(test: boolean): Screenful;
   close(): void;
 }
@@ -34,6 +36,9 @@ export interface ProgramOptions {
   readonly stdout: { on(event: 'error', listener: () => void): unknown };
   /** show in the status line how many keys were taken and whether all is done: for tests that press keys */
   readonly test: boolean;
+  /** the terminal tells of the mouse; a recording is followed; default: neither */
+  readonly mouse?: boolean;
+  readonly follow?: boolean;
   readonly mount: () => View;
 }
 
@@ -67,6 +72,9 @@ export class Program {
       changed: (asked) => this.#changed(asked),
       redraw: () => screen.invalidate(),
       copy: (text) => screen.copy(text),
+      mouse: (on) => {
+        screen.mouse = on;
+      },
       suspend: () => this.#guard.suspend(),
       quit: () => this.#end(() => this.#resolve(0)),
       failed: (error) => this.#end(() => this.#reject(error)),
@@ -84,6 +92,7 @@ export class Program {
         screen.on('size', () => this.#guarded(() => this.#resized()));
         this.#guard.start();
         if (at !== undefined) this.#controller.goto(at);
+        this.#controller.options?.(this.#options.mouse ?? false, this.#options.follow ?? false);
         this.#draw();
       });
     });

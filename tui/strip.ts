@@ -75,3 +75,11 @@ export function columnOfSeq(columns: readonly StripColumn[], seq: number): numbe
   while (low > 0 && columns[low]!.events === 0) low--;
   return low;
 }
+
+/** The first event of the column that is so many columns with events further on; of the last one, where there are not so many. */
+export function stepOf(columns: readonly StripColumn[], seq: number, by: number): number | undefined {
+  const firsts = columns.filter((c) => c.events > 0).map((c) => c.first);
+  if (firsts.length === 0) return undefined;
+  const here = firsts.findLastIndex((first) => first <= seq);
+  return firsts[Math.max(0, Math.min(firsts.length - 1, here + by))];
+}

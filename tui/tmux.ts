@@ -87,6 +87,11 @@ export class Pane {
     }
   }
 
+  /** Bytes as they are, in one piece: what a terminal sends for the mouse. */
+  bytes(text: string): void {
+    this.#tmux.run('send-keys', '-t', this.#name, '-H', ...[...Buffer.from(text)].map((b) => b.toString(16)));
+  }
+
   /** Presses keys and waits until the program has done what they ask for. → the screen, without the mark */
   async press(...keys: readonly string[]): Promise<string> {
     for (const key of keys) {

@@ -5,7 +5,7 @@
  */
 
 import { type DiffAction, isDiffAction } from './diff/keys.ts';
-import { distance, type EventList, wholeList } from './find/list.ts';
+import { distance, type EventList, pageOfList, wholeList } from './find/list.ts';
 import { complete, type FindFacts, type Finding, filterOf, NO_FINDING } from './find/ui-find.ts';
 import { type ActionName, actionByName, type KeyState, NO_KEYS, type Place, press } from './keymap.ts';
 import { ALWAYS, boxOf, innerHeight, type Layout, type LowerPane, layout, PANE_TITLES, PANES, type PaneId } from './layout.ts';
@@ -27,6 +27,7 @@ import {
   travelCommand,
 } from './travel-state.ts';
 import type { Arrival, Trip } from './trips.ts';
+import { type Point, targetAt } from './ui-mouse.ts';
 import { INITIAL_VIEW, LANE_WORDS, look, TIME_WORDS, type ViewOptions } from './view-options.ts';
 
 export type ScrollPane = LowerPane | 'help';
@@ -74,6 +75,12 @@ export interface Ui {
   readonly page: 'keys' | 'places';
   readonly message: { readonly text: string; readonly error: boolean } | undefined;
   readonly quit: boolean;
+  /** the terminal tells of the mouse */
+  readonly mouse: boolean;
+  /** where the mouse was when its key came */
+  readonly pointer: Point | undefined;
+  /** the log is looked at again and again for what a recording has added */
+  readonly following: boolean;
   /** counts requests: a number that has grown asks the program to redraw, to suspend */
   readonly redraws: number;
   readonly suspends: number;
@@ -107,6 +114,12 @@ export type UiEvent =
   | { readonly type: 'snapped'; readonly seq: number | undefined }
   /** panes that there are beside those that every trace has */
   | { readonly type: 'panes'; readonly panes: readonly PaneId[] }
+  /** the log has grown; `end`: the cursor was at the end of the list */
+  | { readonly type: 'grew'; readonly end: boolean }
+  /** the recording has come to its end, or cannot be followed: why */
+  | { readonly type: 'ended'; readonly text: string; readonly error: boolean }
+  /** options of the command line */
+  | { readonly type: 'options'; readonly mouse: boolean; readonly following: boolean }
   /** a line of a pane that should be seen */
   | { readonly type: 'reveal'; readonly pane: LowerPane; readonly line: number };
 
@@ -137,6 +150,9 @@ export function initialUi(columns: number, rows: number, cursor: number): Ui {
     page: 'keys',
     message: undefined,
     quit: false,
+    mouse: true,
+    pointer: undefined,
+    following: false,
     redraws: 0,
     suspends: 0,
   };
@@ -161,7 +177,7 @@ export function pageOf(ui: Ui, pane: PaneId | 'help'): Extent {
 export function reduce(ui: Ui, event: UiEvent, facts: Facts): Ui {
   switch (event.type) {
     case 'key':
-      return onKey({ ...ui, message: undefined }, event.key, facts);
+      return onKey({ ...ui, message: undefined, pointer: event.key.at }, event.key, facts);
     case 'resize':
       return settle({ ...ui, columns: event.columns, rows: event.rows }, facts);
     case 'expire':
@@ -176,6 +192,12 @@ export function reduce(ui: Ui, event: UiEvent, facts: Facts): Ui {
       return { ...ui, message: { text: event.text, error: event.error } };
     case 'goto':
       return moveTo(ui, event.seq, facts);
+    case 'grew':
+      return event.end && ui.prompt === undefined ? snapTo(ui, facts.last, -1, facts) : settle(ui, facts);
+    case 'ended':
+      return { ...ui, following: false, message: { text: event.text, error: event.error } };
+    case 'options':
+      return { ...ui, mouse: event.mouse, following: event.following };
     case 'snapped':
       return onSnapped(ui, event.seq, facts);
     case 'panes':
@@ -360,6 +382,18 @@ function actOnScreen(
       return back(ui, facts);
     case 'app.quit':
       return ui.job !== undefined ? stop(ui) : { ...ui, quit: true };
+    case 'strip.next':
+    case 'strip.previous':
+      return alongStrip(ui, (action === 'strip.next' ? 1 : -1) * Math.max(1, count ?? 1), facts);
+    case 'mouse.click':
+      return click(ui, facts);
+    case 'mouse.wheelDown':
+    case 'mouse.wheelUp':
+      return wheel(ui, action === 'mouse.wheelDown' ? 1 : -1, facts);
+    case 'mouse.toggle':
+      return { ...ui, mouse: !ui.mouse, message: { text: `the mouse is ${ui.mouse ? 'off: F2 turns it on again' : 'on'}`, error: false } };
+    case 'live.follow':
+      return { ...snapTo(ui, facts.last, -1, facts), following: true };
     case 'app.redraw':
       return { ...ui, redraws: ui.redraws + 1 };
     case 'app.suspend':
@@ -508,6 +542,48 @@ function reveal(ui: Ui, pane: LowerPane, at: number, facts: Facts): Ui {
   return to === now ? ui : { ...ui, scroll: { ...ui.scroll, [pane]: to } };
 }
 
+// the mouse, and the overview
+
+/** Rows that one turn of the wheel moves. */
+const TURN = 3;
+
+function click(ui: Ui, facts: Facts): Ui {
+  if (ui.pointer === undefined) return ui;
+  const target = targetAt(layoutOf(ui), ui.pointer);
+  switch (target.kind) {
+    case 'nothing':
+      return ui;
+    case 'strip': {
+      const seq = facts.find?.stripSeq(target.x);
+      return seq === undefined ? ui : snapTo(ui, seq, 1, facts);
+    }
+    case 'pane':
+      return focusOn(ui, target.tab ?? target.pane);
+    case 'row': {
+      const seq = target.pane === 'events' ? pageOfList(listOf(facts), ui.cursor, ui.cursorRow, target.row + 1)[target.row] : undefined;
+      return focusOn(seq === undefined ? ui : moveTo(ui, seq, facts), target.pane);
+    }
+    default:
+      return target satisfies never;
+  }
+}
+
+function wheel(ui: Ui, direction: 1 | -1, facts: Facts): Ui {
+  const target = ui.mode === 'help' || ui.pointer === undefined ? undefined : targetAt(layoutOf(ui), ui.pointer);
+  const pane = target?.kind === 'row' || target?.kind === 'pane' ? target.pane : undefined;
+  if (pane === 'events') return moveTo(ui, listOf(facts).move(ui.cursor, TURN * direction), facts);
+  if (pane === undefined && ui.mode !== 'help') return ui;
+  const scrolling: ScrollPane = pane ?? 'help';
+  const action: ScrollAction = direction === 1 ? 'scroll.down' : 'scroll.up';
+  const to = scrolled(ui.scroll[scrolling], action, TURN, facts.extent(scrolling), pageOf(ui, scrolling));
+  return { ...ui, scroll: { ...ui.scroll, [scrolling]: to } };
+}
+
+function alongStrip(ui: Ui, by: number, facts: Facts): Ui {
+  const seq = facts.find?.stripStep(ui.cursor, by);
+  return seq === undefined ? ui : snapTo(ui, seq, 1, facts);
+}
+
 // the prompt
 
 function openPrompt(ui: Ui, kind: Prompt['kind']): Ui {
@@ -575,7 +651,7 @@ function acceptFilter(ui: Ui, prompt: Prompt, facts: Facts): Ui {
   const filter = prompt.text.trim();
   const wrong = filter === '' ? undefined : facts.find?.wrong(filter);
   if (wrong !== undefined) return complain(ui, wrong);
-  return closePrompt({ ...ui, find: { ...ui.find, filter, snap: filter === '' ? 0 : ui.find.snap } });
+  return closePrompt({ ...ui, find: { ...ui.find, filter, snap: filter === '' ? 0 : 1 } });
 }
 
 function acceptCommand(ui: Ui, prompt: Prompt, facts: Facts): Ui {

@@ -348,12 +348,15 @@ export const COMMANDS: readonly CommandRow[] = [
     args: [TRACE, { name: '[other]', text: 'a second trace to compare with', completes: 'trace' }],
     options: [
       { ...AT, text: `${AT.text}; where to begin`, default: '1' },
+      { flags: '--follow', text: 'the recording is still running: begin at its end and show what comes' },
       { flags: '--ascii', text: 'draw without box characters' },
       { flags: '--plain', text: 'line by line, for a screen reader or a script: commands in, lines out' },
+      { flags: '--no-mouse', text: 'leave the mouse to the terminal (F2 changes it)' },
       COLOR,
     ],
     examples: [
       ['bug.irr', 'open a trace at its first event'],
+      ['tui run.irr --follow', 'while it is recorded'],
       ['tui bug.irr --at end', 'at its last'],
       ['tui good.irr bad.irr', 'where two sessions part'],
     ],

@@ -4,7 +4,7 @@
  */
 
 import type { TraceModel } from '../model.ts';
-import { type Strip, stripOf } from '../strip.ts';
+import { type Strip, stepOf, stripOf } from '../strip.ts';
 import { layoutOf, type Ui } from '../ui-state.ts';
 import { Finder } from './finder.ts';
 import { UNKNOWN } from './hits.ts';
@@ -22,6 +22,7 @@ export class Aside {
   #strip: Strip | undefined;
   #search: Finder | undefined;
   #filter: Finder | undefined;
+  #wrong: string | undefined;
 
   constructor(model: TraceModel) {
     this.#model = model;
@@ -38,6 +39,10 @@ export class Aside {
   get filter(): Finder | undefined {
     return this.#filter;
   }
+  /** what is wrong with the filter that is being typed */
+  get wrong(): string | undefined {
+    return this.#wrong;
+  }
   get list(): EventList {
     return this.#filter === undefined ? wholeList(this.#model.first, this.#model.last) : filteredList(this.#filter.hits);
   }
@@ -51,6 +56,7 @@ export class Aside {
       this.#search = search === '' ? undefined : new Finder(this.#model, search, textNeedle(this.#model, search), ui.cursor);
     }
     if (filter !== (this.#filter?.text ?? '')) this.#filterBy(filter, ui.cursor);
+    else this.#wrong = undefined;
     if (this.#search !== undefined) this.#search.focus = ui.cursor;
     if (this.#filter !== undefined) this.#filter.focus = ui.cursor;
   }
@@ -58,6 +64,7 @@ export class Aside {
   /** A text that is not yet a condition leaves the list as it is. */
   #filterBy(text: string, cursor: number): void {
     const needle = filterNeedle(this.#model, text);
+    this.#wrong = needle.kind === 'wrong' ? needle.message : undefined;
     if (text === '') this.#filter = undefined;
     else if (needle.kind !== 'wrong') this.#filter = new Finder(this.#model, text, needle, cursor);
   }
@@ -109,6 +116,9 @@ export class Aside {
     return ahead === undefined ? hits.next(seq, direction === 1 ? -1 : 1) : ahead;
   }
 
+  stripStep(seq: number, by: number): number | undefined {
+    return this.#strip === undefined ? undefined : stepOf(this.#strip.columns, seq, by);
+  }
   stripSeq(x: number): number | undefined {
     return this.#strip?.columns[x]?.first;
   }

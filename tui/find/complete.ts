@@ -3,6 +3,9 @@ import { ERRNO_NAMES } from '../../hw/errno.ts';
 import { CHANGE_WORDS, COLUMNS, FLAGS, OBJECT_WORDS, type Vocabulary } from '../../replayer/query.ts';
 import { registerWords } from '../../replayer/query-registers.ts';
 
+/** Letters match without regard to case, unless there is a capital among those that were typed. */
+export const isExact = (text: string): boolean => /\p{Lu}/u.test(text);
+
 /** Part of a prompt's text, in code points, and the words that may stand there. */
 export interface Completion {
   readonly start: number;
@@ -33,14 +36,20 @@ export function wordsOf(vocabulary: Vocabulary): readonly string[] {
   return [...new Set(all)];
 }
 
-/** What may stand where the cursor is: names that begin with what is typed there, letters of any case; then those that have it inside. */
+/** What may stand where the cursor is: names that begin with what is typed there, else those that have it inside; capitals count first. */
 export function completionAt(text: string, cursor: number, words: readonly string[]): Completion | undefined {
   const before = [...text].slice(0, cursor).join('');
   const typed = WORD.exec(before)?.[0] ?? '';
   if (typed === '') return undefined;
   const wanted = typed.toUpperCase();
-  const begin = words.filter((w) => w.toUpperCase().startsWith(wanted));
-  const inside = words.filter((w) => !w.toUpperCase().startsWith(wanted) && w.toUpperCase().includes(wanted));
-  const found = (begin.length > 0 ? begin : inside).filter((w) => w !== typed);
-  return found.length === 0 ? undefined : { start: cursor - [...typed].length, words: found.slice(0, MOST), index: -1 };
+  const ways: readonly ((word: string) => boolean)[] = [
+    ...(isExact(typed) ? [(w: string) => w.startsWith(typed), (w: string) => w.includes(typed)] : []),
+    (w) => w.toUpperCase().startsWith(wanted),
+    (w) => w.toUpperCase().includes(wanted),
+  ];
+  for (const fits of ways) {
+    const found = words.filter((w) => w !== typed && fits(w)).slice(0, MOST);
+    if (found.length > 0) return { start: cursor - [...typed].length, words: found, index: -1 };
+  }
+  return undefined;
 }

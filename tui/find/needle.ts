@@ -11,6 +11,7 @@ import { planQuery } from '../../replayer/query-sql.ts';
 import type { SqlValue, Window } from '../../store/read.ts';
 import type { TraceModel } from '../model.ts';
 import { textOptions } from '../present/event.ts';
+import { isExact } from './complete.ts';
 
 /** A condition for the index. */
 export interface Rows {
@@ -30,9 +31,6 @@ export type Needle =
   /** speaks of what only the fold knows: event after event, with the state */
   | { readonly kind: 'folded'; readonly test: Matcher }
   | { readonly kind: 'wrong'; readonly message: string };
-
-/** Letters match without regard to case, unless there is a capital among those that were typed. */
-export const isExact = (text: string): boolean => /\p{Lu}/u.test(text);
 
 export function contains(text: string): (hay: string) => boolean {
   if (isExact(text)) return (hay) => hay.includes(text);

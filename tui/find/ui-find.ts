@@ -31,6 +31,8 @@ export interface FindFacts {
   readonly words: readonly string[];
   /** the event at a column of the overview */
   stripSeq(x: number): number | undefined;
+  /** the event so many columns with events further on from where an event is */
+  stripStep(seq: number, by: number): number | undefined;
 }
 
 interface Prompted {

@@ -14,15 +14,29 @@ export interface PaneContent {
   readonly stale: boolean;
 }
 
+const numberOf = (pane: PaneId): string => String(PANES.indexOf(pane) + 1);
+const nameOf = (pane: PaneId): string => `${numberOf(pane)} ${PANE_TITLES[pane]}`;
+
 /** ` 1 Events `, or `[2 Detail] 3 Objects ` where panes share a box; where there is no room, the others by their numbers. */
 export function paneTitle(box: PaneBox): Line {
-  const number = (pane: PaneId): string => String(PANES.indexOf(pane) + 1);
-  const name = (pane: PaneId): string => `${number(pane)} ${PANE_TITLES[pane]}`;
-  if (box.tabs.length === 1) return line(span(` ${name(box.pane)} `, 'title'));
+  if (box.tabs.length === 1) return line(span(` ${nameOf(box.pane)} `, 'title'));
   const tabs = (other: (pane: PaneId) => string): Line =>
-    line(...box.tabs.map((pane): Span => (pane === box.pane ? span(`[${name(pane)}]`, 'title') : span(` ${other(pane)} `, 'dim'))));
-  const whole = tabs(name);
-  return lineCells(whole) <= box.width - 4 ? whole : tabs(number);
+    line(...box.tabs.map((pane): Span => (pane === box.pane ? span(`[${nameOf(pane)}]`, 'title') : span(` ${other(pane)} `, 'dim'))));
+  const whole = tabs(nameOf);
+  return lineCells(whole) <= box.width - 4 ? whole : tabs(numberOf);
+}
+
+/** The pane whose name stands at a cell of a box's upper edge. */
+export function tabAt(box: PaneBox, x: number): PaneId | undefined {
+  // a corner and a piece of the edge are in front of the names
+  let at = 2;
+  const names = paneTitle(box).spans;
+  for (const [i, pane] of box.tabs.entries()) {
+    const width = cells(names[i]?.text ?? '');
+    if (x >= at && x < at + width) return pane;
+    at += width;
+  }
+  return undefined;
 }
 
 /** A framed pane as rows for the terminal. The focused one has a heavy frame. */

@@ -1,6 +1,6 @@
 /** Searches and filters in words: counts, the title of a filtered list, where in a text the hits are. Pure. */
+import { isExact } from '../find/complete.ts';
 import type { Finder } from '../find/finder.ts';
-import { isExact } from '../find/needle.ts';
 import { clean, clip, type Span, span } from '../term/text.ts';
 import type { Glyphs } from '../term/theme.ts';
 
@@ -21,7 +21,7 @@ export function countText(search: Counted | undefined, cursor: number, glyphs: P
 export function filterTitle(filter: Counted | undefined, room: number, glyphs: Pick<Glyphs, 'ellipsis'>): readonly Span[] {
   if (filter === undefined) return [];
   const { hits, done } = filter;
-  const count = done ? `${hits.total} of ${hits.last}` : `${hits.total}${glyphs.ellipsis} ${percent(filter)}`;
+  const count = done ? `(${hits.total} of ${hits.last})` : `(${hits.total}${glyphs.ellipsis} ${percent(filter)})`;
   return [span(`& ${clip(clean(filter.text), Math.max(4, room - count.length), glyphs.ellipsis)}`, 'job'), span(` ${count} `)];
 }
 

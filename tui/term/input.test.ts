@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { keysOf } from '../testing.ts';
 import { InputParser } from './input.ts';
 
 const names = (...reads: string[]): string[] => {
@@ -69,8 +70,19 @@ describe('input', () => {
   });
 
   test('reports that nobody asked for are no keys', () => {
-    expect(names('\x1b[I\x1b[O\x1b[<0;10;10M\x1b[?62;4c\x1b[12;40Rj').filter((n) => n !== 'unknown')).toEqual(['j']);
+    expect(names('\x1b[I\x1b[O\x1b[?62;4c\x1b[12;40Rj').filter((n) => n !== 'unknown')).toEqual(['j']);
     expect(names('\x1b[M !!j')).toEqual(['unknown', 'j']);
+  });
+
+  test('the mouse: a press of the left button, the wheel, with whatever else is held; letting go is no key', () => {
+    expect(keysOf('\x1b[<0;10;3M\x1b[<0;10;3m\x1b[<64;1;1M\x1b[<69;200;50Mj')).toEqual([
+      { name: 'click', at: { x: 9, y: 2 } },
+      { name: 'wheelup', at: { x: 0, y: 0 } },
+      { name: 'wheeldown', at: { x: 199, y: 49 } },
+      { name: 'j', text: 'j' },
+    ]);
+    expect(keysOf('\x1b[<2;10;3M\x1b[<35;1;1M\x1b[<0;0;0M')).toEqual([]);
+    expect(names('\x1b[<0;1M\x1b[<1;2;3;4M')).toEqual(['unknown', 'unknown']);
   });
 
   test('any bytes, cut anywhere, give the same keys and never throw', () => {

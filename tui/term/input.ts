@@ -7,12 +7,15 @@ import { StringDecoder } from 'node:string_decoder';
 
 /**
  * A key. `name` is the character itself (`j`, `G`, `?`) or one of: space enter tab backspace esc up down left right home
- * end pageup pagedown insert delete f1…f12 paste unknown; with `ctrl-`, `alt-`, `shift-` in front, in this order.
+ * end pageup pagedown insert delete f1…f12 paste unknown; with `ctrl-`, `alt-`, `shift-` in front, in this order. The mouse
+ * has click wheelup wheeldown.
  */
 export interface Key {
   readonly name: string;
   /** what it types: one character, or the text of a paste; absent for keys that type nothing */
   readonly text?: string;
+  /** of the mouse: the cell, from 0 */
+  readonly at?: { readonly x: number; readonly y: number };
 }
 
 /** Milliseconds after which a lone Esc byte is the Esc key. Sequences arrive in one piece, or nearly. */
@@ -110,7 +113,7 @@ export class InputParser {
       if (taken === undefined) break;
       this.#buffer = this.#buffer.slice(taken.length);
       if (taken.key.name === 'paste') this.#paste = '';
-      else keys.push(taken.key);
+      else if (taken.key !== NOTHING) keys.push(taken.key);
     }
     return keys;
   }
@@ -136,6 +139,18 @@ interface Taken {
 }
 
 const UNKNOWN: Key = { name: 'unknown' };
+/** What is no key: a button that is let go. */
+const NOTHING: Key = { name: 'nothing' };
+
+/** Buttons of SGR mouse reports (mode 1006), without the bits of Shift, Alt and Ctrl. */
+const BUTTONS: Readonly<Record<number, string>> = { 0: 'click', 64: 'wheelup', 65: 'wheeldown' };
+const MODIFIERS = 4 | 8 | 16;
+
+function mouse(params: string, end: string): Key {
+  const [button = -1, x = 0, y = 0] = params.slice(1).split(';').map(Number);
+  const name = BUTTONS[button & ~MODIFIERS];
+  return end === 'M' && name !== undefined && x >= 1 && y >= 1 ? { name, at: { x: x - 1, y: y - 1 } } : NOTHING;
+}
 
 /** The first key of `s`; undefined where more must be read first. */
 function next(s: string, final: boolean): Taken | undefined {
@@ -170,6 +185,7 @@ function csi(s: string, final: boolean): Taken | undefined {
 }
 
 function sequence(params: string, end: string): Key {
+  if (/^<\d+;\d+;\d+$/.test(params) && (end === 'M' || end === 'm')) return mouse(params, end);
   const [first = '', second = ''] = params.split(';');
   const code = Number.parseInt(first, 10);
   const bits = (Number.parseInt(second, 10) || 1) - 1;

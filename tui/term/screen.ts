@@ -27,6 +27,8 @@ const CSI = '\x1b[';
 /** alternate screen, cursor hidden, no auto-wrap, bracketed paste */
 const ENTER = `${CSI}?1049h${CSI}?25l${CSI}?7l${CSI}?2004h${CSI}0m${CSI}2J`;
 const LEAVE = `${CSI}0m${CSI}?2004l${CSI}?7h${CSI}?25h${CSI}?1049l`;
+/** presses and the wheel, reported in cells of any number; with Shift held the terminal selects text as ever */
+const MOUSE = { on: `${CSI}?1000h${CSI}?1006h`, off: `${CSI}?1006l${CSI}?1000l` } as const;
 const BEGIN = `${CSI}?2026h`;
 const END = `${CSI}?2026l`;
 const SGR = /\x1b\[[0-9;:]*m/g;
@@ -43,6 +45,7 @@ export class Screen extends EventEmitter {
   #cursor: CursorPlace | undefined;
   #cursorShown: CursorPlace | undefined;
   #active = false;
+  #mouse = false;
   #wipe = true;
   #slow = false;
 
@@ -70,7 +73,7 @@ export class Screen extends EventEmitter {
     this.#slow = false;
     this.#terminal.on('resize', this.#resized);
     this.#terminal.on('drain', this.#drained);
-    this.#put(ENTER);
+    this.#put(this.#mouse ? ENTER + MOUSE.on : ENTER);
     this.#wipe = true;
     this.#cursorShown = undefined;
     this.#pending ??= this.#shown.join('\n');
@@ -83,7 +86,7 @@ export class Screen extends EventEmitter {
     this.#active = false;
     this.#terminal.off('resize', this.#resized);
     this.#terminal.off('drain', this.#drained);
-    this.#put(LEAVE);
+    this.#put(this.#mouse ? MOUSE.off + LEAVE : LEAVE);
   }
 
   /** Paints everything again with the next frame: after something else has written to the terminal. */
@@ -96,6 +99,13 @@ export class Screen extends EventEmitter {
   /** Sends a text to the terminal's clipboard (OSC 52), where it takes that. */
   copy(text: string): void {
     if (this.#active) this.#put(`\x1b]52;c;${Buffer.from(text).toString('base64')}\x07`);
+  }
+
+  /** Whether the terminal tells of the mouse while the screen is taken over. */
+  set mouse(on: boolean) {
+    if (on === this.#mouse) return;
+    this.#mouse = on;
+    if (this.#active) this.#put(on ? MOUSE.on : MOUSE.off);
   }
 
   /** Where the cursor stands after the next frame. */
