@@ -16,7 +16,7 @@ export interface Lane {
 
 const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 /** Rows of the dictionary that are looked at: the first picture waits for it. */
-const MOST_ORIGINS = 4096;
+const MOST_ORIGINS = 2048;
 
 const COLUMNS = { thread: 'tid', process: 'pid', context: 'context' } as const satisfies Record<LaneKind, string>;
 

@@ -32,7 +32,7 @@ import { damagedEvent, type EventContext, type ListedEvent, listedEvent } from '
 import { WhyRun } from './why-run.ts';
 
 /** Rows of the dictionary that are looked at for panes. */
-const MOST_ORIGINS = 4096;
+const MOST_ORIGINS = 2048;
 const DEVICE_CALL = /^VFIO_DEVICE_/;
 
 function optionalPanes(reader: TraceReader): readonly PaneId[] {

@@ -10,8 +10,8 @@ import type { FrameSource } from '../replayer/fold.ts';
 import { Explainer, type Why } from '../replayer/why.ts';
 import { FrameCursor, Kind } from '../store/frame.ts';
 
-/** Events that are run without being asked: a second or so. */
-const NEAR = 20_000;
+/** Events that are run without being asked: half a second or so. */
+const NEAR = 8192;
 /** Events before the wanted one that are explained as well: a person steps back. */
 const BEHIND = 64;
 /** Explanations that are kept. */
