@@ -59,7 +59,7 @@ test('in words', () => {
   const text = (state: Parameters<typeof whyLines>[0]): string => textOf(whyLines(state, [], glyphs));
   expect(text({ kind: 'none' })).toBe('');
   expect(text({ kind: 'running', done: 0.349 })).toBe('  why      … the rules are run along the log: 34 %');
-  expect(text({ kind: 'far', events: 5_000_000 })).toBe('  why      w works it out: the rules have to be run over 5000000 events');
+  expect(text({ kind: 'far', events: 5_000_000 })).toBe('  why      e works it out: the rules have to be run over 5000000 events');
   const run = runOf(small);
   run.work(10, false, Infinity);
   expect(text(run.state(10, false))).toMatchInlineSnapshot(`
