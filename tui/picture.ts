@@ -120,7 +120,8 @@ export class Picture {
       width: strip.width,
       rows: strip.height,
       cursor: ui.cursor,
-      bookmarks: [],
+      // they are read once the first picture is there
+      bookmarks: aside?.strip === undefined ? [] : this.traveller.marks.all,
       hits: (first, last) => aside?.search?.hits.any(first, last) ?? false,
       theme: this.theme,
     });
