@@ -27,6 +27,7 @@ export interface ActionRow {
 
 /** Keys that belong together in the hints are shown as one entry under this action's hint. */
 const ROWS = [
+  ...DIFF_ROWS,
   {
     name: 'time.step',
     group: 'Time',
@@ -244,7 +245,6 @@ const ROWS = [
   { name: 'prompt.home', group: 'In a prompt', text: 'cursor to the beginning', keys: { prompt: ['home', 'ctrl-a'] } },
   { name: 'prompt.end', group: 'In a prompt', text: 'cursor to the end', keys: { prompt: ['end', 'ctrl-e'] } },
   { name: 'prompt.recall', group: 'In a prompt', text: 'the last search again', keys: { prompt: ['up'] } },
-  ...DIFF_ROWS,
 ] as const satisfies readonly ActionRow[];
 
 export type ActionName = (typeof ROWS)[number]['name'];
