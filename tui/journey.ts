@@ -26,7 +26,7 @@ export const PATIENCE = 6;
 /** Rows of one query. */
 const PAGE = 256;
 /** Events that one query goes through at most. */
-const SPAN = 50_000;
+const SPAN = 20_000;
 /** Steps that are taken one by one, rather than to seek. */
 const NEAR = 64;
 /** Events that are folded together on the way back: the first time, and at most. */
@@ -52,13 +52,16 @@ export interface Wanted {
 class Candidate implements QueryEvent {
   readonly seq: number;
   readonly #model: TraceModel;
+  readonly #folds: boolean;
   #row: EventView | undefined;
   #frame: EventLike | undefined;
   #changes: readonly Change[] | undefined;
 
-  constructor(model: TraceModel, seq: number, row?: EventView) {
+  /** `folds`: the state may be asked for; else it is not known, for to go there may last */
+  constructor(model: TraceModel, seq: number, folds: boolean, row?: EventView) {
     this.#model = model;
     this.seq = seq;
+    this.#folds = folds;
     this.#row = row;
   }
   get row(): EventView {
@@ -70,10 +73,11 @@ class Candidate implements QueryEvent {
     this.#frame ??= this.#model.event(this.seq) ?? gapFrame(this.seq);
     return this.#frame;
   }
-  get before(): SessionState {
-    return this.#to(this.seq - 1).state;
+  get before(): SessionState | undefined {
+    return this.#folds ? this.#to(this.seq - 1).state : undefined;
   }
   get changes(): readonly Change[] {
+    if (!this.#folds) return [];
     this.#changes ??= this.#to(this.seq - 1).step();
     return this.#changes;
   }
@@ -110,19 +114,19 @@ class Pages {
     const direction = this.#direction;
     const ahead = (a: number, b: number): number => (direction === 1 ? Math.min(a, b) : Math.max(a, b));
     if (direction * (this.#end - this.#at) < 0) return undefined;
-    const { where, params, within, failed } = this.#wanted;
+    const { where, params, within, failed, folds } = this.#wanted;
     const from = this.#at;
     if (where === '') {
       const to = ahead(this.#end, from + direction * (PAGE - 1));
       this.#at = to + direction;
-      return Array.from({ length: Math.abs(to - from) + 1 }, (_, i) => new Candidate(this.#model, from + i * direction));
+      return Array.from({ length: Math.abs(to - from) + 1 }, (_, i) => new Candidate(this.#model, from + i * direction, folds));
     }
     const to = ahead(this.#end, from + direction * (SPAN - 1));
     const hints = { ...(within === undefined ? {} : { within }), ...(failed === true ? { failed } : {}) };
     const way = direction === 1 ? ('forward' as const) : ('backward' as const);
     const rows = this.#model.reader.select(where, params, { ...hints, from, to, limit: PAGE, direction: way });
     this.#at = (rows.length < PAGE ? to : rows.at(-1)!.seq) + direction;
-    return rows.map((row) => new Candidate(this.#model, row.seq, row));
+    return rows.map((row) => new Candidate(this.#model, row.seq, folds, row));
   }
 }
 
@@ -221,7 +225,7 @@ export function wantedBy(model: TraceModel, query: Query): Wanted {
 
 /** Is a condition true of one event? Moves the state. */
 export function holds(model: TraceModel, query: Query, seq: number): boolean {
-  return compileQuery(query, model.table, { entered: (n) => model.event(n) })(new Candidate(model, seq));
+  return compileQuery(query, model.table, { entered: (n) => model.event(n) })(new Candidate(model, seq, true));
 }
 
 /** An object as the log names it: its id, in the context as the index numbers it, in its life. */
@@ -291,7 +295,8 @@ function namesSeveral(command: Command): boolean {
 export function registerOf(model: TraceModel, seq: number): string | undefined {
   const event = model.event(seq);
   if (event === undefined) return undefined;
-  const { before } = new Candidate(model, seq);
+  const { before } = new Candidate(model, seq, true);
+  if (before === undefined) return undefined;
   const queue = event.kind === Kind.QUEUE ? queueIn(before, event) : undefined;
   if (queue !== undefined) return `VINTF${queue.at.vintf.index}.LVCMDQ${queue.at.queue.lvcmdq}`;
   return accessIn(before, event)?.pieces.find((p) => p.place.register !== undefined)?.place.name;

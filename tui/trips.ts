@@ -99,7 +99,9 @@ export function tripText({ aim }: Trip): string {
 }
 
 function* goAlong(model: TraceModel, t: Trip, aim: Aim & { readonly to: 'along' }, times: () => number): Journey {
-  yield* goTo(model, t.from, () => 0);
+  // the others are read off the event
+  const needsState = aim.along === 'object' || aim.along === 'register';
+  if (aim.follow === undefined && needsState) yield* goTo(model, t.from, () => 0);
   const subject = aim.follow ?? subjectOf(model, t.from, aim);
   if (typeof subject === 'string') return nowhere(subject);
   const seq = yield* walk(model, wantedAlong(model, subject, t.from), t.from, t.direction, times);
@@ -237,7 +239,7 @@ function* runTo(model: TraceModel, t: Trip, watches: readonly Watch[], times: ()
     const side = t.direction === 1 ? 'never again after' : 'never before';
     return nowhere(`${good.map((c) => named(c.watch)).join(', ')}: ${side} event ${t.from}`);
   }
-  yield* goTo(model, seq, () => 1);
+  if (good.length > 1) yield* goTo(model, seq, () => 1);
   const hit = good.length === 1 ? good[0]! : (good.find((c) => holds(model, c.query, seq)) ?? good[0]!);
   return { seq, say: `stopped at ${seq} by ${named(hit.watch)}`, error: false };
 }
