@@ -23,8 +23,8 @@ export type Walk = Generator<number, number | undefined, void>;
 
 /** Milliseconds of work between two yields. */
 export const PATIENCE = 6;
-/** Rows of one query. */
-const PAGE = 256;
+/** Rows of one query: of the first, for the next hit is often near, and at most. */
+const PAGE = { first: 8, most: 256 } as const;
 /** Events that one query goes through at most. */
 const SPAN = 20_000;
 /** Steps that are taken one by one, rather than to seek. */
@@ -103,6 +103,7 @@ class Pages {
   readonly #direction: 1 | -1;
   readonly #end: number;
   #at: number;
+  #size: number = PAGE.first;
 
   constructor(model: TraceModel, wanted: Wanted, from: number, end: number, direction: 1 | -1) {
     [this.#model, this.#wanted, this.#at, this.#end, this.#direction] = [model, wanted, from, end, direction];
@@ -116,16 +117,18 @@ class Pages {
     if (direction * (this.#end - this.#at) < 0) return undefined;
     const { where, params, within, failed, folds } = this.#wanted;
     const from = this.#at;
+    const size = this.#size;
+    this.#size = Math.min(PAGE.most, 2 * size);
     if (where === '') {
-      const to = ahead(this.#end, from + direction * (PAGE - 1));
+      const to = ahead(this.#end, from + direction * (size - 1));
       this.#at = to + direction;
       return Array.from({ length: Math.abs(to - from) + 1 }, (_, i) => new Candidate(this.#model, from + i * direction, folds));
     }
     const to = ahead(this.#end, from + direction * (SPAN - 1));
     const hints = { ...(within === undefined ? {} : { within }), ...(failed === true ? { failed } : {}) };
     const way = direction === 1 ? ('forward' as const) : ('backward' as const);
-    const rows = this.#model.reader.select(where, params, { ...hints, from, to, limit: PAGE, direction: way });
-    this.#at = (rows.length < PAGE ? to : rows.at(-1)!.seq) + direction;
+    const rows = this.#model.reader.select(where, params, { ...hints, from, to, limit: size, direction: way });
+    this.#at = (rows.length < size ? to : rows.at(-1)!.seq) + direction;
     return rows.map((row) => new Candidate(this.#model, row.seq, folds, row));
   }
 }

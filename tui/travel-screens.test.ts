@@ -104,8 +104,11 @@ inTerminal.each([
     const pane = tmux.open(columns, rows, program(traceOf('error')));
     await pane.settled();
     await golden(own, size, 'run-register', await pane.press(':run LVCMDQ1.GERROR != 0', '<Enter>'));
-    await golden(own, size, 'next-of-register', await pane.press(':run kind == mmio && reg == GERROR', '<Enter>', ']r'));
-    await golden(own, size, 'previous-of-register', await pane.press('[r', '[r'));
+    await pane.press(':run kind == mmio && reg == GERROR', '<Enter>');
+    // one by one: a key ends what runs
+    await golden(own, size, 'next-of-register', await pane.press(']r'));
+    await pane.press('[r');
+    await golden(own, size, 'previous-of-register', await pane.press('[r'));
     pane.kill();
   });
 });
