@@ -73,9 +73,9 @@ export class Pane {
     return this.#tmux.run('display-message', '-p', '-t', this.#name, format).trim();
   }
 
-  /** Rows as they stand on the terminal; with `colours` as tmux writes attributes. */
+  /** Rows as they stand on the terminal; with `colours` as tmux writes attributes, and whole. */
   rows(colours = false): string[] {
-    const text = this.#tmux.run('capture-pane', '-p', ...(colours ? ['-e'] : []), '-t', this.#name);
+    const text = this.#tmux.run('capture-pane', '-p', ...(colours ? ['-e', '-N'] : []), '-t', this.#name);
     return text.replace(/\n$/, '').split('\n');
   }
 

@@ -1,5 +1,5 @@
 /** What the event under the cursor changed in the state, each thing with what it was before and what it is after. Pure. */
-import { type Value, valueText } from '../../hw/cmdqv/state.ts';
+import { type Value, type Vintf, valueText } from '../../hw/cmdqv/state.ts';
 import type { UapiTable } from '../../hw/uapi/table.ts';
 import type { Change } from '../../replayer/change.ts';
 import type { Known } from '../../replayer/cmdqv.ts';
@@ -109,9 +109,11 @@ function recordLines(w: Writer, c: Exclude<Change, { readonly op: 'object.create
   const said = clean(changeText(c, w.nameOf));
   head(w, verbMark(said), said);
   switch (c.op) {
+    case 'cmdqv.vintf':
+      if (c.from !== undefined && c.to !== undefined) vintfRows(w, c.from, c.to);
+      return;
     case 'process':
     case 'file':
-    case 'cmdqv.vintf':
     case 'cmdqv.size':
     case 'cmdqv.window':
       if (c.from !== undefined && c.to !== undefined) rows(w, recordFields(c.from), recordFields(c.to));
@@ -127,6 +129,24 @@ function recordLines(w: Writer, c: Exclude<Change, { readonly op: 'object.create
     default:
     // the sentence says it
   }
+}
+
+/** What a queue is, in words. */
+const QUEUE_WORDS: Readonly<Record<string, string>> = { base: 'IOVA', log2: 'LOG2SIZE', done: 'done', unsynced: 'not synced' };
+
+/** Streams that came and went, and each queue by itself. */
+function vintfRows(w: Writer, from: Vintf, to: Vintf): void {
+  const slots = (v: Vintf): string => v.sids.map((s) => s.slot).join(' ') || 'none';
+  if (slots(from) !== slots(to)) row(w, 'slots', slots(from), slots(to));
+  const queues = (v: Vintf): ReadonlyMap<string, string> =>
+    new Map(
+      v.queues.flatMap((q) =>
+        Object.entries(q).flatMap(([name, value]) =>
+          name in QUEUE_WORDS ? [[`LVCMDQ${q.lvcmdq} ${QUEUE_WORDS[name]}`, value === undefined ? '?' : plain(name, value)] as const] : [],
+        ),
+      ),
+    );
+  rows(w, queues(from), queues(to));
 }
 
 const fileText = (file: number): string | undefined => (file === 0 ? undefined : `file ${file < 0 ? '?' : file}`);

@@ -33,6 +33,8 @@ const BAR = 8;
 const MOST_PENDING = 8;
 /** Registers of one owner that are shown. */
 const MOST_REGISTERS = 128;
+/** Cells of a column of registers' names, at least. */
+const SHORTEST = 14;
 const ERR = fieldOf(register('CONS_INDX', 'PAGE0'), 'ERR');
 
 /** What a queue's own lines say already. */
@@ -87,16 +89,18 @@ class Page {
       const v = this.state.cmdqv.registers.get(`${owner}.${name}`)!;
       return !skip.has(name) && (this.changed(`${owner}.${name}`) || v.value !== 0n);
     });
+    const longest = shown.reduce((n, name) => Math.max(n, name.length), SHORTEST);
     for (const name of shown.slice(0, MOST_REGISTERS))
-      this.register(`${owner}.${name}`, this.state.cmdqv.registers.get(`${owner}.${name}`)!, lead);
+      this.register(`${owner}.${name}`, this.state.cmdqv.registers.get(`${owner}.${name}`)!, lead, longest);
     if (shown.length > MOST_REGISTERS)
       this.put([], span(`${lead}${this.glyphs.ellipsis} ${shown.length - MOST_REGISTERS} more registers`, 'dim'));
   }
 
-  register(name: string, v: Known, lead: string, changed = name): void {
+  /** `cells`: of the column of names */
+  register(name: string, v: Known, lead: string, cells: number): void {
     const short = name.slice(name.lastIndexOf('.') + 1);
-    const token = this.changed(changed) ? 'changed' : undefined;
-    this.put([changed], `${lead}${short.padEnd(14)} `, span(valueText(name, v), token), span(` ${howText(v)}`, 'dim'));
+    const token = this.changed(name) ? 'changed' : undefined;
+    this.put([name], `${lead}${short.padEnd(cells)} `, span(valueText(name, v), token), span(` ${howText(v)}`, 'dim'));
   }
 }
 
@@ -254,7 +258,7 @@ function pointerLines(page: Page, name: string, view: QueueView, entries: number
     ...(view.err === undefined || view.err === 0 ? [] : [span('  ERR '), span(fieldText(ERR, BigInt(view.err)), 'error')]),
     span('  GERROR '),
     span(errors, view.errors === undefined || view.errors === 0 ? undefined : 'error'),
-    span(` ${howText(page.state.cmdqv.registers.get(at('GERROR')))}/${howText(page.state.cmdqv.registers.get(at('GERRORN')))}`, 'dim'),
+    span(` ${howText(page.state.cmdqv.registers.get(at('GERROR')))}, GERRORN ${howText(page.state.cmdqv.registers.get(at('GERRORN')))}`, 'dim'),
   );
 }
 
@@ -294,8 +298,10 @@ function guestLines(page: Page, vm: number): void {
     span(viommu === undefined ? '' : `  ${objectName(viommu)}`, 'object'),
   );
   const seen = page.state.cmdqv.guests.get(vm) ?? new Map<string, Known>();
-  for (const name of sortedNames(seen.keys())) {
+  const names = sortedNames(seen.keys());
+  const longest = names.reduce((n, name) => Math.max(n, name.length), SHORTEST);
+  for (const name of names) {
     const v = seen.get(name)!;
-    page.put([`guest ${vm} ${name}`], `  ${name} `, span(valueText(name, v)), span(` ${howText(v)}`, 'dim'));
+    page.put([`guest ${vm} ${name}`], `  ${name.padEnd(longest)} `, span(valueText(name, v)), span(` ${howText(v)}`, 'dim'));
   }
 }
