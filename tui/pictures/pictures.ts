@@ -1,8 +1,9 @@
-/** Makes the pictures of the README anew: `npm run pictures`. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+/** Makes the pictures of the README anew, and its table of keys: `npm run pictures`. */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Tmux } from '../tmux.ts';
-import { pictureFile, SCENES, take } from './scenes.ts';
+import { keysOfReadme } from './readme.ts';
+import { inProject, pictureFile, SCENES, take } from './scenes.ts';
 
 const tmux = new Tmux();
 try {
@@ -12,6 +13,8 @@ try {
     writeFileSync(file, (await take(tmux, scene)).svg);
     console.log(file);
   }
+  const readme = inProject('README.md');
+  writeFileSync(readme, keysOfReadme(readFileSync(readme, 'utf8')));
 } finally {
   tmux.kill();
 }

@@ -18,7 +18,12 @@ export interface Scene {
   readonly rows: number;
   /** as tmux has them: `<Enter>`, anything else is typed */
   readonly keys: readonly string[];
+  /** what must be there to be read */
+  readonly shows: readonly string[];
 }
+
+/** Keys that a person presses. */
+export const keysPressed = ({ keys }: Scene): number => keys.reduce((n, k) => n + (/^<.+>$/.test(k) ? 1 : [...k].length), 0);
 
 export const SCENES: readonly Scene[] = [
   {
@@ -28,6 +33,12 @@ export const SCENES: readonly Scene[] = [
     columns: 120,
     rows: 36,
     keys: ['/busy', '<Enter>'],
+    shows: [
+      'IOMMU_DESTROY  = -1 EBUSY  Device or resource busy',
+      'why      DEVICE 4 is held by the driver that bound it and SELFTEST 3',
+      'because  SELFTEST 3, made at event 27',
+      '1/14 hits',
+    ],
   },
   {
     name: 'cmdqv',
@@ -36,13 +47,14 @@ export const SCENES: readonly Scene[] = [
     columns: 120,
     rows: 32,
     keys: ['72G', '6', 'z'],
+    shows: ['PROD 3 store 71', 'CONS_INDX.ERR is ACCESS at entry 1: TLBI_NH_ALL; 2 commands wait', 'CMD_SYNC'],
   },
 ];
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
 /** The place of a folder of the project, from the sources and from the built program alike. */
-const inProject = (path: string): string => join(ROOT.replace(/dist\/$/, ''), path);
+export const inProject = (path: string): string => join(ROOT.replace(/dist\/$/, ''), path);
 export const MAIN = inProject('dist/tui/cli/main.js');
 export const pictureFile = (scene: Scene): string => inProject(`fixtures/pictures/${scene.name}.svg`);
 

@@ -21,9 +21,14 @@ const MOST = 400;
 /** Entries of a list that are shown. */
 const MOST_ITEMS = 4;
 /** Fields that say nothing of the thing itself. */
-const BOOKS: ReadonlySet<string> = new Set(['uid', 'id', 'type', 'birth', 'call', 'overlap', 'key', 'file', 'pid', 'context']);
+const BOOKS: ReadonlySet<string> = new Set(['uid', 'id', 'type', 'birth', 'call', 'overlap', 'key', 'file', 'pid', 'context', 'seq']);
 /** Values that are no news of a thing that comes or goes. */
 const SILENT: ReadonlySet<string> = new Set(['none', 'false', 'observed']);
+/** What cannot be told from the field's name. */
+const NAMES: Readonly<Record<string, string>> = { virtId: 'virtual id' };
+
+/** A field's name in words: `hugePages` → `huge pages`. */
+const wordsOf = (name: string): string => NAMES[name] ?? name.replace(/[A-Z]/g, (c) => ` ${c.toLowerCase()}`);
 /** Numbers that are addresses, lengths or sets of bits. */
 const HEX: ReadonlySet<string> = new Set([
   'iova',
@@ -54,11 +59,14 @@ function head(w: Writer, mark: Mark, ...parts: readonly (Span | string)[]): void
   w.lines.push({ ...line(span(`${w.glyphs[mark]} `, mark), ...parts), pinned: 1 });
 }
 
+/** Cells of the column of names, at least. */
+const NAME = 14;
+
 /** `    attachments  none → HWPT_PAGING 3` */
-function row(w: Writer, name: string, from: string | undefined, to: string | undefined): void {
+function row(w: Writer, name: string, from: string | undefined, to: string | undefined, cells = NAME): void {
   const value = (text: string | undefined, token: Token): Span => (text === undefined ? span('none', 'dim') : span(clean(text), token));
   w.lines.push({
-    ...line('    ', `${name.padEnd(14)} `, value(from, 'dim'), span(` ${w.glyphs.arrow} `, 'dim'), value(to, 'changed')),
+    ...line('    ', `${name.padEnd(cells)} `, value(from, 'dim'), span(` ${w.glyphs.arrow} `, 'dim'), value(to, 'changed')),
     pinned: 1,
   });
 }
@@ -152,9 +160,9 @@ function vintfRows(w: Writer, from: Vintf, to: Vintf): void {
 const fileText = (file: number): string | undefined => (file === 0 ? undefined : `file ${file < 0 ? '?' : file}`);
 
 function rows(w: Writer, from: ReadonlyMap<string, string>, to: ReadonlyMap<string, string>): void {
-  for (const name of new Set([...from.keys(), ...to.keys()])) {
-    if (from.get(name) !== to.get(name)) row(w, name, from.get(name), to.get(name));
-  }
+  const names = [...new Set([...from.keys(), ...to.keys()])].filter((name) => from.get(name) !== to.get(name));
+  const longest = names.reduce((n, name) => Math.max(n, name.length), NAME);
+  for (const name of names) row(w, name, from.get(name), to.get(name), longest);
 }
 
 /** What is known of an object, by name: objects it stands on by theirs. */
@@ -163,9 +171,10 @@ function fieldsOf(w: Writer, context: number, o: KernelObject): ReadonlyMap<stri
   const fields = new Map<string, string>();
   if (o.id !== 0) fields.set('id', String(o.id));
   for (const [name, value] of Object.entries(o)) {
-    if (name in roles) fields.set(name, roles[name] === 0 ? 'none' : w.nameOf(context, roles[name]!));
+    if (name in roles) fields.set(wordsOf(name), roles[name] === 0 ? 'none' : w.nameOf(context, roles[name]!));
     else if (name === 'attachments' && o.type === 'DEVICE') fields.set(name, attachedTo(w, context, o));
-    else if (!BOOKS.has(name) && value !== undefined) fields.set(name, enumText(w.table, o.type, name, value) || plain(name, value));
+    else if (!BOOKS.has(name) && value !== undefined)
+      fields.set(wordsOf(name), enumText(w.table, o.type, name, value) || plain(name, value));
   }
   return fields;
 }
@@ -174,7 +183,9 @@ const attachedTo = (w: Writer, context: number, o: KernelObject & { readonly typ
   o.attachments.map((a) => `${a.pasid === 0 ? '' : `PASID ${a.pasid} to `}${w.nameOf(context, a.hwpt)}`).join(', ') || 'none';
 
 const recordFields = (record: object): ReadonlyMap<string, string> =>
-  new Map(Object.entries(record).flatMap(([name, v]) => (BOOKS.has(name) || v === undefined ? [] : [[name, plain(name, v)] as const])));
+  new Map(
+    Object.entries(record).flatMap(([name, v]) => (BOOKS.has(name) || v === undefined ? [] : [[wordsOf(name), plain(name, v)] as const])),
+  );
 
 /** A value in a few words. */
 function plain(name: string, value: unknown): string {
@@ -186,6 +197,6 @@ function plain(name: string, value: unknown): string {
   if (typeof value === 'bigint' || (typeof value === 'number' && HEX.has(name))) return hex(value);
   if (typeof value !== 'object' || value === null) return value === '' ? 'none' : String(value);
   return Object.entries(value)
-    .flatMap(([key, v]) => (v === undefined ? [] : [`${key} ${plain(key, v)}`]))
+    .flatMap(([key, v]) => (v === undefined || BOOKS.has(key) ? [] : [`${wordsOf(key)} ${plain(key, v)}`]))
     .join(' ');
 }

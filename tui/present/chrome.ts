@@ -73,7 +73,7 @@ export interface HeaderInput {
 /** One line of reverse video: the trace on the left, where the cursor is on the right. */
 export function headerLine({ file, facts, warnings, position }: HeaderInput, width: number, theme: Theme): string {
   const right = `${position} `;
-  const room = width - cells(right) - 1;
+  const room = width - cells(right) - 2;
   let left = ` iommufd-rr  ${file}`;
   for (const more of [...warnings, ...facts]) {
     if (cells(left) + cells(more) + 2 > room) break;

@@ -153,7 +153,9 @@ function vintfLines(page: Page, number: number, v: Vintf | undefined): void {
   const of = v === undefined ? undefined : objectOf(state, uidOf(v.key));
   const owner =
     v === undefined
-      ? 'the kernel’s own'
+      ? number === 0
+        ? 'the kernel’s own'
+        : 'no VIOMMU'
       : `${nameOf(state, uidOf(v.key))}${of === undefined ? '' : ` of context ${of.context}`}, page 0 ${seenHow(state, uidOf(v.key))}`;
   page.put([name], span(name, 'strong'), `  ${owner}`, span(v === undefined ? '' : '  number inferred', 'dim'));
   for (const q of v?.queues ?? []) queueLines(page, v!, q);
@@ -258,7 +260,10 @@ function pointerLines(page: Page, name: string, view: QueueView, entries: number
     ...(view.err === undefined || view.err === 0 ? [] : [span('  ERR '), span(fieldText(ERR, BigInt(view.err)), 'error')]),
     span('  GERROR '),
     span(errors, view.errors === undefined || view.errors === 0 ? undefined : 'error'),
-    span(` ${howText(page.state.cmdqv.registers.get(at('GERROR')))}, GERRORN ${howText(page.state.cmdqv.registers.get(at('GERRORN')))}`, 'dim'),
+    span(
+      ` ${howText(page.state.cmdqv.registers.get(at('GERROR')))}, GERRORN ${howText(page.state.cmdqv.registers.get(at('GERRORN')))}`,
+      'dim',
+    ),
   );
 }
 
