@@ -73,6 +73,7 @@ describe('keymap', () => {
       { keys: ']e/[e', text: 'error' },
     ]);
     for (const place of ['events', 'text'] as const) {
+      expect(help(place).at(-1)?.title).toBe('In a prompt');
       const shown = help(place).flatMap((g) => g.rows.flatMap((r) => r.keys.split(' ')));
       for (const { keys } of bound(place)) expect(shown).toContain(keyText(keys));
     }

@@ -375,6 +375,9 @@ export interface HelpGroup {
   readonly rows: readonly { readonly keys: string; readonly text: string; readonly name: string }[];
 }
 
+/** Groups that the help ends with. */
+const LAST: readonly string[] = ['Program', 'In a prompt'] satisfies readonly ActionRow['group'][];
+
 /** All keys of a place (and of prompts), grouped: the help. */
 export function help(place: Place): readonly HelpGroup[] {
   const groups = new Map<string, { keys: string; text: string; name: string }[]>();
@@ -385,5 +388,6 @@ export function help(place: Place): readonly HelpGroup[] {
     rows.push({ keys: keys.map(keyText).join(' '), text: row.text, name: row.name });
     groups.set(row.group, rows);
   }
-  return [...groups].map(([title, rows]) => ({ title, rows }));
+  const last = (title: string): number => LAST.indexOf(title);
+  return [...groups].sort(([a], [b]) => last(a) - last(b)).map(([title, rows]) => ({ title, rows }));
 }

@@ -109,7 +109,14 @@ describe('panes', () => {
     expect(type(start(), 'ttj').message).toBeUndefined();
   });
 
-  test('w asks for the why of this event alone, and brings Detail onto the screen', () => {
+  test('x brings Detail onto the screen, too', () => {
+    const hex = type(start(), '31x');
+    expect([hex.hex, hex.recent[0], hex.focus]).toEqual([true, 'detail', 'events']);
+    const zoomed = type(start(), '3zx');
+    expect([zoomed.hex, zoomed.focus]).toEqual([true, 'detail']);
+  });
+
+  test('e asks for the why of this event alone, and brings Detail onto the screen', () => {
     const asked = type(start(), '5j3\x1b');
     const why = type(asked, 'e');
     expect([why.view.why, why.recent[0]]).toEqual([why.cursor, 'detail']);

@@ -364,7 +364,7 @@ function actOnScreen(
     case 'pane.zoom':
       return settle({ ...ui, zoom: !ui.zoom }, facts);
     case 'detail.hex':
-      return { ...ui, hex: !ui.hex, scroll: { ...ui.scroll, detail: TOP } };
+      return detailShown({ ...ui, hex: !ui.hex, scroll: { ...ui.scroll, detail: TOP } });
     case 'scroll.down':
     case 'scroll.up':
     case 'scroll.pageDown':
@@ -403,12 +403,16 @@ function actOnScreen(
   }
 }
 
-/** What the columns of the list are; a `why` brings Detail onto the screen. */
+/** What the columns of the list are, or whose `why` is asked for. */
 function looked(ui: Ui, action: Parameters<typeof look>[1]): Ui {
   const view = look(ui.view, action, ui.cursor);
   const said: Ui = { ...ui, view, message: messageOf(action, view) };
-  if (action !== 'detail.why') return said;
-  const recent: Ui = { ...said, hex: false, recent: ['detail', ...ui.recent.filter((p) => p !== 'detail')] };
+  return action === 'detail.why' ? detailShown({ ...said, hex: false }) : said;
+}
+
+/** Detail on the screen, in its place or instead of the focused pane. */
+function detailShown(ui: Ui): Ui {
+  const recent: Ui = { ...ui, recent: ['detail', ...ui.recent.filter((p) => p !== 'detail')] };
   return boxOf(layoutOf(recent), 'detail') === undefined ? focusOn(recent, 'detail') : recent;
 }
 

@@ -73,10 +73,11 @@ export interface HeaderInput {
 /** One line of reverse video: the trace on the left, where the cursor is on the right. */
 export function headerLine({ file, facts, warnings, position }: HeaderInput, width: number, theme: Theme): string {
   const right = `${position} `;
-  const room = width - cells(right) - 2;
+  const room = width - cells(right) - 1;
   let left = ` iommufd-rr  ${file}`;
   for (const more of [...warnings, ...facts]) {
-    if (cells(left) + cells(more) + 2 > room) break;
+    // two blanks on either side
+    if (cells(left) + cells(more) + 3 > room) break;
     left += `  ${more}`;
   }
   left = clip(left, room, theme.glyphs.ellipsis);
