@@ -74,7 +74,7 @@ const WALKS: readonly (readonly [name: string, traces: readonly string[], walk: 
   [
     'diff',
     ['vmm-7.2.irr', 'vmm-6.12.irr'],
-    [['start'], ['next-difference', 'n'], ['next-difference-again', 'n', 'n'], ['last', 'G'], ['help', '?']],
+    [['start'], ['next-difference', 'n'], ['next-difference-again', 'n', 'n'], ['last', 'G']],
   ],
 ];
 
