@@ -106,9 +106,10 @@ export class Picture {
     return { blocks: [...bars, ...main], cursor };
   }
 
-  /** Which keys there are; of a filter that is no condition yet, what it lacks. */
+  /** Which keys there are; while a prompt is open, what is wrong with it: of a filter what it lacks yet, else what Enter said. */
   #hints(ui: Ui, { aside }: Under): string {
-    const wrong = ui.prompt?.kind === 'filter' ? aside?.wrong : undefined;
+    const said = ui.prompt !== undefined && ui.message?.error === true ? ui.message.text : undefined;
+    const wrong = (ui.prompt?.kind === 'filter' ? aside?.wrong : undefined) ?? said;
     if (wrong === undefined) return hintsLine(hintsOf(ui), ui.columns, this.theme);
     return paintLine(line(' ', span(clean(wrong), 'error')), ui.columns, this.theme);
   }
@@ -186,10 +187,7 @@ export class Picture {
   }
 
   #statusText(ui: Ui, under: Under): Line {
-    if (ui.prompt !== undefined) {
-      const mistake = ui.message?.error === true ? [span(`   ${ui.message.text}`, 'error')] : [];
-      return line(promptText(ui.prompt, ui.columns - PROMPT_MARGIN).text, ...mistake);
-    }
+    if (ui.prompt !== undefined) return line(promptText(ui.prompt, ui.columns - PROMPT_MARGIN).text);
     if (ui.travel.playing && ui.message?.text === '')
       return line(' ', span(`playing ${speedText(ui.travel)}`, 'job'), span('  < > speed, any other key stops', 'dim'));
     if (under.job !== undefined) {
