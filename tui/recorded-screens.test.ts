@@ -71,11 +71,7 @@ const WALKS: readonly (readonly [name: string, traces: readonly string[], walk: 
       ['end', 'G'],
     ],
   ],
-  [
-    'diff',
-    ['vmm-7.2.irr', 'vmm-6.12.irr'],
-    [['start'], ['next-difference', 'n'], ['next-difference-again', 'n', 'n'], ['last', 'G']],
-  ],
+  ['diff', ['vmm-7.2.irr', 'vmm-6.12.irr'], [['start'], ['next-difference', 'n'], ['next-difference-again', 'n', 'n'], ['last', 'G']]],
 ];
 
 const version = tmuxVersion();
