@@ -59,6 +59,8 @@ export interface Window {
 }
 
 const DEFAULT_LIMIT = 1000;
+/** Origins that a window is narrowed by at most. */
+const MANY = 1024;
 /** Statements that are kept; a screen where filters are typed makes many. */
 const STATEMENTS = 64;
 
@@ -76,6 +78,9 @@ export class RowSearch {
   readonly #selects = new Map<string, Database.Statement>();
   /** undefined where the condition is about more than origins */
   readonly #originSelects = new Map<string, Database.Statement | undefined>();
+  /** by condition: what it holds for among the origins up to a number */
+  readonly #originsOf = new Map<string, { readonly upTo: number; readonly ids: readonly number[] | undefined }>();
+  readonly #lastOrigin: Database.Statement;
   readonly #chunkAt: Database.Statement;
   readonly #chunkEnd: Database.Statement;
   readonly #tailStart: Database.Statement;
@@ -84,6 +89,7 @@ export class RowSearch {
 
   constructor(db: Database.Database) {
     this.#db = db;
+    this.#lastOrigin = db.prepare('SELECT max(id) FROM origins').pluck();
     this.#chunkAt = db.prepare('SELECT coalesce(max(first), 0) FROM chunks WHERE first <= ?').pluck();
     this.#chunkEnd = db.prepare('SELECT first + events - 1 FROM chunks WHERE first = ?').pluck();
     this.#tailStart = db.prepare('SELECT first + events FROM chunks ORDER BY first DESC LIMIT 1').pluck();
@@ -139,19 +145,36 @@ export class RowSearch {
     return rows;
   }
 
-  /** Ids of the origins that a condition holds for; undefined where it is about more than origins. */
-  #origins(where: string, params: readonly SqlValue[]): number[] | undefined {
+  /**
+   * Ids of the origins that a condition holds for; undefined where it is about more than origins, or holds for so many that they
+   * would not narrow anything. Known ones are kept: only origins that are new since then are asked.
+   */
+  #origins(where: string, params: readonly SqlValue[]): readonly number[] | undefined {
     if (where === '') return undefined;
+    const key = JSON.stringify([where, ...params.map(String)]);
+    const known = this.#originsOf.get(key) ?? { upTo: 0, ids: [] };
+    if (known.ids === undefined) return undefined;
+    const last = (this.#lastOrigin.get() as number | null) ?? 0;
+    if (last === known.upTo) return known.ids;
+    const statement = this.#originSelect(where);
+    const found = statement?.all(...params, known.upTo, MANY + 1 - known.ids.length) as number[] | undefined;
+    const ids = found === undefined || known.ids.length + found.length > MANY ? undefined : [...known.ids, ...found];
+    if (this.#originsOf.size >= STATEMENTS) this.#originsOf.clear();
+    this.#originsOf.set(key, { upTo: last, ids });
+    return ids;
+  }
+
+  #originSelect(where: string): Database.Statement | undefined {
     if (!this.#originSelects.has(where)) {
       if (this.#originSelects.size >= STATEMENTS) this.#originSelects.clear();
       this.#originSelects.set(where, this.#prepareOrigins(where));
     }
-    return this.#originSelects.get(where)?.all(...params) as number[] | undefined;
+    return this.#originSelects.get(where);
   }
 
   #prepareOrigins(where: string): Database.Statement | undefined {
     try {
-      return this.#db.prepare(`SELECT origin_id FROM ${ORIGINS} WHERE (${where})`).pluck();
+      return this.#db.prepare(`SELECT origin_id FROM ${ORIGINS} WHERE (${where}) AND origin_id > ? LIMIT ?`).pluck();
     } catch (error) {
       if (/no such column/.test((error as Error).message)) return undefined;
       throw error;

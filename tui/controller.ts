@@ -37,11 +37,9 @@ export interface ControllerHooks {
 
 /** Milliseconds in which a lone first digit may still become a count. */
 export const COUNT_DELAY = 400;
-/** Milliseconds of work in one go. */
-const SLICE = 10;
-/** Milliseconds of running the rules in one go: while a key waits for its picture, and beside the keys. */
-const WHY_AT_ONCE = 2;
-const WHY_SLICE = 6;
+/** Milliseconds of work in one go: while a key waits for its picture, and beside the keys. */
+const AT_ONCE = 3;
+const SLICE = 5;
 
 export class Controller {
   readonly #model: TraceModel;
@@ -82,7 +80,7 @@ export class Controller {
     });
     this.#ui = reduce(initialUi(columns, rows, model.first), { type: 'panes', panes: model.panes }, this.#facts);
     this.#aside.want(this.#ui);
-    this.#advance(performance.now() + SLICE);
+    this.#advance(AT_ONCE);
   }
 
   #makeFacts(): Facts {
@@ -205,8 +203,7 @@ export class Controller {
     this.#watchPlay(before.travel.playing);
     this.#live.follow(ui.following);
     if (ui.job?.id !== this.#running?.id) this.#start(ui.job);
-    if (this.#running !== undefined || !this.#ready || !this.#aside.idle) this.#advance(performance.now() + SLICE);
-    else if (!this.#explain(WHY_AT_ONCE)) this.#later();
+    this.#advance(AT_ONCE);
   }
 
   #watchCount(): void {
@@ -259,7 +256,7 @@ export class Controller {
     const { seq, say, wait } = this.#picture.traveller.play(cursor, travel.speed, performance.now());
     this.#ui = reduce(this.#ui, { type: 'played', seq, say, ends: wait === undefined }, this.#facts);
     if (wait !== undefined) this.#playOn(wait);
-    if (!this.#ready) this.#advance(performance.now() + SLICE);
+    if (!this.#ready) this.#advance(AT_ONCE);
     this.#hooks.changed(false);
   }
 
@@ -274,9 +271,10 @@ export class Controller {
     };
   }
 
-  /** Works until the deadline; goes on later where that was not enough. */
-  #advance(deadline: number): void {
-    const there = this.#search(deadline) && this.#follow(deadline) && this.#aside.work(deadline) && this.#explain(WHY_AT_ONCE);
+  /** Works for so many milliseconds, what the picture shows first; goes on later where that was not enough. */
+  #advance(milliseconds: number): void {
+    const deadline = performance.now() + milliseconds;
+    const there = this.#search(deadline) && this.#follow(deadline) && this.#explain(deadline) && this.#aside.work(deadline);
     this.#snap();
     if (!there || !this.#ready) this.#later();
   }
@@ -328,9 +326,9 @@ export class Controller {
   }
 
   /** A part of the way to the `why`; true when there is no more to do for it. */
-  #explain(milliseconds: number): boolean {
+  #explain(deadline: number): boolean {
     const { cursor, view } = this.#ui;
-    return !this.#unexplained || this.#model.why.work(cursor, view.why === cursor, performance.now() + milliseconds);
+    return !this.#unexplained || this.#model.why.work(cursor, view.why === cursor, deadline);
   }
 
   /** Keys come first: the rest of the work waits until they have been read. */
@@ -339,8 +337,7 @@ export class Controller {
     this.#work = setImmediate(() => {
       this.#work = undefined;
       try {
-        this.#explain(WHY_SLICE);
-        this.#advance(performance.now() + SLICE);
+        this.#advance(SLICE);
         this.#hooks.changed(false);
       } catch (error) {
         this.#hooks.failed(error);

@@ -22,7 +22,7 @@ import type { TraceModel } from './model.ts';
 export type Walk = Generator<number, number | undefined, void>;
 
 /** Milliseconds of work between two yields. */
-export const PATIENCE = 6;
+export const PATIENCE = 4;
 /** Rows of one query: of the first, for the next hit is often near, and at most. */
 const PAGE = { first: 8, most: 256 } as const;
 /** Events that one query goes through at most. */

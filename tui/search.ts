@@ -12,7 +12,7 @@ import type { Job } from './ui-state.ts';
 export type Search = Generator<number, number | undefined, void>;
 
 /** Milliseconds of work between two yields. */
-const PATIENCE = 8;
+const PATIENCE = 4;
 /** Steps between two looks at the clock. */
 const STEPS = 64;
 /** Events of one query, where nothing says in which chunks to look. */

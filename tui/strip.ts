@@ -22,7 +22,9 @@ export interface Strip {
 }
 
 /** Milliseconds of work between two yields. */
-const PATIENCE = 6;
+const PATIENCE = 3;
+/** Events of one query. */
+const PIECE = 2048;
 
 const FAILED = { where: 'errno <> 0', failed: true } as const;
 const HARDWARE = { where: "kind IN ('MMIO', 'QUEUE')", failed: false } as const;
@@ -48,16 +50,21 @@ export function* stripOf(model: Pick<TraceModel, 'reader' | 'last'>, width: numb
     if (tired()) yield;
   }
   bounds.push(last + 1);
-  const has = ({ where, failed }: { readonly where: string; readonly failed: boolean }, from: number, to: number): boolean => {
-    const window: Window = { from, to, limit: 1, failed };
-    return from <= to && reader.seqs(where, [], window).length > 0;
-  };
+  // no query lasts: a stretch is asked for in pieces, but for errors, which have an index
+  function* has({ where, failed }: { readonly where: string; readonly failed: boolean }, from: number, to: number) {
+    for (let at = from; at <= to; at += failed ? to : PIECE) {
+      const window: Window = { from: at, to: failed ? to : Math.min(to, at + PIECE - 1), limit: 1, failed };
+      if (reader.seqs(where, [], window).length > 0) return true;
+      if (tired()) yield;
+    }
+    return false;
+  }
   const columns: StripColumn[] = [];
   for (let i = 0; i < width; i++) {
     const [from, to] = [bounds[i]!, bounds[i + 1]! - 1];
-    const errors = has(FAILED, from, to);
-    if (tired()) yield;
-    columns.push({ first: Math.min(from, last), events: Math.max(0, to - from + 1), errors, hardware: has(HARDWARE, from, to) });
+    const errors = yield* has(FAILED, from, to);
+    const hardware = yield* has(HARDWARE, from, to);
+    columns.push({ first: Math.min(from, last), events: Math.max(0, to - from + 1), errors, hardware });
     if (tired()) yield;
   }
   return { columns, last };
