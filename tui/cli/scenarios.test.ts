@@ -53,6 +53,7 @@ const detailOf = (model: TraceModel, event: EventLike): string =>
       context: model.context,
       resolve: (field, id) => model.resolve(event, field, id),
       changes: changeLines(model.changes, model.names, glyphs),
+      why: [],
       width: 100,
       glyphs,
     }),
