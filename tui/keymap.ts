@@ -352,7 +352,7 @@ export interface Hint {
 /** What may follow the keys that were pressed: `t text` behind `y`. */
 export function continuations(place: Place, prefix: string): readonly Hint[] {
   return [...TABLES.get(place)!].flatMap(([keys, row]) =>
-    keys.startsWith(`${prefix} `) ? [{ keys: keyText(keys.slice(prefix.length + 1)), text: row.name.replace('.', ' ') }] : [],
+    keys.startsWith(`${prefix} `) ? [{ keys: keyText(keys.slice(prefix.length + 1)), text: row.name.replace(/\.(next|previous)$/, '').replace('.', ' ') }] : [],
   );
 }
 
@@ -375,9 +375,6 @@ export interface HelpGroup {
   readonly rows: readonly { readonly keys: string; readonly text: string; readonly name: string }[];
 }
 
-/** Groups that the help ends with. */
-const LAST: readonly string[] = ['Program', 'In a prompt'] satisfies readonly ActionRow['group'][];
-
 /** All keys of a place (and of prompts), grouped: the help. */
 export function help(place: Place): readonly HelpGroup[] {
   const groups = new Map<string, { keys: string; text: string; name: string }[]>();
@@ -388,6 +385,5 @@ export function help(place: Place): readonly HelpGroup[] {
     rows.push({ keys: keys.map(keyText).join(' '), text: row.text, name: row.name });
     groups.set(row.group, rows);
   }
-  const last = (title: string): number => LAST.indexOf(title);
-  return [...groups].sort(([a], [b]) => last(a) - last(b)).map(([title, rows]) => ({ title, rows }));
+  return [...groups].map(([title, rows]) => ({ title, rows }));
 }

@@ -9,6 +9,13 @@ const ROWS: readonly (readonly [actions: readonly ActionName[], text?: string])[
   [['search.open', 'search.next', 'search.previous'], 'search as you type; next, previous hit'],
   [['filter.open'], 'only events that match: `errno != 0`, `object == 7`, or any text'],
   [['time.first', 'time.last', 'command.open'], 'first, last event; an event by its number, a time, a percentage'],
+  [
+    ['object.next', 'object.previous', 'object.birth', 'object.death'],
+    'next, previous event of this object; where it was created, where it ends',
+  ],
+  [['watch.add', 'watch.run', 'watch.back'], 'a condition to watch for; run on to where it is true, run back'],
+  [['mark.set', 'mark.goto', 'note.edit', 'history.back'], 'bookmark; go to it; a note, kept with the trace; back to before the jump'],
+  [['copy.text', 'copy.why', 'copy.command'], 'copy the event, the why, a command line that leads back here'],
   [['pane.next', 'pane.open', 'pane.zoom'], 'next pane; into the event and back; the pane alone'],
   [['detail.hex'], 'the event as bytes'],
   [['help.open'], 'all keys'],
