@@ -1,4 +1,5 @@
 /** Changes of the CMDQV in words: `VINTF1.LVCMDQ0.PROD_INDX = 0x12 (WR 18)`. */
+import { entryOf } from '../hw/cmdqv/indexes.ts';
 import { type Queue, valueText } from '../hw/cmdqv/state.ts';
 import type { Change } from './change.ts';
 import { hex } from './u64.ts';
@@ -58,6 +59,8 @@ function lvcmdqText(vintf: string, from: Queue | undefined, to: Queue): string {
   if (from === undefined || from.key !== to.key) return `${name} is at 0x${to.base.toString(16)}, ${2 ** to.log2} entries`;
   if (from.done !== to.done) return `${name} has executed ${to.done - from.done} command${to.done - from.done === 1 ? '' : 's'}`;
   if (from.base !== to.base || from.log2 !== to.log2) return `${name} moves to 0x${to.base.toString(16)}, ${2 ** to.log2} entries`;
+  if (from.stopped !== to.stopped)
+    return to.stopped === undefined ? `${name} goes on` : `${name} has stopped at entry ${entryOf(to.stopped, to.log2)}`;
   return `${name} is known better`;
 }
 

@@ -352,7 +352,9 @@ export interface Hint {
 /** What may follow the keys that were pressed: `t text` behind `y`. */
 export function continuations(place: Place, prefix: string): readonly Hint[] {
   return [...TABLES.get(place)!].flatMap(([keys, row]) =>
-    keys.startsWith(`${prefix} `) ? [{ keys: keyText(keys.slice(prefix.length + 1)), text: row.name.replace(/\.(next|previous)$/, '').replace('.', ' ') }] : [],
+    keys.startsWith(`${prefix} `)
+      ? [{ keys: keyText(keys.slice(prefix.length + 1)), text: row.name.replace(/\.(next|previous)$/, '').replace('.', ' ') }]
+      : [],
   );
 }
 

@@ -140,7 +140,13 @@ function recordLines(w: Writer, c: Exclude<Change, { readonly op: 'object.create
 }
 
 /** What a queue is, in words. */
-const QUEUE_WORDS: Readonly<Record<string, string>> = { base: 'IOVA', log2: 'LOG2SIZE', done: 'done', unsynced: 'not synced' };
+const QUEUE_WORDS: Readonly<Record<string, string>> = {
+  base: 'IOVA',
+  log2: 'LOG2SIZE',
+  done: 'done',
+  unsynced: 'not synced',
+  stopped: 'stopped at',
+};
 
 /** Streams that came and went, and each queue by itself. */
 function vintfRows(w: Writer, from: Vintf, to: Vintf): void {

@@ -43,7 +43,7 @@ describe('the CMDQV', () => {
 
   test('the first line that the event touched is told, and touched lines are marked', () => {
     const { lines, marked } = viewAt(84);
-    expect(styledText(lines[marked]!)).toMatch(/^changed\(~ \).*PROD 5/);
+    expect(styledText(lines[marked]!)).toMatch(/^changed\(~ \).*LVCMDQ1/);
     expect(viewAt(83).lines.filter((l) => l.spans[0]!.text === '~ ')).toHaveLength(1);
     expect(viewAt(74).marked).toBe(-1);
   });
