@@ -145,7 +145,6 @@ const QUEUE_WORDS: Readonly<Record<string, string>> = {
   log2: 'LOG2SIZE',
   done: 'done',
   unsynced: 'not synced',
-  stopped: 'stopped at',
 };
 
 /** Streams that came and went, and each queue by itself. */
