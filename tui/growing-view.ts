@@ -1,20 +1,39 @@
 /**
  * What draws the frames: the blocks themselves at first, so that a picture is there at once; then Ink. React and Ink are loaded
- * here and nowhere before, one module after the other with time for keys between them. Ink draws into the painter, which
- * stands where it expects the terminal.
+ * here and nowhere before, one module after the other with time for keys between them. Ink is asked again when blocks come, go
+ * or change their places; what changes in them alone is put into the layout that it made.
  */
-import { composed } from './direct.ts';
+import { EventEmitter } from 'node:events';
+import { composed, filled, samePlaces } from './frame.ts';
 import type { FrameProps, View } from './program.ts';
 import type { Screen } from './term/screen.ts';
 
 /** Modules that Ink stands on, those that others need first: each import alone holds up the keys for less long than all at once. */
 const STEPS: readonly (() => Promise<unknown>)[] = [() => import('react'), () => import('ink')];
 
+/** Where Ink expects the terminal: keeps the last frame. */
+class Canvas extends EventEmitter {
+  readonly isTTY = true;
+  columns = 0;
+  rows = 0;
+  frame = '';
+
+  /** An arrow, because Ink takes it off the object; an empty write is Ink's way to ask for the callback. */
+  readonly write = (frame: string, done?: unknown): boolean => {
+    if (frame !== '') this.frame = frame;
+    if (typeof done === 'function') done();
+    return true;
+  };
+}
+
 export class GrowingView implements View {
   readonly #screen: Screen;
   readonly #stdin: NodeJS.ReadStream;
+  readonly #canvas = new Canvas();
   #props: FrameProps | undefined;
-  #ink: View | undefined;
+  /** what Ink has laid out last */
+  #placed: FrameProps | undefined;
+  #ink: { layOut(props: FrameProps): void; unmount(): void } | undefined;
   #ended = false;
 
   constructor(screen: Screen, stdin: NodeJS.ReadStream) {
@@ -25,8 +44,18 @@ export class GrowingView implements View {
 
   update(props: FrameProps): void {
     this.#props = props;
-    if (this.#ink === undefined) this.#screen.write(composed(props.blocks, props.columns, props.rows));
-    else this.#ink.update(props);
+    const { blocks, columns, rows } = props;
+    if (this.#ink === undefined) {
+      this.#screen.write(composed(blocks, columns, rows));
+      return;
+    }
+    const before = this.#placed;
+    if (before === undefined || before.columns !== columns || before.rows !== rows || !samePlaces(before.blocks, blocks)) {
+      this.#placed = props;
+      Object.assign(this.#canvas, { columns, rows });
+      this.#ink.layOut(props);
+    }
+    this.#screen.write(filled(this.#canvas.frame, blocks, columns));
   }
 
   unmount(): void {
@@ -45,15 +74,16 @@ export class GrowingView implements View {
     const [{ render }, { createElement }, { App }] = await Promise.all([import('ink'), import('react'), import('./view.tsx')]);
     const props = this.#props;
     if (this.#ended || props === undefined) return;
+    Object.assign(this.#canvas, { columns: props.columns, rows: props.rows });
     // debug: every frame whole and at once, before Ink's own terminal logic, which also keeps silent under CI
-    const facade = this.#screen as unknown as NodeJS.WriteStream;
     const ink = render(createElement(App, props), {
-      stdout: facade,
+      stdout: this.#canvas as unknown as NodeJS.WriteStream,
       stdin: this.#stdin,
       debug: true,
       exitOnCtrlC: false,
       patchConsole: false,
     });
-    this.#ink = { update: (next) => ink.rerender(createElement(App, next)), unmount: () => ink.unmount() };
+    this.#placed = props;
+    this.#ink = { layOut: (next) => ink.rerender(createElement(App, next)), unmount: () => ink.unmount() };
   }
 }

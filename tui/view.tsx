@@ -1,29 +1,24 @@
-/** Ink's part: rectangles where the layout has them, each a block of finished rows. */
-import { Box, Text, Transform } from 'ink';
-import type { ReactElement } from 'react';
-import type { Block } from './picture.ts';
-import type { FrameProps } from './program.ts';
-
 /**
- * A block stands at its place by margins. Its text is blanks of its size, which Ink measures once; what is shown comes in
- * while Ink writes, row by row, so neither layout nor measuring depends on the content.
+ * Ink's part: where each block stands. Every row of a block is one character that stands for it; the row itself is put in its
+ * place afterwards (frame.ts). Ink would take rows apart into one object for each character, tens of milliseconds of a wide screen.
  */
-function BlockView({ block }: { readonly block: Block }): ReactElement {
-  const blanks = Array.from({ length: block.height }, () => ' '.repeat(block.width)).join('\n');
-  return (
-    <Box position="absolute" marginLeft={block.x} marginTop={block.y} width={block.width} height={block.height}>
-      <Transform transform={(_, row) => block.rows[row] ?? ''}>
-        <Text>{blanks}</Text>
-      </Transform>
-    </Box>
-  );
+import { Box, Text } from 'ink';
+import type { ReactElement } from 'react';
+import { type Placed, standIn } from './frame.ts';
+
+export interface AppProps {
+  readonly columns: number;
+  readonly rows: number;
+  readonly blocks: readonly Placed[];
 }
 
-export function App({ columns, rows, blocks }: FrameProps): ReactElement {
+export function App({ columns, rows, blocks }: AppProps): ReactElement {
   return (
     <Box width={columns} height={rows}>
-      {blocks.map((block) => (
-        <BlockView key={block.key} block={block} />
+      {blocks.map(({ key, x, y, width, height }, i) => (
+        <Box key={key} position="absolute" marginLeft={x} marginTop={y} width={width} height={height}>
+          <Text>{Array.from({ length: height }, () => standIn(i)).join('\n')}</Text>
+        </Box>
       ))}
     </Box>
   );

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { composed } from '../direct.ts';
+import { composed } from '../frame.ts';
 import { TraceModel } from '../model.ts';
 import { InputParser } from '../term/input.ts';
 import { cells } from '../term/text.ts';

@@ -1,6 +1,5 @@
 /**
- * The painter. It stands where Ink expects stdout and receives whole frames (Ink runs with `debug`, which hands over every
- * frame before its own terminal logic). Only rows that differ from the rows on the terminal are written, each addressed
+ * The painter. It receives whole frames. Only rows that differ from the rows on the terminal are written, each addressed
  * absolutely, inside one synchronized update (DEC mode 2026). Nothing here waits: while the terminal is slow, newer
  * frames replace the one that waits.
  */
@@ -33,12 +32,8 @@ const BEGIN = `${CSI}?2026h`;
 const END = `${CSI}?2026l`;
 const SGR = /\x1b\[[0-9;:]*m/g;
 
-/**
- * Event 'size': the terminal has a new size; the next frame is painted whole. Not called 'resize', which Ink would listen to
- * and answer with the old frame.
- */
+/** Event 'size': the terminal has a new size; the next frame is painted whole. */
 export class Screen extends EventEmitter {
-  readonly isTTY = true;
   readonly #terminal: Terminal;
   #shown: readonly string[] = [];
   #pending: string | undefined;
@@ -113,17 +108,11 @@ export class Screen extends EventEmitter {
     this.#cursor = place;
   }
 
-  /** A frame: rows separated by line feeds. What Ink writes; an arrow, because Ink takes it off the object. */
-  readonly write = (frame: string | Uint8Array, done?: unknown): boolean => {
-    const text = typeof frame === 'string' ? frame : Buffer.from(frame).toString('utf8');
-    // an empty write is Ink's way to ask for the callback
-    if (text !== '') {
-      this.#pending = text;
-      this.#flush();
-    }
-    if (typeof done === 'function') done();
-    return true;
-  };
+  /** A frame: rows separated by line feeds. */
+  write(frame: string): void {
+    this.#pending = frame;
+    this.#flush();
+  }
 
   #put(data: string): void {
     if (!this.#terminal.write(data)) this.#slow = true;
