@@ -13,7 +13,7 @@ const root = [join(import.meta.dirname, '..'), join(import.meta.dirname, '../..'
   existsSync(join(folder, 'package.json')),
 )!;
 const pace = join(root, 'dist/clients/pace');
-const cli = join(root, 'dist/tui/cli/main.js');
+const cli = join(root, 'dist/bin/iommufd-rr.js');
 const RUNS = 3;
 
 interface Way {

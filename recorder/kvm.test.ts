@@ -8,7 +8,7 @@ import { FileKind, Found, type Frame, FrameFlag, Kind, MmioFlag, MmioHow, MmioSo
 import { eventsOf } from './testing.ts';
 
 const root = resolve(import.meta.dirname, '..');
-const cli = join(root, 'dist/tui/cli/main.js');
+const cli = join(root, 'dist/bin/iommufd-rr.js');
 const client = join(root, 'dist/clients/kvm');
 const built = existsSync(cli) && existsSync(client);
 const tried = built ? spawnSync(client, ['-n', '0'], { encoding: 'utf8', timeout: 60_000 }) : undefined;

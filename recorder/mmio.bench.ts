@@ -12,7 +12,7 @@ const root = [join(import.meta.dirname, '..'), join(import.meta.dirname, '../..'
   existsSync(join(folder, 'package.json')),
 )!;
 const client = join(root, 'dist/clients/mmio');
-const cli = join(root, 'dist/tui/cli/main.js');
+const cli = join(root, 'dist/bin/iommufd-rr.js');
 const FORMS = ['32-bit load', '32-bit store', '128-bit load', 'add to memory (a load and a store)'] as const;
 const RUNS = 3;
 const COUNT = 100_000;

@@ -8,7 +8,7 @@ import { type Frame, FrameFlag, Kind, MmioFlag, MmioHow, PartKind } from '../sto
 import { eventsOf } from './testing.ts';
 
 const root = resolve(import.meta.dirname, '..');
-const cli = join(root, 'dist/tui/cli/main.js');
+const cli = join(root, 'dist/bin/iommufd-rr.js');
 const client = join(root, 'dist/clients/mmio');
 const built = existsSync(cli) && existsSync(client);
 const decoder = process.arch !== 'x64' || existsSync(join(root, 'dist/recorder/shim/libiommufd-rr-decode.so'));

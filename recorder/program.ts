@@ -8,10 +8,14 @@ import { IrrError } from '../store/errors.ts';
 
 export const SHIM = 'libiommufd-rr.so';
 
+/** Of the folders dist/recorder, dist/bin and (sources) recorder, the one with the shim. */
+const SHIM_FOLDERS = ['shim', '../recorder/shim', '../dist/recorder/shim'];
+
 /** The shim beside the built program, or in the build folder of a checkout. Throws where it was not built. */
 export function shimPath(): string {
   const here = dirname(fileURLToPath(import.meta.url));
-  for (const path of [join(here, 'shim', SHIM), join(here, '..', 'dist', 'recorder', 'shim', SHIM)]) if (existsSync(path)) return path;
+  const path = SHIM_FOLDERS.map((folder) => join(here, folder, SHIM)).find((found) => existsSync(found));
+  if (path !== undefined) return path;
   throw new IrrError('no-shim', `the capture library ${SHIM} was not built`, { hint: 'run npm run build (it needs a C compiler)' });
 }
 

@@ -8,7 +8,7 @@ import { type Frame, Kind, QueueWhy } from '../store/frame.ts';
 import { eventsOf, type Sample, samplesOf } from './testing.ts';
 
 const root = resolve(import.meta.dirname, '..');
-const cli = join(root, 'dist/tui/cli/main.js');
+const cli = join(root, 'dist/bin/iommufd-rr.js');
 const client = join(root, 'dist/clients/cmdqv');
 const built = existsSync(cli) && existsSync(client);
 const decodes = process.arch !== 'x64' || existsSync(join(root, 'dist/recorder/shim/libiommufd-rr-decode.so'));

@@ -8,7 +8,7 @@ import { type Frame, Kind, MmioHow, QueueWhy } from '../store/frame.ts';
 import { eventsOf, samplesOf } from './testing.ts';
 
 const root = resolve(import.meta.dirname, '..');
-const cli = join(root, 'dist/tui/cli/main.js');
+const cli = join(root, 'dist/bin/iommufd-rr.js');
 const shim = join(root, 'recorder/shim');
 const decoder = join(root, 'dist/recorder/shim/libiommufd-rr-decode.so');
 const built = existsSync(cli);

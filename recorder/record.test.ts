@@ -10,7 +10,7 @@ import { TraceReader } from '../store/read.ts';
 import { eventsOf } from './testing.ts';
 
 const root = resolve(import.meta.dirname, '..');
-const cli = join(root, 'dist/tui/cli/main.js');
+const cli = join(root, 'dist/bin/iommufd-rr.js');
 const built =
   existsSync(cli) && existsSync(join(root, 'dist/recorder/shim/libiommufd-rr.so')) && spawnSync('cc', ['--version']).status === 0;
 if (!built) console.warn('recorder/record.test.ts: skipped, there is no C compiler or the program was not built');

@@ -13,7 +13,7 @@ import { Spool } from './spool.ts';
 import { LAYOUT } from './spool-layout.ts';
 import { eventsOf, openDrain, SpoolMaker } from './testing.ts';
 
-const cli = resolve(import.meta.dirname, '../dist/tui/cli/main.js');
+const cli = resolve(import.meta.dirname, '../dist/bin/iommufd-rr.js');
 const run = (...words: string[]) => spawnSync(process.execPath, [cli, ...words], { encoding: 'utf8' });
 
 let folder = '';

@@ -4,7 +4,7 @@
  * recording is never in anybody's way.
  */
 import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { z } from 'zod';
+import * as z from 'zod';
 import { StoreError, storeError } from './errors.ts';
 import type { TraceMeta } from './meta.ts';
 import type { SqlValue } from './search.ts';

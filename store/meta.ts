@@ -1,5 +1,5 @@
 /** What a trace says about itself: one JSON row per key in table `meta`. */
-import { z } from 'zod';
+import * as z from 'zod';
 
 const U64_MAX = (1n << 64n) - 1n;
 

@@ -64,8 +64,6 @@ export class GrowingView implements View {
   }
 
   async #load(): Promise<void> {
-    // both look at it while they are loaded
-    process.env.NODE_ENV ??= 'production';
     for (const step of STEPS) {
       await new Promise((resolve) => setImmediate(resolve));
       if (this.#ended) return;

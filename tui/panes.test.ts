@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Pane, quoteWord, Tmux, tmuxVersion } from './tmux.ts';
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
-const MAIN = path('../dist/tui/cli/main.js');
+const MAIN = path('../dist/bin/iommufd-rr.js');
 const GOLDEN = '../fixtures/golden/screens/panes';
 const SCENARIOS = ['error', 'wrap', 'kvm'];
 

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sampleTrace } from './cli/sample.ts';
 import { sampleSession } from './cli/sample-session.ts';
 
-const MAIN = fileURLToPath(new URL('../dist/tui/cli/main.js', import.meta.url));
+const MAIN = fileURLToPath(new URL('../dist/bin/iommufd-rr.js', import.meta.url));
 const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/traces/${name}`, import.meta.url));
 let folder = '';
 beforeAll(() => {

@@ -9,7 +9,7 @@ import { sampleTrace } from './cli/sample.ts';
 import { sampleSession } from './cli/sample-session.ts';
 import { quoteWord, Tmux, tmuxVersion } from './tmux.ts';
 
-const MAIN = fileURLToPath(new URL('../dist/tui/cli/main.js', import.meta.url));
+const MAIN = fileURLToPath(new URL('../dist/bin/iommufd-rr.js', import.meta.url));
 const RECORDED = fileURLToPath(new URL('../fixtures/traces/vmm-7.2.irr', import.meta.url));
 const GOLDEN = '../fixtures/golden/screens';
 const tmux = new Tmux();

@@ -13,7 +13,7 @@ import { sampleSession } from './cli/sample-session.ts';
 import { longSession } from './testing.ts';
 import { type Pane, quoteWord, Tmux, tmuxVersion } from './tmux.ts';
 
-const MAIN = fileURLToPath(new URL('../dist/tui/cli/main.js', import.meta.url));
+const MAIN = fileURLToPath(new URL('../dist/bin/iommufd-rr.js', import.meta.url));
 const GOLDEN = '../fixtures/golden/screens';
 const tmux = new Tmux();
 let folder = '';

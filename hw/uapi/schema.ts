@@ -3,7 +3,7 @@
  * constants by name, flags as `A|B` or a list, u64 as "0x…", anything left out is 0. What comes out of either encodes
  * without loss; a number out of range, an unknown constant or an unknown field is an error that names it.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Value, Values } from './codec.ts';
 import { fieldsOf } from './codec.ts';
 import type { UapiTable } from './table.ts';

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 const root = resolve(import.meta.dirname, '../..');
-const cli = join(root, 'dist/tui/cli/main.js');
+const cli = join(root, 'dist/bin/iommufd-rr.js');
 const client = join(root, 'dist/clients/cmdqv');
 const built = existsSync(cli) && existsSync(client);
 if (!built) console.warn('recorder/model/cmdqv.test.ts: skipped, the program or its clients were not built');

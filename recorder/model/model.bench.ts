@@ -14,7 +14,7 @@ import { TraceReader } from '../../store/read.ts';
 const root = ['../..', '../../..'].map((up) => join(import.meta.dirname, up)).find((folder) => existsSync(join(folder, 'package.json')))!;
 const client = join(root, 'dist/clients/vmm');
 const guest = join(root, 'dist/clients/cmdqv');
-const cli = join(root, 'dist/tui/cli/main.js');
+const cli = join(root, 'dist/bin/iommufd-rr.js');
 /** the client, again and again in one recording: the first of them finds a cold model */
 const RUNS = 30;
 const TURNS = 20_000;

@@ -11,7 +11,7 @@ import { join, resolve } from 'node:path';
 import { writeLongTrace } from './long-trace.ts';
 
 const ROOT = resolve(import.meta.dirname, '../../..');
-const MAIN = join(ROOT, 'dist/tui/cli/main.js');
+const MAIN = join(ROOT, 'dist/bin/iommufd-rr.js');
 const TYPIST = join(ROOT, 'dist/clients/typist');
 const SIZES = [
   [80, 24],

@@ -22,7 +22,7 @@ import { sampleTrace } from './sample.ts';
 import { sampleSession } from './sample-session.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
-const BIN = join(ROOT, 'dist/tui/cli/main.js');
+const BIN = join(ROOT, 'dist/bin/iommufd-rr.js');
 const folder = mkdtempSync(join(tmpdir(), 'irr-main-'));
 let trace: string;
 let long: string;

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, type ExpectStatic, expect, test } from 'vitest';
 import { quoteWord, Tmux, tmuxVersion } from '../tmux.ts';
 
-const MAIN = fileURLToPath(new URL('../../dist/tui/cli/main.js', import.meta.url));
+const MAIN = fileURLToPath(new URL('../../dist/bin/iommufd-rr.js', import.meta.url));
 const GOLDEN = '../../fixtures/golden/screens';
 const fixture = (name: string): string => fileURLToPath(new URL(`../../fixtures/traces/${name}`, import.meta.url));
 const program = (...options: readonly string[]): string =>

@@ -55,7 +55,7 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
 /** The place of a folder of the project, from the sources and from the built program alike. */
 export const inProject = (path: string): string => join(ROOT.replace(/dist\/$/, ''), path);
-export const MAIN = inProject('dist/tui/cli/main.js');
+export const MAIN = inProject('dist/bin/iommufd-rr.js');
 export const pictureFile = (scene: Scene): string => inProject(`fixtures/pictures/${scene.name}.svg`);
 
 export interface Taken {

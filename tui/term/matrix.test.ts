@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { quoteWord, Tmux, tmuxVersion } from '../tmux.ts';
 
-const MAIN = fileURLToPath(new URL('../../dist/tui/cli/main.js', import.meta.url));
+const MAIN = fileURLToPath(new URL('../../dist/bin/iommufd-rr.js', import.meta.url));
 const TRACE = fileURLToPath(new URL('../../fixtures/traces/vmm-7.2.irr', import.meta.url));
 const OTHER = fileURLToPath(new URL('../../fixtures/traces/vmm-6.12.irr', import.meta.url));
 const program = (...options: readonly string[]): string => ['node', MAIN, 'tui', TRACE, ...options].map(quoteWord).join(' ');
