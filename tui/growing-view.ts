@@ -7,6 +7,7 @@ import { EventEmitter } from 'node:events';
 import { composed, filled, samePlaces } from './frame.ts';
 import type { FrameProps, View } from './program.ts';
 import type { Screen } from './term/screen.ts';
+import type { InkLayout } from './view.tsx';
 
 /** Modules that Ink stands on, those that others need first: each import alone holds up the keys for less long than all at once. */
 const STEPS: readonly (() => Promise<unknown>)[] = [() => import('react'), () => import('ink')];
@@ -33,7 +34,7 @@ export class GrowingView implements View {
   #props: FrameProps | undefined;
   /** what Ink has laid out last */
   #placed: FrameProps | undefined;
-  #ink: { layOut(props: FrameProps): void; unmount(): void } | undefined;
+  #ink: InkLayout | undefined;
   #ended = false;
 
   constructor(screen: Screen, stdin: NodeJS.ReadStream) {
@@ -69,19 +70,11 @@ export class GrowingView implements View {
       if (this.#ended) return;
       await step();
     }
-    const [{ render }, { createElement }, { App }] = await Promise.all([import('ink'), import('react'), import('./view.tsx')]);
+    const { mountInk } = await import('./view.tsx');
     const props = this.#props;
     if (this.#ended || props === undefined) return;
     Object.assign(this.#canvas, { columns: props.columns, rows: props.rows });
-    // debug: every frame whole and at once, before Ink's own terminal logic, which also keeps silent under CI
-    const ink = render(createElement(App, props), {
-      stdout: this.#canvas as unknown as NodeJS.WriteStream,
-      stdin: this.#stdin,
-      debug: true,
-      exitOnCtrlC: false,
-      patchConsole: false,
-    });
+    this.#ink = mountInk(this.#canvas as unknown as NodeJS.WriteStream, this.#stdin, props);
     this.#placed = props;
-    this.#ink = { layOut: (next) => ink.rerender(createElement(App, next)), unmount: () => ink.unmount() };
   }
 }

@@ -71,7 +71,7 @@ export class Screen extends EventEmitter {
     this.#put(this.#mouse ? ENTER + MOUSE.on : ENTER);
     this.#wipe = true;
     this.#cursorShown = undefined;
-    this.#pending ??= this.#shown.join('\n');
+    if (this.#shown.length > 0) this.#pending ??= this.#shown.join('\n');
     this.#flush();
   }
 
