@@ -4,7 +4,7 @@
  */
 import { errnoName } from '../hw/errno.ts';
 import type { Answer, Registers } from '../hw/iommufd/call.ts';
-import { type MachineName, machineNamed } from '../hw/iommufd/machine.ts';
+import type { MachineName } from '../hw/iommufd/machine.ts';
 import { mmap } from '../hw/iommufd/mmap.ts';
 import { Model } from '../hw/iommufd/model.ts';
 import { type Reply, readFault, readVeventq, writeFault } from '../hw/iommufd/queues.ts';
@@ -14,7 +14,6 @@ import type { Fault, FileKind as ModelFileKind, OpenFile, Veventq, Viommu } from
 import { type DialectName, targetOfFileKind, type UapiTable } from '../hw/uapi/table.ts';
 import { mapDevice, transfer } from '../hw/vfio/access.ts';
 import { FileKind, Found, FrameCursor, Kind, PartKind, State } from '../store/frame.ts';
-import type { TraceMeta } from '../store/meta.ts';
 import { Asked } from './asked.ts';
 import type { Change } from './change.ts';
 import { Folder } from './decide.ts';
@@ -66,10 +65,6 @@ const MODEL_KIND: Readonly<Record<number, ModelFileKind>> = {
   [FileKind.VFIO_DEVICE]: 'vfio-device',
   [FileKind.VFIO_GROUP]: 'vfio-group',
 };
-
-/** The machine that a log was recorded on, by what the log says of itself; undefined: a real one. */
-export const machineOf = (meta: TraceMeta): MachineName | undefined =>
-  meta.source === 'model' ? (machineNamed(meta.modelMachine) ?? 'plain') : undefined;
 
 /** What makes a HW queue, under its names in the series. */
 const QUEUES = new Set(['IOMMU_HW_QUEUE_ALLOC', 'IOMMU_VQUEUE_ALLOC', 'IOMMU_VCMDQ_ALLOC']);

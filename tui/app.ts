@@ -58,7 +58,6 @@ export async function runTui(path: string, options: TuiOptions = {}): Promise<nu
     );
     return 2;
   }
-  staySmall();
   const { b } = options;
   // a recording that is to replace a file is made beside it
   const live = options.follow === true && existsSync(path + PARTIAL) ? path + PARTIAL : path;
@@ -86,7 +85,10 @@ export async function runTui(path: string, options: TuiOptions = {}): Promise<nu
       follow: options.follow ?? false,
       mount: () => new GrowingView(screen, stdin),
     });
-    return await program.run(at);
+    const running = program.run(at);
+    // the first picture is there by now
+    setImmediate(staySmall);
+    return await running;
   } finally {
     model.close();
     other?.close();

@@ -1,15 +1,17 @@
 import fc from 'fast-check';
-import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { COUNT_DELAY, Controller } from './controller.ts';
 import { ACTIONS } from './keymap.ts';
 import { cells } from './term/text.ts';
 import { makeTheme } from './term/theme.ts';
 import { keysOf, longSession, type TestModel, testModel } from './testing.ts';
+import { loadRules } from './why-run.ts';
 
 const opened: TestModel[] = [];
 const shared = testModel(longSession(5000));
 const sample = testModel();
 opened.push(shared, sample);
+beforeAll(() => loadRules());
 afterAll(() => {
   for (const o of opened) o.dispose();
 });

@@ -59,6 +59,8 @@ export class Controller {
   readonly #live: Live;
   /** by pane: the event whose marks were brought into view */
   readonly #revealed = new Map<PaneId, number>();
+  /** false until the first picture had its chance: nothing is done before it that it does not show */
+  #begun = false;
   #keys = 0;
 
   constructor(model: TraceModel, theme: Theme, columns: number, rows: number, hooks: ControllerHooks) {
@@ -125,6 +127,7 @@ export class Controller {
 
   key(key: Key): void {
     this.#keys++;
+    this.#begun = true;
     this.#dispatch({ type: 'key', key });
   }
 
@@ -165,10 +168,9 @@ export class Controller {
 
   /** Ends all work; nothing is called back afterwards. */
   close(): void {
-    clearImmediate(this.#work);
+    this.#rest();
     clearTimeout(this.#expiry);
     clearTimeout(this.#play);
-    this.#work = undefined;
     this.#expiry = undefined;
     this.#play = undefined;
     this.#running = undefined;
@@ -274,9 +276,15 @@ export class Controller {
   /** Works for so many milliseconds, what the picture shows first; goes on later where that was not enough. */
   #advance(milliseconds: number): void {
     const deadline = performance.now() + milliseconds;
+    if (!this.#begun) {
+      this.#follow(deadline);
+      this.#later();
+      return;
+    }
     const there = this.#search(deadline) && this.#follow(deadline) && this.#explain(deadline) && this.#aside.work(deadline);
     this.#snap();
     if (!there || !this.#ready) this.#later();
+    else this.#rest();
   }
 
   /** The job; true when there is none any more. */
@@ -331,11 +339,18 @@ export class Controller {
     return !this.#unexplained || this.#model.why.work(cursor, view.why === cursor, deadline);
   }
 
+  /** There is no more to do. */
+  #rest(): void {
+    clearImmediate(this.#work);
+    this.#work = undefined;
+  }
+
   /** Keys come first: the rest of the work waits until they have been read. */
   #later(): void {
     if (this.#work !== undefined) return;
     this.#work = setImmediate(() => {
       this.#work = undefined;
+      this.#begun = true;
       try {
         this.#advance(SLICE);
         this.#hooks.changed(false);

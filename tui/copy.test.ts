@@ -1,12 +1,14 @@
 import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { COPY_LIMIT, type CopyWhat, copied, shellWord } from './copy.ts';
 import { Screen } from './term/screen.ts';
 import { testModel } from './testing.ts';
 import type { Arrival } from './trips.ts';
+import { loadRules } from './why-run.ts';
 
 const { model, dispose } = testModel();
+beforeAll(() => loadRules());
 afterAll(dispose);
 
 function copy(seq: number, what: CopyWhat): Arrival {

@@ -1,9 +1,9 @@
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { why } from '../replayer/why.ts';
 import { whyLines } from './present/why.ts';
 import { makeTheme } from './term/theme.ts';
 import { longSession, type TestModel, testModel, textOf } from './testing.ts';
-import { WhyRun } from './why-run.ts';
+import { loadRules, WhyRun } from './why-run.ts';
 
 const opened: TestModel[] = [];
 const open = (made: TestModel): TestModel => {
@@ -12,6 +12,7 @@ const open = (made: TestModel): TestModel => {
 };
 const small = open(testModel());
 const long = open(testModel(longSession(30_000)));
+beforeAll(() => loadRules());
 afterAll(() => {
   for (const o of opened) o.dispose();
 });

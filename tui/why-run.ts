@@ -1,13 +1,14 @@
 /**
  * The `why` of the event under the cursor, worked out beside the keys: the rules have to be run along the log as far as
  * the event, which is a matter of minutes in a long one. So the way is gone in slices, an event that is near (or that was
- * asked for) at once, and what was explained on the way is kept: errors, and the events just passed.
+ * asked for) at once, and what was explained on the way is kept: errors, and the events just passed. The rules are a
+ * quarter of the program, and are loaded when the first event wants them.
  */
 
 import type { MachineName } from '../hw/iommufd/machine.ts';
 import type { UapiTable } from '../hw/uapi/table.ts';
 import type { FrameSource } from '../replayer/fold.ts';
-import { Explainer, type Why } from '../replayer/why.ts';
+import type { Explainer, Why } from '../replayer/why.ts';
 import { FrameCursor, Kind } from '../store/frame.ts';
 
 /** Events that are run without being asked: half a second or so. */
@@ -22,6 +23,17 @@ const STEPS = 16;
 const SPAN = 2048;
 
 const EXPLAINED: ReadonlySet<number> = new Set([Kind.IOCTL, Kind.MMAP, Kind.READ, Kind.WRITE]);
+
+let rules: typeof import('../replayer/why.ts') | undefined;
+let loading: Promise<void> | undefined;
+
+/** Settles when the rules have been loaded. */
+export function loadRules(): Promise<void> {
+  loading ??= import('../replayer/why.ts').then((loaded) => {
+    rules = loaded;
+  });
+  return loading;
+}
 
 /** What there is to say of an event's `why`. */
 export type WhyState =
@@ -65,7 +77,11 @@ export class WhyRun {
   /** Works towards an event until the deadline (as performance.now()); true when there is no more to do for it. */
   work(seq: number, asked: boolean, deadline: number): boolean {
     if (seq < 1 || this.#known.has(seq) || (!asked && this.#distance(seq) > NEAR)) return true;
-    if (this.#wanted !== seq) this.#begin(seq);
+    if (rules === undefined) {
+      void loadRules();
+      return false;
+    }
+    if (this.#wanted !== seq) this.#begin(seq, rules);
     while (!this.#known.has(seq)) if (!this.#slice(seq, deadline)) return false;
     return true;
   }
@@ -81,7 +97,7 @@ export class WhyRun {
     return at < seq ? at : 0;
   }
 
-  #begin(seq: number): void {
+  #begin(seq: number, { Explainer }: typeof import('../replayer/why.ts')): void {
     this.#from = this.#start(seq);
     if (this.#explainer === undefined || this.#from === 0) {
       this.#explainer = new Explainer(this.#table, this.#source.last, { machine: this.#machine });

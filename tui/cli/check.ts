@@ -1,6 +1,7 @@
 /** `check`: the kernel's rules against a log. */
 import { DIALECTS, type DialectName } from '../../hw/uapi/table.ts';
-import { type CheckReport, check, machineOf } from '../../replayer/check.ts';
+import { type CheckReport, check } from '../../replayer/check.ts';
+import { machineOf } from '../../replayer/recorded-machine.ts';
 import type { Run } from './commands.ts';
 import { UsageError } from './errors.ts';
 import { type Out, Progress, paint } from './output.ts';

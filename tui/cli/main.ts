@@ -45,6 +45,7 @@ async function help(words: readonly string[]): Promise<number> {
 
 async function runCommand(row: CommandRow, words: readonly string[]): Promise<number> {
   // The library is loaded for commands only: help of the program is to be quick.
+  const loading = row.load();
   const { parseOptions } = await import('./parse.ts');
   const parsed = parseOptions(row, words);
   if (parsed === 'help') return say(commandHelp(row));
@@ -57,7 +58,7 @@ async function runCommand(row: CommandRow, words: readonly string[]): Promise<nu
     },
     note,
   };
-  const { run } = await row.load();
+  const { run } = await loading;
   let status: number;
   try {
     status = await run(args, options, io);

@@ -1,6 +1,6 @@
 /** `why`: the rule behind an answer. */
 import { errnoNumber, errnoText } from '../../hw/errno.ts';
-import { machineOf } from '../../replayer/check.ts';
+import { machineOf } from '../../replayer/recorded-machine.ts';
 import { type Why, why } from '../../replayer/why.ts';
 import { dialectNamed } from './check.ts';
 import type { Run } from './commands.ts';
