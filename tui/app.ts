@@ -83,7 +83,7 @@ export async function runTui(path: string, options: TuiOptions = {}): Promise<nu
       test: env.IRR_TEST === '1',
       mouse: options.mouse ?? true,
       follow: options.follow ?? false,
-      mount: () => new GrowingView(screen, stdin),
+      mount: (settled) => new GrowingView(screen, stdin, settled),
     });
     const running = program.run(at);
     // the first picture is there by now

@@ -182,8 +182,10 @@ export class Controller {
   }
 
   #dispatch(event: UiEvent): void {
-    this.#happened(event);
+    // the picture stands in the queue before the work: what takes longer than AT_ONCE follows it
+    this.#rest();
     this.#hooks.changed(true);
+    this.#happened(event);
   }
 
   #happened(event: UiEvent): void {

@@ -1,7 +1,7 @@
 /**
  * What draws the frames: the blocks themselves at first, so that a picture is there at once; then Ink. React and Ink are loaded
- * here and nowhere before, one module after the other with time for keys between them. Ink is asked again when blocks come, go
- * or change their places; what changes in them alone is put into the layout that it made.
+ * here and nowhere before, one module after the other with time for keys between them. When blocks come, go or change their
+ * places, Ink lays them out anew after the picture of that moment; what changes in them alone is put into the layout it made.
  */
 import { EventEmitter } from 'node:events';
 import { composed, filled, samePlaces } from './frame.ts';
@@ -30,37 +30,57 @@ class Canvas extends EventEmitter {
 export class GrowingView implements View {
   readonly #screen: Screen;
   readonly #stdin: NodeJS.ReadStream;
+  readonly #grown: () => void;
   readonly #canvas = new Canvas();
   #props: FrameProps | undefined;
   /** what Ink has laid out last */
   #placed: FrameProps | undefined;
+  #placing: NodeJS.Immediate | undefined;
   #ink: InkLayout | undefined;
   #ended = false;
 
-  constructor(screen: Screen, stdin: NodeJS.ReadStream) {
+  /** `grown` is called when Ink has been loaded. */
+  constructor(screen: Screen, stdin: NodeJS.ReadStream, grown: () => void) {
     this.#screen = screen;
     this.#stdin = stdin;
+    this.#grown = grown;
     this.#load();
+  }
+
+  get settled(): boolean {
+    return this.#ink !== undefined;
   }
 
   update(props: FrameProps): void {
     this.#props = props;
     const { blocks, columns, rows } = props;
-    if (this.#ink === undefined) {
+    if (this.#fits(props)) this.#screen.write(filled(this.#canvas.frame, blocks, columns));
+    else {
       this.#screen.write(composed(blocks, columns, rows));
-      return;
+      this.#placeLater();
     }
-    const before = this.#placed;
-    if (before === undefined || before.columns !== columns || before.rows !== rows || !samePlaces(before.blocks, blocks)) {
+  }
+
+  #fits({ columns, rows, blocks }: FrameProps): boolean {
+    const placed = this.#placed;
+    return placed !== undefined && placed.columns === columns && placed.rows === rows && samePlaces(placed.blocks, blocks);
+  }
+
+  #placeLater(): void {
+    if (this.#ink === undefined) return;
+    this.#placing ??= setImmediate(() => {
+      this.#placing = undefined;
+      const props = this.#props;
+      if (props === undefined || this.#fits(props)) return;
+      Object.assign(this.#canvas, { columns: props.columns, rows: props.rows });
+      this.#ink?.layOut(props);
       this.#placed = props;
-      Object.assign(this.#canvas, { columns, rows });
-      this.#ink.layOut(props);
-    }
-    this.#screen.write(filled(this.#canvas.frame, blocks, columns));
+    });
   }
 
   unmount(): void {
     this.#ended = true;
+    clearImmediate(this.#placing);
     this.#ink?.unmount();
   }
 
@@ -76,5 +96,6 @@ export class GrowingView implements View {
     Object.assign(this.#canvas, { columns: props.columns, rows: props.rows });
     this.#ink = mountInk(this.#canvas as unknown as NodeJS.WriteStream, this.#stdin, props);
     this.#placed = props;
+    this.#grown();
   }
 }

@@ -47,7 +47,7 @@ function optionalPanes(reader: TraceReader): readonly PaneId[] {
 }
 
 /** Events that are folded between two looks at the clock. */
-const SLICE = 2048;
+const SLICE = 256;
 /** Events whose effects are worked out together. */
 const BLOCK = 64;
 /** Events that are folded at most to work out effects. */

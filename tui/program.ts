@@ -13,6 +13,8 @@ export interface FrameProps {
 
 /** What draws frames into the screen. */
 export interface View {
+  /** false while something that it stands on is being loaded */
+  readonly settled: boolean;
   update(props: FrameProps): void;
   unmount(): void;
 }
@@ -39,7 +41,8 @@ export interface ProgramOptions {
   /** the terminal tells of the mouse; a recording is followed; default: neither */
   readonly mouse?: boolean;
   readonly follow?: boolean;
-  readonly mount: () => View;
+  /** `settled` is called when the view has become so */
+  readonly mount: (settled: () => void) => View;
 }
 
 /** Milliseconds from one frame to the next while something goes on by itself; a key is answered at once. */
@@ -163,10 +166,10 @@ export class Program {
     const { screen, test, mount } = this.#options;
     this.#drawn = performance.now();
     const { ui } = this.#controller;
-    const { blocks, cursor } = this.#controller.screenful(test);
+    const { blocks, cursor } = this.#controller.screenful(test && this.#view?.settled === true);
     const props: FrameProps = { columns: ui.columns, rows: ui.rows, blocks };
     screen.cursor = cursor;
-    this.#view ??= mount();
+    this.#view ??= mount(() => this.#changed(false));
     this.#view.update(props);
   }
 }
