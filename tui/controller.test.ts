@@ -1,5 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { uapiTable } from '../hw/uapi/table.ts';
+import { Script } from '../replayer/script.ts';
 import { COUNT_DELAY, Controller } from './controller.ts';
 import { ACTIONS } from './keymap.ts';
 import { cells } from './term/text.ts';
@@ -176,6 +178,42 @@ test('what the event touched is brought into view in the object tree', () => {
   type('\t\tgg');
   expect(screen()).toContain('context 1');
   expect(controller.ui.scroll.objects.top).toBe(0);
+});
+
+describe('play', () => {
+  test('is at each event when its recorded time has passed, never before, and a frame later at most', () => {
+    const table = uapiTable('linux-7.2');
+    const s = new Script(table, 1);
+    const offsets = [0, 1, 2, 40.5, 41, 700, 735, 1500.25];
+    for (const ms of offsets) {
+      s.now = 1e9 + ms * 1e6;
+      s.open(3);
+    }
+    const over = testModel({ table, frames: s.frames });
+    opened.push(over);
+    const { controller, type } = start(over);
+    for (const [keys, factor] of [
+      ['ggp', 1],
+      ['gg<p', 0.5],
+      ['gg>>p', 2],
+    ] as const) {
+      let clock = 0;
+      vi.mocked(performance.now).mockImplementation(() => clock);
+      type(keys);
+      const reached = new Map([[controller.ui.cursor, 0]]);
+      while (!controller.idle) {
+        clock++;
+        vi.advanceTimersByTime(1);
+        if (!reached.has(controller.ui.cursor)) reached.set(controller.ui.cursor, clock);
+      }
+      expect(controller.ui.cursor).toBe(offsets.length);
+      offsets.forEach((ms, i) => {
+        const at = [...reached].find(([seq]) => seq > i)![1];
+        expect(at, `event ${i + 1} at ${keys}`).toBeGreaterThanOrEqual(Math.floor(ms / factor));
+        expect(at, `event ${i + 1} at ${keys}`).toBeLessThanOrEqual(ms / factor + 34);
+      });
+    }
+  });
 });
 
 test('after close nothing is called back', () => {

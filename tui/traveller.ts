@@ -116,7 +116,7 @@ export class Traveller {
         const pause = tookText(this.#time(there + 1) - this.#time(there)).replace(/([num])$/, '$1s');
         say = `a pause of ${pause} before ${there + 1} is shortened to ${LONGEST_PAUSE / 1000} s`;
         wait = LONGEST_PAUSE;
-      } else wait = Math.max(FRAME, next);
+      } else wait = Math.max(FRAME, Math.ceil(next)); // timers drop fractions, and would look just before the event
     }
     this.#clock = { at, when: now };
     return { seq: there, say, wait: there >= last ? undefined : wait };
