@@ -19,7 +19,8 @@ import type { Key } from './term/input.ts';
 import type { Line } from './term/text.ts';
 import type { Theme } from './term/theme.ts';
 import { type Arrival, type Trip, trip, tripText } from './trips.ts';
-import { type Facts, initialUi, type Job, layoutOf, reduce, type ScrollPane, type Ui, type UiEvent } from './ui-state.ts';
+import { type Facts, initialUi, type Job, layoutOf, type ScrollPane, type Ui, type UiEvent } from './ui.ts';
+import { reduce } from './ui-state.ts';
 
 export interface ControllerHooks {
   /** there is something new to draw; `asked`: somebody who has pressed a key waits for it */

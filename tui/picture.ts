@@ -32,7 +32,7 @@ import { cells, clean, dropCells, type Line, line, lineCells, span, take } from 
 import { type Glyphs, paintLine, type Theme, type Token } from './term/theme.ts';
 import { speedText } from './travel.ts';
 import { Traveller } from './traveller.ts';
-import { layoutOf, pageOf, placeOf, type ScrollPane, type Ui } from './ui-state.ts';
+import { layoutOf, pageOf, placeOf, type ScrollPane, type Ui } from './ui.ts';
 import type { WhyState } from './why-run.ts';
 
 /** A rectangle with its rows, each exactly as wide as it is. */

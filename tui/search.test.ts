@@ -6,7 +6,7 @@ import { textNeedle } from './find/needle.ts';
 import { textOptions } from './present/event.ts';
 import { search } from './search.ts';
 import { longSession, testModel } from './testing.ts';
-import type { Job } from './ui-state.ts';
+import type { Job } from './ui.ts';
 
 const { model, dispose } = testModel();
 const big = testModel(longSession(3000));

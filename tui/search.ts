@@ -6,7 +6,7 @@ import type { SqlValue } from '../store/read.ts';
 import type { Finder } from './find/finder.ts';
 import { type Nearest, UNKNOWN } from './find/hits.ts';
 import type { TraceModel } from './model.ts';
-import type { Job } from './ui-state.ts';
+import type { Job } from './ui.ts';
 
 /** How far a search is, from 0 to 1. */
 export type Search = Generator<number, number | undefined, void>;

@@ -1,33 +1,11 @@
-/** The travel keys and commands on the state of the screen. Pure; ui-state.ts calls it and lends it what moves the cursor. */
+/** The travel keys and commands on the state of the screen. Pure, as ui-state.ts is, which it is a slice of. */
 
 import type { ActionName } from './keymap.ts';
-import type { LowerPane } from './layout.ts';
-import {
-  aimOf,
-  arrived,
-  ask,
-  choose,
-  left,
-  revisit,
-  SPEEDS,
-  sameTrip,
-  speedText,
-  type Travel,
-  type TravelPrompt,
-  watching,
-} from './travel.ts';
+import { aimOf, arrived, ask, choose, revisit, SPEEDS, sameTrip, speedText, type Travel, type TravelPrompt, watching } from './travel.ts';
 import type { TravelCommand } from './travel-command.ts';
 import type { Aim, Arrival, Trip } from './trips.ts';
-import type { Facts, Ui } from './ui-state.ts';
-
-/** What ui-state.ts lends. */
-export interface Tools {
-  moveTo(ui: Ui, seq: number, facts: Facts): Ui;
-  reveal(ui: Ui, pane: LowerPane, line: number, facts: Facts): Ui;
-  /** Detail, whatever was in view before */
-  toDetail(ui: Ui): Ui;
-  openPrompt(ui: Ui, kind: TravelPrompt, text: string): Ui;
-}
+import type { Facts, Ui } from './ui.ts';
+import { complain, focusOn, jump, moveTo, openPrompt, reveal } from './ui-moves.ts';
 
 export type TravelAction = Extract<
   ActionName,
@@ -44,16 +22,9 @@ export interface Asked {
 }
 
 const say = (ui: Ui, text: string): Ui => ({ ...ui, message: { text, error: false } });
-const complain = (ui: Ui, text: string): Ui => ({ ...ui, message: { text, error: true } });
 const set = (ui: Ui, travel: Travel): Ui => ({ ...ui, travel });
 
-/** A jump to an event: the place before it can be come back to. */
-export function jump(ui: Ui, seq: number, facts: Facts, tools: Tools): Ui {
-  const moved = tools.moveTo(ui, seq, facts);
-  return moved.cursor === ui.cursor ? moved : set(moved, left(moved.travel, ui.cursor));
-}
-
-export function travelAct(ui: Ui, action: TravelAction, { count, letter }: Asked, facts: Facts, tools: Tools): Ui {
+export function travelAct(ui: Ui, action: TravelAction, { count, letter }: Asked, facts: Facts): Ui {
   const { travel } = ui;
   const times = Math.max(1, count ?? 1);
   const trip = aimOf(action, travel, ui.cursor, ui.focus === 'objects');
@@ -64,24 +35,24 @@ export function travelAct(ui: Ui, action: TravelAction, { count, letter }: Asked
       const direction = action === 'history.back' ? -1 : 1;
       const found = revisit(travel, ui.cursor, direction, times);
       if (found === undefined) return complain(ui, direction === -1 ? 'no place before this one' : 'no place behind this one');
-      return set(tools.moveTo(ui, found.to, facts), found.travel);
+      return set(moveTo(ui, found.to, facts), found.travel);
     }
     case 'mark.last': {
       const to = travel.past.at(-1);
-      return to === undefined ? complain(ui, 'no place before this one') : jump(ui, to, facts, tools);
+      return to === undefined ? complain(ui, 'no place before this one') : jump(ui, to, facts);
     }
     case 'mark.set':
       return letter === undefined ? ui : mark(ui, letter, facts);
     case 'mark.goto':
-      return letter === undefined ? ui : visit(ui, letter, facts, tools);
+      return letter === undefined ? ui : visit(ui, letter, facts);
     case 'mark.remove':
       return unmark(ui, undefined, facts);
     case 'mark.list':
       return { ...ui, mode: 'help', page: 'places', scroll: { ...ui.scroll, help: { top: 0, left: 0 } } };
     case 'note.edit':
-      return ui.cursor === 0 ? ui : tools.openPrompt(ui, 'note', facts.travel?.note(ui.cursor) ?? '');
+      return ui.cursor === 0 ? ui : openPrompt(ui, 'note', facts.travel?.note(ui.cursor) ?? '');
     case 'watch.add':
-      return tools.openPrompt(ui, 'watch', '');
+      return openPrompt(ui, 'watch', '');
     case 'watch.run':
     case 'watch.back':
       if (travel.watches.length === 0) return complain(ui, 'nothing to stop at yet: w asks for a condition');
@@ -90,9 +61,9 @@ export function travelAct(ui: Ui, action: TravelAction, { count, letter }: Asked
       return unwatch(ui, undefined);
     case 'link.next':
     case 'link.previous':
-      return chooseLink(ui, action === 'link.next' ? times : -times, facts, tools);
+      return chooseLink(ui, action === 'link.next' ? times : -times, facts);
     case 'link.open':
-      return openLink(ui, facts, tools);
+      return openLink(ui, facts);
     case 'play.toggle':
       return ui.cursor >= facts.last
         ? complain(ui, 'this is the last event')
@@ -117,8 +88,8 @@ export function startTrip(ui: Ui, aim: Aim, direction: 1 | -1, times: number): U
 }
 
 /** A trip has come to its end. */
-export function onArrived(ui: Ui, arrival: Arrival, facts: Facts, tools: Tools): Ui {
-  const there = arrival.seq === undefined ? ui : jump({ ...ui, job: undefined }, arrival.seq, facts, tools);
+export function onArrived(ui: Ui, arrival: Arrival, facts: Facts): Ui {
+  const there = arrival.seq === undefined ? ui : jump({ ...ui, job: undefined }, arrival.seq, facts);
   const message = arrival.say === '' ? undefined : { text: arrival.say, error: arrival.error };
   return { ...there, job: undefined, message, travel: arrived(there.travel, arrival, there.cursor) };
 }
@@ -130,10 +101,10 @@ function mark(ui: Ui, name: string, facts: Facts): Ui {
   return say(set(ui, ask(ui.travel, { kind: 'mark', name, seq: ui.cursor })), `bookmark ${name} at ${ui.cursor}${before}`);
 }
 
-function visit(ui: Ui, name: string, facts: Facts, tools: Tools): Ui {
+function visit(ui: Ui, name: string, facts: Facts): Ui {
   const seq = facts.travel?.mark(name);
   if (seq === undefined) return complain(ui, `no bookmark ${name}: m${name} sets it`);
-  const there = jump(ui, seq, facts, tools);
+  const there = jump(ui, seq, facts);
   return there.cursor === seq ? there : complain(there, `bookmark ${name} is of event ${seq}: the log has ${facts.first} to ${facts.last}`);
 }
 
@@ -150,31 +121,31 @@ function unwatch(ui: Ui, id: number | undefined): Ui {
   return say(set(ui, { ...travel, watches }), id === undefined ? 'no watches any more' : `watch ${id} taken away`);
 }
 
-function chooseLink(ui: Ui, by: number, facts: Facts, tools: Tools): Ui {
+function chooseLink(ui: Ui, by: number, facts: Facts): Ui {
   const links = facts.travel?.links() ?? [];
   if (links.length === 0) return complain(ui, 'Detail names no other event');
   const at = ui.travel.link < 0 ? (by > 0 ? by - 1 : links.length + by) : ui.travel.link + by;
   const link = ((at % links.length) + links.length) % links.length;
   const { line, seq } = links[link]!;
-  return say(tools.reveal(tools.toDetail(set(ui, { ...ui.travel, link })), 'detail', line, facts), `Enter goes to event ${seq}`);
+  return say(reveal(focusOn(set(ui, { ...ui.travel, link }), 'detail'), 'detail', line, facts), `Enter goes to event ${seq}`);
 }
 
-function openLink(ui: Ui, facts: Facts, tools: Tools): Ui {
+function openLink(ui: Ui, facts: Facts): Ui {
   const links = facts.travel?.links() ?? [];
   const link = links[Math.max(0, ui.travel.link)];
-  return link === undefined ? complain(ui, 'Detail names no other event') : jump(ui, link.seq, facts, tools);
+  return link === undefined ? complain(ui, 'Detail names no other event') : jump(ui, link.seq, facts);
 }
 
 /** The chosen line of Objects moves; undefined where nothing is known of its lines. */
-export function moveChoice(ui: Ui, by: number, facts: Facts, tools: Tools): Ui | undefined {
+export function moveChoice(ui: Ui, by: number, facts: Facts): Ui | undefined {
   const keys = facts.travel?.objects() ?? [];
   const chosen = choose(keys, ui.travel.object, ui.scroll.objects.top, by);
-  return chosen === undefined ? undefined : tools.reveal(set(ui, { ...ui.travel, object: chosen.key }), 'objects', chosen.line, facts);
+  return chosen === undefined ? undefined : reveal(set(ui, { ...ui.travel, object: chosen.key }), 'objects', chosen.line, facts);
 }
 
 /** What Enter does before it opens or leaves a pane; undefined: nothing. */
-export function follow(ui: Ui, facts: Facts, tools: Tools): Ui | undefined {
-  if (ui.focus === 'detail' && ui.travel.link >= 0) return openLink(ui, facts, tools);
+export function follow(ui: Ui, facts: Facts): Ui | undefined {
+  if (ui.focus === 'detail' && ui.travel.link >= 0) return openLink(ui, facts);
   if (ui.focus === 'objects' && ui.travel.object !== undefined && ui.travel.object.startsWith('o')) {
     return startTrip(ui, { to: 'birth', key: ui.travel.object }, -1, 1);
   }
@@ -182,11 +153,11 @@ export function follow(ui: Ui, facts: Facts, tools: Tools): Ui | undefined {
 }
 
 /** What was typed behind `w` or `a`. A condition that cannot be read is asked for again. */
-export function acceptTravel(ui: Ui, kind: TravelPrompt, text: string, facts: Facts, tools: Tools): Ui {
+export function acceptTravel(ui: Ui, kind: TravelPrompt, text: string, facts: Facts): Ui {
   if (kind === 'note') return note(ui, text);
   if (text.trim() === '') return ui;
   const mistake = facts.travel?.mistake(text);
-  if (mistake !== undefined) return complain(tools.openPrompt(ui, 'watch', text), mistake);
+  if (mistake !== undefined) return complain(openPrompt(ui, 'watch', text), mistake);
   const travel = watching(ui.travel, text.trim());
   return say(set(ui, travel), `watch ${travel.watchIds}: c runs to it, C runs back to it`);
 }
@@ -198,21 +169,21 @@ function note(ui: Ui, text: string): Ui {
   return say(asked, kept === '' ? `event ${ui.cursor} has no note` : `note at ${ui.cursor}`);
 }
 
-export function travelCommand(ui: Ui, command: TravelCommand, facts: Facts, tools: Tools): Ui {
+export function travelCommand(ui: Ui, command: TravelCommand, facts: Facts): Ui {
   switch (command.kind) {
     case 'time': {
       const to = facts.travel?.when(command.when, ui.cursor) ?? 'the times of this log are not known';
-      return typeof to === 'string' ? complain(ui, to) : jump(ui, to, facts, tools);
+      return typeof to === 'string' ? complain(ui, to) : jump(ui, to, facts);
     }
     case 'by':
-      return jump(ui, ui.cursor + command.events, facts, tools);
+      return jump(ui, ui.cursor + command.events, facts);
     case 'run': {
       const mistake = facts.travel?.mistake(command.condition);
       if (mistake !== undefined) return complain(ui, mistake);
       return startTrip(ui, { to: 'watch', watches: [{ id: 0, text: command.condition }] }, command.direction, 1);
     }
     case 'watch':
-      return acceptTravel(ui, 'watch', command.condition, facts, tools);
+      return acceptTravel(ui, 'watch', command.condition, facts);
     case 'unwatch':
       return unwatch(ui, command.id);
     case 'mark':
@@ -220,7 +191,7 @@ export function travelCommand(ui: Ui, command: TravelCommand, facts: Facts, tool
     case 'unmark':
       return unmark(ui, command.name, facts);
     case 'visit':
-      return visit(ui, command.name, facts, tools);
+      return visit(ui, command.name, facts);
     case 'note':
       return note(ui, command.text);
     default:

@@ -4,7 +4,8 @@ import { keysOf } from './testing.ts';
 import { choose, SPEEDS, type TravelFacts } from './travel.ts';
 import { parseTravel } from './travel-command.ts';
 import type { Arrival } from './trips.ts';
-import { type Facts, initialUi, reduce, type Ui } from './ui-state.ts';
+import { type Facts, initialUi, type Ui } from './ui.ts';
+import { reduce } from './ui-state.ts';
 
 const KEYS = ['c1', 'o1', 'o3', undefined, 'p7'];
 const travel: TravelFacts = {

@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { ACTIONS } from './keymap.ts';
 import { ALWAYS, PANES } from './layout.ts';
 import { InputParser } from './term/input.ts';
-import { type Facts, initialUi, pageOf, reduce, type Ui } from './ui-state.ts';
+import { type Facts, initialUi, pageOf, type Ui } from './ui.ts';
+import { reduce } from './ui-state.ts';
 
 const facts: Facts = { first: 1, last: 5000, extent: () => ({ lines: 100, cells: 200 }) };
 

@@ -5,7 +5,7 @@
 
 import type { TraceModel } from '../model.ts';
 import { type Strip, stepOf, stripOf } from '../strip.ts';
-import { layoutOf, type Ui } from '../ui-state.ts';
+import { layoutOf, type Ui } from '../ui.ts';
 import { Finder } from './finder.ts';
 import { UNKNOWN } from './hits.ts';
 import { type EventList, filteredList, wholeList } from './list.ts';
