@@ -20,7 +20,7 @@ export interface TuiOptions {
   readonly b?: string | undefined;
   /** line by line: nothing is drawn, so no terminal is needed */
   readonly plain?: boolean;
-  /** the point to begin at, as `--at` takes it; default the first event */
+  /** the point to begin at, as `--at` takes it; of two traces an event of the first; default the first event, of two their first difference */
   readonly at?: string;
   /** default true: wheel and clicks */
   readonly mouse?: boolean;
@@ -67,7 +67,7 @@ export async function runTui(path: string, options: TuiOptions = {}): Promise<nu
     other = b === undefined ? undefined : TraceModel.open(b);
     const theme = makeTheme(wantsColour(options.color ?? 'auto', env), wantsAscii(options.ascii, env));
     // an empty trace has no points, but a screen that says so
-    const at = options.at === undefined || model.last === 0 || other !== undefined ? undefined : pointOf(options.at, model.reader);
+    const at = options.at === undefined || model.last === 0 ? undefined : pointOf(options.at, model.reader);
     const screen = new Screen(stdout);
     const right = other;
     // what one trace does not need is not loaded for it
@@ -103,13 +103,13 @@ async function plainly(path: string, { b, at, ascii }: TuiOptions): Promise<numb
   const model = TraceModel.open(path);
   let other: TraceModel | undefined;
   try {
+    const from = at === undefined || model.last === 0 ? undefined : pointOf(at, model.reader);
     if (b === undefined) {
-      const from = at === undefined || model.last === 0 ? undefined : pointOf(at, model.reader);
       return await runPlain(traceReader(model, theme, from), { stdin, stdout, theme });
     }
     other = TraceModel.open(b);
     const { DiffController } = await import('./diff/controller.ts');
-    return await runPlain(diffReader({ a: model, b: other }, theme, DiffController), { stdin, stdout, theme });
+    return await runPlain(diffReader({ a: model, b: other }, theme, DiffController, from), { stdin, stdout, theme });
   } finally {
     model.close();
     other?.close();

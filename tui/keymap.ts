@@ -7,9 +7,9 @@ import { DIFF_ROWS } from './diff/keys.ts';
 
 /**
  * Where a key works: `main` with every pane, `events` and `text` (detail, objects) with that pane focused, `diff` in the diff view, `help` and
- * `prompt` while those are open, `any` everywhere.
+ * `prompt` while those are open, `find` in prompts of one trace, `any` everywhere.
  */
-export type Where = 'main' | 'events' | 'text' | 'diff' | 'help' | 'prompt' | 'any';
+export type Where = 'main' | 'events' | 'text' | 'diff' | 'help' | 'prompt' | 'find' | 'any';
 
 /** What a count in front of the key means: so many times, an event's number, or a percentage of the log. */
 export type Count = 'times' | 'target' | 'percent';
@@ -234,7 +234,7 @@ const ROWS = [
     name: 'prompt.complete',
     group: 'In a prompt',
     text: 'complete a word: calls, errors, fields, registers; again: the next one',
-    keys: { prompt: ['tab'] },
+    keys: { find: ['tab'] },
     hint: 'complete',
   },
   { name: 'prompt.erase', group: 'In a prompt', text: 'erase a character; the empty prompt closes', keys: { prompt: ['backspace'] } },
@@ -244,7 +244,7 @@ const ROWS = [
   { name: 'prompt.right', group: 'In a prompt', text: 'cursor right', keys: { prompt: ['right', 'ctrl-f'] } },
   { name: 'prompt.home', group: 'In a prompt', text: 'cursor to the beginning', keys: { prompt: ['home', 'ctrl-a'] } },
   { name: 'prompt.end', group: 'In a prompt', text: 'cursor to the end', keys: { prompt: ['end', 'ctrl-e'] } },
-  { name: 'prompt.recall', group: 'In a prompt', text: 'the last search again', keys: { prompt: ['up'] } },
+  { name: 'prompt.recall', group: 'In a prompt', text: 'the last search again', keys: { find: ['up'] } },
 ] as const satisfies readonly ActionRow[];
 
 export type ActionName = (typeof ROWS)[number]['name'];
@@ -256,7 +256,8 @@ export const PLACES = {
   text: ['text', 'main', 'any'],
   diff: ['diff', 'any'],
   help: ['help', 'any'],
-  prompt: ['prompt', 'any'],
+  prompt: ['prompt', 'find', 'any'],
+  diffPrompt: ['prompt', 'any'],
 } as const satisfies Record<string, readonly Where[]>;
 export type Place = keyof typeof PLACES;
 
@@ -380,8 +381,9 @@ export interface HelpGroup {
 /** All keys of a place (and of prompts), grouped: the help. */
 export function help(place: Place): readonly HelpGroup[] {
   const groups = new Map<string, { keys: string; text: string; name: string }[]>();
+  const prompt = place === 'diff' ? 'diffPrompt' : 'prompt';
   for (const row of ACTIONS) {
-    const keys = keysIn(row, row.group === 'In a prompt' ? 'prompt' : place);
+    const keys = keysIn(row, row.group === 'In a prompt' ? prompt : place);
     if (keys.length === 0) continue;
     const rows = groups.get(row.group) ?? [];
     rows.push({ keys: keys.map(keyText).join(' '), text: row.text, name: row.name });

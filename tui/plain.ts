@@ -247,10 +247,12 @@ const DIFF_WORDS: Readonly<Record<string, readonly string[]>> = {
   quit: ['diff.quit'],
 };
 
-export function diffReader(sides: Sides, theme: Theme, make: typeof DiffController): PlainReader {
+/** `from`: an event of the left trace to begin at; else the first difference. */
+export function diffReader(sides: Sides, theme: Theme, make: typeof DiffController, from?: number): PlainReader {
   const { hooks, failed } = quietHooks();
   // so narrow that what is on both sides is read one after the other
   const controller = new make(sides, theme, 99, ROWS, hooks);
+  if (from !== undefined) controller.goto(from);
   const settled = async (): Promise<void> => {
     while (!controller.idle && failed() === undefined) await wait();
     if (failed() !== undefined) throw failed();

@@ -7,6 +7,12 @@ import { type ScrollAction, scrolled } from './scroll.ts';
 import { type Facts, layoutOf, listOf, pageOf, type ScrollPane, type Ui } from './ui.ts';
 import { focusOn, moveTo, snapTo } from './ui-moves.ts';
 
+/** Rows that one turn of the wheel moves. */
+export const TURN = 3;
+
+/** What F2 says. */
+export const mouseText = (on: boolean): string => `the mouse is ${on ? 'on' : 'off: F2 turns it on again'}`;
+
 export interface Point {
   /** cells from the left, rows from the top, from 0 */
   readonly x: number;
@@ -33,9 +39,6 @@ export function targetAt(l: Layout, at: Point): Target {
   if (row >= box.height - 2) return { kind: 'pane', pane: box.pane, tab: undefined };
   return { kind: 'row', pane: box.pane, row };
 }
-
-/** Rows that one turn of the wheel moves. */
-const TURN = 3;
 
 export function click(ui: Ui, facts: Facts): Ui {
   if (ui.pointer === undefined) return ui;

@@ -8,12 +8,12 @@ import { type ActionName, actionByName, NO_KEYS, press } from './keymap.ts';
 import { PANES, type PaneId } from './layout.ts';
 import { typeInto } from './prompt.ts';
 import { type ScrollAction, scrolled, TOP } from './scroll.ts';
-import type { Key } from './term/input.ts';
+import { type Key, keyNamed } from './term/input.ts';
 import { clean } from './term/text.ts';
 import { isStep, left } from './travel.ts';
 import { follow, isTravel, moveChoice, onArrived, type TravelAction, travelAct } from './travel-state.ts';
 import { type Facts, listOf, pageOf, placeOf, type ScrollPane, type Ui, type UiEvent } from './ui.ts';
-import { alongStrip, click, wheel } from './ui-mouse.ts';
+import { alongStrip, click, mouseText, wheel } from './ui-mouse.ts';
 import {
   complain,
   detailShown,
@@ -90,7 +90,7 @@ function onKey(ui: Ui, key: Key, facts: Facts): Ui {
     const cleared: Ui = { ...ui, keys: NO_KEYS, focusBefore: undefined };
     // Esc and a key, pressed in haste, arrive as one
     if (key.name.startsWith('alt-')) {
-      return onKey(onKey(cleared, { name: 'esc' }, facts), keyOf(key.name.slice(4)), facts);
+      return onKey(onKey(cleared, { name: 'esc' }, facts), keyNamed(key.name.slice(4)), facts);
     }
     return cleared;
   }
@@ -122,8 +122,6 @@ function expired(ui: Ui): Ui {
   const pane = absent(ui, ui.keys.count);
   return pane === undefined ? settled : focusOn(settled, pane);
 }
-
-const keyOf = (name: string): Key => (name.length === 1 ? { name, text: name } : name === 'space' ? { name, text: ' ' } : { name });
 
 /** Does an action, as if its key had been pressed. `letter`: the key behind `m` and its like. */
 export function act(ui: Ui, action: ActionName, count: number | undefined, facts: Facts, letter?: string): Ui {
@@ -241,7 +239,7 @@ function actOnScreen(
     case 'mouse.wheelUp':
       return wheel(ui, action === 'mouse.wheelDown' ? 1 : -1, facts);
     case 'mouse.toggle':
-      return { ...ui, mouse: !ui.mouse, message: { text: `the mouse is ${ui.mouse ? 'off: F2 turns it on again' : 'on'}`, error: false } };
+      return { ...ui, mouse: !ui.mouse, message: { text: mouseText(!ui.mouse), error: false } };
     case 'live.follow':
       return { ...snapTo(ui, facts.last, -1, facts), following: true };
     case 'app.redraw':

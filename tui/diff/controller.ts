@@ -62,8 +62,15 @@ export class DiffController {
   resize(columns: number, rows: number): void {
     this.#dispatch({ type: 'resize', columns, rows });
   }
-  goto(): void {
-    // two traces have no common numbers
+  /** An event of the left trace. */
+  goto(seq: number): void {
+    this.#happened({ type: 'goto', seq });
+    this.#hooks.changed(true);
+  }
+
+  /** Options of the command line. */
+  options(mouse: boolean): void {
+    this.#happened({ type: 'options', mouse });
   }
 
   screenful(test: boolean): Screenful {
@@ -106,17 +113,22 @@ export class DiffController {
   }
 
   #dispatch(event: DiffEvent): void {
+    this.#happened(event);
+    if (this.#ui.quit) return;
+    if (!this.#advance(performance.now() + SLICE)) this.#later();
+    this.#hooks.changed(true);
+  }
+
+  #happened(event: DiffEvent): void {
     const before = this.#ui;
     this.#ui = reduceDiff(before, event, this.#facts);
+    if (this.#ui.mouse !== before.mouse) this.#hooks.mouse?.(this.#ui.mouse);
     if (this.#ui.redraws !== before.redraws) this.#hooks.redraw();
     if (this.#ui.suspends !== before.suspends) this.#hooks.suspend();
     if (this.#ui.quit) {
       this.close();
       this.#hooks.quit();
-      return;
-    }
-    if (!this.#advance(performance.now() + SLICE)) this.#later();
-    this.#hooks.changed(true);
+    } else this.#later();
   }
 
   /** Works until the deadline; true when there is nothing more to do. */

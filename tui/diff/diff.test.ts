@@ -2,12 +2,13 @@ import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { composed } from '../frame.ts';
+import { ACTIONS, help } from '../keymap.ts';
 import { TraceModel } from '../model.ts';
 import { InputParser } from '../term/input.ts';
 import { cells } from '../term/text.ts';
 import { makeTheme } from '../term/theme.ts';
 import { DiffController } from './controller.ts';
-import { diffLayout } from './ui.ts';
+import { type DiffUi, diffLayout, reduceDiff } from './ui.ts';
 
 const fixture = (name: string): string => fileURLToPath(new URL(`../../fixtures/traces/${name}`, import.meta.url));
 
@@ -21,6 +22,13 @@ afterAll(() => {
   a.close();
   b.close();
 });
+
+/** The first letter behind "Both" of the name of a lower pane at a cell of its edge; '' where none is. */
+function nameAt(edge: string, x: number): string {
+  const begin = edge.search(/[[ ]Both/);
+  const name = x < begin ? undefined : edge.slice(begin + 13 * Math.floor((x - begin) / 13)).slice(0, 13);
+  return /^[[ ]Both (.)/.exec(name ?? '')?.[1] ?? '';
+}
 
 interface Running {
   readonly controller: DiffController;
@@ -116,6 +124,94 @@ describe('the diff view', () => {
     for (const keys of ['', 'n', 'n\t', '?']) {
       press(keys);
       expect(await screen()).toMatch(/^[\n\x20-\x7e]*$/);
+    }
+  });
+
+  test('the mouse: the row that is pointed at, the names of the lower pane, the wheel', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom([140, 40], [80, 24], [40, 12], [99, 17]),
+        fc.integer({ min: 0, max: 200 }),
+        fc.nat(139),
+        fc.nat(39),
+        fc.constantFrom(0, 64, 65),
+        async ([columns = 0, rows = 0], row, x, y, button) => {
+          const { press, screen, controller } = open(columns, rows);
+          await screen();
+          press(`${row}%`);
+          const before = (await screen()).split('\n');
+          const { ui } = controller;
+          press(`\x1b[<${button};${x + 1};${y + 1}M`);
+          const after = controller.ui;
+          const l = diffLayout(ui);
+          const list = l.lists.find((box) => y > box.y && y < box.y + box.height - 1);
+          const { rows: most } = controller.comparison!;
+          if (x < columns && list !== undefined) {
+            const first = ui.cursor - ui.cursorRow;
+            const wanted = button === 0 ? first + y - list.y - 1 : ui.cursor + (button === 64 ? -3 : 3);
+            // below the last row there is nothing to point at
+            const shown = button !== 0 || (wanted < most && /\S/.test(before[y]!.slice(1, -1)));
+            expect(after.cursor).toBe(shown ? Math.max(0, Math.min(most - 1, wanted)) : ui.cursor);
+          } else if (!l.lists.some((box) => y >= box.y && y < box.y + box.height)) expect(after.cursor).toBe(ui.cursor);
+          const tab = x < columns && y === l.lower?.y && button === 0 ? { e: 'detail', s: 'state' }[nameAt(before[y]!, x)] : undefined;
+          expect(after.lower).toBe(tab ?? ui.lower);
+        },
+      ),
+      { numRuns: 200 },
+    );
+  });
+
+  test('every key that the help names does something, and what does nothing is not named', async () => {
+    const { press, screen, controller } = open(80, 24);
+    await screen();
+    press('nd');
+    const before = controller.ui;
+    const same = (a: object, b: object): boolean => JSON.stringify(a) === JSON.stringify(b);
+    const facts = {
+      rows: 187,
+      nextRun: (row: number, by: 1 | -1) => row + 9 * by,
+      rowOf: () => 9,
+      extent: () => ({ lines: 99, cells: 9 }),
+    };
+    const rows = help('diff').flatMap((group) => group.rows);
+    expect(rows.map((r) => r.name)).not.toContain('prompt.complete');
+    for (const { name } of rows) {
+      // from somewhere in the middle, with the text 'ab c' in a prompt where it is about that
+      const at = name.startsWith('prompt.')
+        ? { ...before, mode: 'prompt' as const, prompt: { kind: 'command' as const, text: 'ab c', cursor: 2 } }
+        : { ...before, zoom: 'lower' as const };
+      const { keys } = ACTIONS.find((a) => a.name === name)!;
+      for (const sequence of [...(keys.diff ?? []), ...(keys.prompt ?? []), ...(keys.any ?? [])]) {
+        const mouse = /click|wheel/.test(sequence);
+        const from = mouse ? { ...before, zoom: 'both' as const } : at;
+        let ui: DiffUi = { ...from, cursor: 60, cursorRow: 3, scroll: { ...from.scroll, detail: { top: 5, left: 0 } } };
+        const start = ui;
+        for (const key of sequence.split(' '))
+          ui = reduceDiff(ui, { type: 'key', key: { name: key, ...(mouse ? { at: { x: 4, y: 3 } } : {}) } }, facts);
+        expect(same(start, { ...ui, pointer: start.pointer }), `${name}: ${sequence}`).toBe(false);
+      }
+    }
+  });
+
+  test('Esc and a key in one read are two keys', async () => {
+    const { press, screen, controller } = open(80, 24);
+    await screen();
+    const { cursor } = controller.ui;
+    press(':12\x1bj');
+    expect(controller.ui).toMatchObject({ mode: 'main', cursor: cursor + 1 });
+    press('s\x1b');
+    expect(controller.ui.lower).toBe('detail');
+  });
+
+  test('an event of the left trace to begin at, given before the traces are compared', async () => {
+    for (const [seq, row] of [
+      [20, 20],
+      [57, 163],
+      [9999, 1],
+    ] as const) {
+      const { screen, controller } = open(140, 40);
+      controller.goto(seq);
+      expect(await screen()).toContain(`row ${row} of 187`);
     }
   });
 

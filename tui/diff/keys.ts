@@ -70,6 +70,15 @@ export const DIFF_ROWS = [
   },
   { name: 'diff.scrollUp', group: 'Differences', text: 'the lower pane a line up', keys: { diff: ['u'] }, count: 'times', hint: 'scroll' },
   { name: 'diff.zoom', group: 'Differences', text: 'the rows alone, the lower pane alone, and both', keys: { diff: ['z'] }, hint: 'zoom' },
+  { name: 'diff.back', group: 'Differences', text: 'rows and lower pane both again, and the events in that', keys: { diff: ['esc'] } },
+  {
+    name: 'diff.click',
+    group: 'Differences',
+    text: 'a row, or the name of a lower pane (Shift selects text)',
+    keys: { diff: ['click'] },
+  },
+  { name: 'diff.wheelDown', group: 'Differences', text: 'what is under the pointer down', keys: { diff: ['wheeldown'] } },
+  { name: 'diff.wheelUp', group: 'Differences', text: 'what is under the pointer up', keys: { diff: ['wheelup'] } },
   { name: 'diff.help', group: 'Program', text: 'these keys', keys: { diff: ['?', 'f1'] }, hint: 'help' },
   { name: 'diff.quit', group: 'Program', text: 'quit', keys: { diff: ['q', 'ctrl-c'] }, hint: 'quit' },
 ] as const satisfies readonly ActionRow[];

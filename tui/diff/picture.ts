@@ -13,6 +13,7 @@ import { whyLines } from '../present/why.ts';
 import { type Extent, inside } from '../scroll.ts';
 import { cells, clean, fitLine, type Line, line, lineCells, span } from '../term/text.ts';
 import { paintLine, type Theme, toAscii } from '../term/theme.ts';
+import { lowerTitles } from './mouse.ts';
 import { beside, type DiffRow, differenceLines, marked, pairLine, sideLine } from './rows.ts';
 import { type DiffUi, diffLayout, type LowerPane, pageOf, placeOf } from './ui.ts';
 
@@ -58,7 +59,7 @@ export class DiffPicture {
         const side = l.plan === 'wide' ? undefined : i === 0 ? 'a' : 'b';
         blocks.push(this.#box(ui, `list ${i}`, box.y, box.height, this.#list(ui, side, under)));
       });
-      const title = ui.lower === 'detail' ? '[Both events] Both states ' : ' Both events [Both states]';
+      const title = lowerTitles(ui.lower).join('');
       if (l.lower !== undefined) blocks.push(this.#box(ui, 'lower', l.lower.y, l.lower.height, this.#lower(ui, ui.lower, under, title)));
     }
     const at = ui.prompt === undefined ? undefined : [...ui.prompt.text].slice(0, ui.prompt.cursor).join('');

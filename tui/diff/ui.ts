@@ -3,11 +3,15 @@ import { type ActionName, actionByName, type KeyState, NO_KEYS, type Place, pres
 import { SMALLEST } from '../layout.ts';
 import { editPrompt, emptyPrompt, type Prompt, typeInto } from '../prompt.ts';
 import { type Extent, type Scroll, scrolled, TOP } from '../scroll.ts';
-import type { Key } from '../term/input.ts';
+import { type Key, keyNamed } from '../term/input.ts';
 import { clean } from '../term/text.ts';
+import { mouseText, type Point, TURN } from '../ui-mouse.ts';
 import { type DiffAction, isDiffAction } from './keys.ts';
+import { diffTargetAt } from './mouse.ts';
 
 export type LowerPane = 'detail' | 'state';
+/** in the order of their names */
+export const LOWER_PANES: readonly LowerPane[] = ['detail', 'state'];
 
 export interface DiffUi {
   readonly columns: number;
@@ -27,6 +31,12 @@ export interface DiffUi {
   readonly quit: boolean;
   readonly redraws: number;
   readonly suspends: number;
+  /** the terminal tells of the mouse */
+  readonly mouse: boolean;
+  /** where the mouse was when its key came */
+  readonly pointer: Point | undefined;
+  /** the event of the left trace to begin at; undefined: the first difference */
+  readonly start: number | undefined;
 }
 
 /** What the reducer must know of the comparison; all of it is empty until that is done. */
@@ -42,7 +52,11 @@ export type DiffEvent =
   | { readonly type: 'key'; readonly key: Key }
   | { readonly type: 'resize'; readonly columns: number; readonly rows: number }
   /** the comparison is there: the first difference comes into view */
-  | { readonly type: 'compared' };
+  | { readonly type: 'compared' }
+  /** an event of the left trace, also before the traces are compared */
+  | { readonly type: 'goto'; readonly seq: number }
+  /** an option of the command line */
+  | { readonly type: 'options'; readonly mouse: boolean };
 
 export const initialDiffUi = (columns: number, rows: number): DiffUi => ({
   columns,
@@ -59,6 +73,9 @@ export const initialDiffUi = (columns: number, rows: number): DiffUi => ({
   quit: false,
   redraws: 0,
   suspends: 0,
+  mouse: false,
+  pointer: undefined,
+  start: undefined,
 });
 
 /** Where things are, in rows of the screen. */
@@ -101,16 +118,22 @@ export function pageOf(ui: DiffUi, pane: 'rows' | LowerPane | 'help'): Extent {
   return { lines: Math.max(1, (box?.height ?? ui.rows - 3) - 2), cells: Math.max(1, ui.columns - 2) };
 }
 
-export const placeOf = (ui: DiffUi): Place => (ui.mode === 'main' ? 'diff' : ui.mode);
+const MODE_PLACES = { main: 'diff', help: 'help', prompt: 'diffPrompt' } as const satisfies Record<DiffUi['mode'], Place>;
+
+export const placeOf = (ui: DiffUi): Place => MODE_PLACES[ui.mode];
 
 export function reduceDiff(ui: DiffUi, event: DiffEvent, facts: DiffFacts): DiffUi {
   switch (event.type) {
     case 'key':
-      return onKey({ ...ui, message: undefined }, event.key, facts);
+      return onKey({ ...ui, message: undefined, pointer: event.key.at }, event.key, facts);
     case 'resize':
       return settle({ ...ui, columns: event.columns, rows: event.rows }, facts);
     case 'compared':
-      return moveTo(ui, Math.max(0, facts.nextRun(-1, 1)), facts);
+      return ui.start === undefined ? moveTo(ui, Math.max(0, facts.nextRun(-1, 1)), facts) : toEvent(ui, 'a', ui.start, facts);
+    case 'goto':
+      return facts.rows === 0 ? { ...ui, start: event.seq } : toEvent(ui, 'a', event.seq, facts);
+    case 'options':
+      return { ...ui, mouse: event.mouse };
     default:
       return event satisfies never;
   }
@@ -118,11 +141,14 @@ export function reduceDiff(ui: DiffUi, event: DiffEvent, facts: DiffFacts): Diff
 
 function onKey(ui: DiffUi, key: Key, facts: DiffFacts): DiffUi {
   const place = placeOf(ui);
-  if (place === 'prompt' && key.text !== undefined && ui.prompt !== undefined) return { ...ui, prompt: typeInto(ui.prompt, key.text) };
+  if (place === 'diffPrompt' && key.text !== undefined && ui.prompt !== undefined) return { ...ui, prompt: typeInto(ui.prompt, key.text) };
   const p = press(ui.keys, key.name, place);
   if (p.kind === 'pending') return { ...ui, keys: p.keys };
   const next: DiffUi = { ...ui, keys: NO_KEYS };
-  return p.kind === 'none' ? next : act(next, p.action, p.count, facts);
+  if (p.kind === 'action') return act(next, p.action, p.count, facts);
+  if (!key.name.startsWith('alt-')) return next;
+  // Esc and a key, pressed in haste, arrive as one
+  return onKey(onKey(next, { name: 'esc' }, facts), keyNamed(key.name.slice(4)), facts);
 }
 
 function act(ui: DiffUi, action: ActionName, count: number | undefined, facts: DiffFacts): DiffUi {
@@ -134,6 +160,12 @@ function act(ui: DiffUi, action: ActionName, count: number | undefined, facts: D
       return { ...ui, suspends: ui.suspends + 1 };
     case 'help.close':
       return { ...ui, mode: 'main' };
+    case 'mouse.toggle':
+      return { ...ui, mouse: !ui.mouse, message: { text: mouseText(!ui.mouse), error: false } };
+    case 'mouse.wheelDown':
+      return scroll(ui, 'help', 'scroll.down', TURN, facts);
+    case 'mouse.wheelUp':
+      return scroll(ui, 'help', 'scroll.up', TURN, facts);
     case 'scroll.down':
     case 'scroll.up':
     case 'scroll.pageDown':
@@ -198,6 +230,14 @@ function actOnRows(ui: DiffUi, action: DiffAction, count: number | undefined, fa
       return scroll(ui, ui.lower, 'scroll.up', count, facts);
     case 'diff.zoom':
       return settle({ ...ui, zoom: ui.zoom === 'both' ? 'rows' : ui.zoom === 'rows' ? 'lower' : 'both' }, facts);
+    case 'diff.back':
+      return settle({ ...ui, zoom: 'both', lower: 'detail' }, facts);
+    case 'diff.click':
+      return click(ui, facts);
+    case 'diff.wheelDown':
+      return wheel(ui, 1, facts);
+    case 'diff.wheelUp':
+      return wheel(ui, -1, facts);
     case 'diff.help':
       return { ...ui, mode: 'help', scroll: { ...ui.scroll, help: TOP } };
     case 'diff.quit':
@@ -205,6 +245,21 @@ function actOnRows(ui: DiffUi, action: DiffAction, count: number | undefined, fa
     default:
       return action satisfies never;
   }
+}
+
+function click(ui: DiffUi, facts: DiffFacts): DiffUi {
+  const target = ui.pointer === undefined ? undefined : diffTargetAt(ui, ui.pointer);
+  if (target?.kind === 'lower') return { ...ui, lower: target.tab ?? ui.lower };
+  if (target?.kind !== 'list' || target.line === undefined) return ui;
+  const row = ui.cursor - ui.cursorRow + target.line;
+  // the lower one of two lists may be a line higher than both show
+  return row < facts.rows && target.line < pageOf(ui, 'rows').lines ? moveTo(ui, row, facts) : ui;
+}
+
+function wheel(ui: DiffUi, direction: 1 | -1, facts: DiffFacts): DiffUi {
+  const target = ui.pointer === undefined ? undefined : diffTargetAt(ui, ui.pointer);
+  if (target?.kind === 'list') return moveTo(ui, ui.cursor + TURN * direction, facts);
+  return target?.kind === 'lower' ? scroll(ui, ui.lower, direction === 1 ? 'scroll.down' : 'scroll.up', TURN, facts) : ui;
 }
 
 const clamp = (n: number, low: number, high: number): number => Math.max(low, Math.min(high, n));

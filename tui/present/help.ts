@@ -3,12 +3,21 @@ import { type HelpGroup, help, type Place } from '../keymap.ts';
 import { cells, type Line, line, pad, span, wrap } from '../term/text.ts';
 import type { Glyphs } from '../term/theme.ts';
 
-const MARKS: readonly (readonly [keyof Pick<Glyphs, 'cursor' | 'error' | 'created' | 'destroyed' | 'changed'>, string])[] = [
+type Marks = readonly (readonly [keyof Pick<Glyphs, 'cursor' | 'error' | 'created' | 'destroyed' | 'changed'>, string])[];
+const MARKS: Marks = [
   ['cursor', 'the event under the cursor; the state is as it was after it'],
   ['error', 'it failed'],
   ['created', 'it created something, or the thing that it created'],
   ['destroyed', 'it ended something, or the thing that ended'],
   ['changed', 'it changed the state otherwise, or the thing that it changed'],
+];
+
+/** In the rows of two traces. */
+const DIFF_MARKS: Marks = [
+  ['cursor', 'the row under the cursor; both states are as they were after it'],
+  ['changed', 'both traces have it, with other values or another result'],
+  ['destroyed', 'only the left trace has it'],
+  ['created', 'only the right trace has it'],
 ];
 
 /** From this width on the help says what an action is called after `:`, too. */
@@ -30,7 +39,7 @@ export function helpLines(place: Place, width: number, glyphs: Glyphs): Line[] {
   };
   const sections = [
     ...groups.map((g) => [line(' ', span(g.title, 'title')), ...g.rows.flatMap((r) => row(r.keys, r.text, r.name))]),
-    [line(' ', span('Marks', 'title')), ...MARKS.flatMap(([glyph, text]) => row(glyphs[glyph], text))],
+    [line(' ', span('Marks', 'title')), ...(place === 'diff' ? DIFF_MARKS : MARKS).flatMap(([glyph, text]) => row(glyphs[glyph], text))],
   ];
   return sections.flatMap((lines, i) => (i === 0 ? lines : [line(''), ...lines]));
 }

@@ -18,6 +18,10 @@ export interface Key {
   readonly at?: { readonly x: number; readonly y: number };
 }
 
+/** The key of a name, without modifiers. */
+export const keyNamed = (name: string): Key =>
+  [...name].length === 1 ? { name, text: name } : name === 'space' ? { name, text: ' ' } : { name };
+
 /** Milliseconds after which a lone Esc byte is the Esc key. Sequences arrive in one piece, or nearly. */
 export const ESC_DELAY = 50;
 /** A paste longer than this is cut: nothing here wants one. */
