@@ -4,7 +4,7 @@
  */
 import type { UapiTable } from '../hw/uapi/table.ts';
 import type { FrameBatch } from '../store/read.ts';
-import { type Change, revertAll } from './change.ts';
+import { applyAll, type Change, revertAll } from './change.ts';
 import { Folder } from './decide.ts';
 import { type FrameSource, tableOf } from './fold.ts';
 import { planOf } from './plan.ts';
@@ -160,8 +160,7 @@ export class Timeline {
 
   /** Events that must be folded to know what event `seq` changed; 0 where that is kept. */
   distance(seq: number): number {
-    const oldest = this.#undo[0];
-    if (oldest !== undefined && seq >= oldest.seq && seq <= this.seq) return 0;
+    if (this.#keeps(seq)) return 0;
     const snapshot = this.#snapshots.findLast((s) => s.seq < seq)!;
     return seq - (this.seq < seq && this.seq > snapshot.seq ? this.seq : snapshot.seq);
   }
@@ -188,6 +187,60 @@ export class Timeline {
       }
     }
     return found;
+  }
+
+  /** The changes of an event and of all from there to the current one are kept. */
+  #keeps(seq: number): boolean {
+    const oldest = this.#undo[0];
+    return oldest !== undefined && seq >= oldest.seq && seq <= this.seq;
+  }
+
+  /** Events that must be folded or taken back to see the states before events from … to. */
+  reach(from: number, to: number): number {
+    return this.#keeps(from) ? Math.max(this.seq - from + 1, to - this.seq) : this.distance(from) + to - from;
+  }
+
+  /**
+   * Shows the state before each event from … to (both inclusive, as far as they are in the trace), in no order. The timeline
+   * stays where it is. What is shown must not be kept.
+   */
+  before(from: number, to: number, see: (state: SessionState, seq: number) => void): void {
+    const last = Math.min(to, this.last);
+    let first = Math.max(1, from);
+    if (this.#keeps(first)) {
+      this.#behind(first, last, see);
+      first = this.seq + 1;
+    }
+    if (first > last) return;
+    // a copy: what ends ahead would come back in another order than it was in
+    const folder = new Folder(planOf(this.#table), this.fork(first - 1));
+    for (const batch of this.#source.scan(folder.state.seq + 1, last)) {
+      for (let i = 0; i < batch.count; i++) {
+        const seq = batch.first + i;
+        if (seq >= first) see(folder.state, seq);
+        folder.fold(batch.buffer, batch.offsets[i]!);
+        folder.state.seq = seq;
+      }
+    }
+  }
+
+  /** Takes the steps back, and makes them again. */
+  #behind(first: number, last: number, see: (state: SessionState, seq: number) => void): void {
+    const steps = this.#undo.slice(first - (this.#undo[0]?.seq ?? first));
+    const { state } = this;
+    const here = state.seq;
+    let left = steps.length;
+    try {
+      while (left > 0) {
+        const { seq, changes } = steps[--left]!;
+        revertAll(state, changes);
+        state.seq = seq - 1;
+        if (seq <= last) see(state, seq);
+      }
+    } finally {
+      for (const { changes } of steps.slice(left)) applyAll(state, changes);
+      state.seq = here;
+    }
   }
 
   /** Folds forward to `target`, with snapshots on the way. */

@@ -149,6 +149,13 @@ export class Controller {
   /** The screen as it is now. `test` adds the mark that says that nothing is under way, and how many keys were taken. */
   screenful(test: boolean): Screenful {
     this.#reveal();
+    const drawn = this.#drawn(test);
+    if (!this.#model.waits || this.#work !== undefined || !this.#begun) return drawn;
+    this.#later();
+    return test ? this.#drawn(test) : drawn;
+  }
+
+  #drawn(test: boolean): Screenful {
     const { ui } = this;
     const { job } = ui;
     const under =
@@ -284,7 +291,12 @@ export class Controller {
       this.#later();
       return;
     }
-    const there = this.#search(deadline) && this.#follow(deadline) && this.#explain(deadline) && this.#aside.work(deadline);
+    const there =
+      this.#search(deadline) &&
+      this.#follow(deadline) &&
+      this.#model.tell(deadline) &&
+      this.#explain(deadline) &&
+      this.#aside.work(deadline);
     this.#snap();
     if (!there || !this.#ready) this.#later();
     else this.#rest();

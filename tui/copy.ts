@@ -2,7 +2,6 @@
 import { resolve } from 'node:path';
 import { eventText, type TextOptions } from '../hw/event-text.ts';
 import { escapeText } from '../hw/quote.ts';
-import { queueTypeOf } from '../replayer/query-records.ts';
 import { changesText } from '../replayer/words.ts';
 import { eventJson } from './cli/event-json.ts';
 import { jsonText } from './cli/output.ts';
@@ -51,10 +50,9 @@ const MADE: Readonly<Record<Exclude<CopyWhat, 'why'>, (model: TraceModel, seq: n
 
 /** In the style that nothing is left out of. */
 const textOf = (model: TraceModel): TextOptions => ({
-  ...textOptions(model.context),
+  ...textOptions(model.contextHere),
   style: 'full',
   errorText: true,
-  queueType: (e) => queueTypeOf(model.state, e.file),
 });
 
 function textOfEvent(model: TraceModel, seq: number): string {

@@ -95,14 +95,6 @@ describe('events', () => {
     model.approach(model.last, Infinity);
     expect(model.effect(seq)?.mark).toBe('created');
   });
-
-  test('what is read from a queue is told by its type once the state knows the queue', () => {
-    const own = testModel();
-    opened.push(own);
-    expect(own.model.listed(16)!.args).toMatch(/bytes:/);
-    own.model.approach(15, Infinity);
-    expect(own.model.listed(16)!.args).toMatch(/virt_id=0x99/);
-  });
 });
 
 describe('what an id stands for', () => {

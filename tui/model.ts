@@ -4,11 +4,12 @@
  * milliseconds.
  */
 import { basename } from 'node:path';
+import type { AccessPlace } from '../hw/event-access.ts';
 import type { EventLike } from '../hw/event-text.ts';
 import { secondsText } from '../hw/time-text.ts';
 import type { UapiTable } from '../hw/uapi/table.ts';
 import type { Meaning } from '../hw/uapi/view.ts';
-import { accessPlace } from '../replayer/access-place.ts';
+import { accessPlace, argsOf } from '../replayer/access-place.ts';
 import type { AreaTree } from '../replayer/areas.ts';
 import type { Change } from '../replayer/change.ts';
 import { type QueueWhy, queuesIn, queueWhy } from '../replayer/cmdqv-why.ts';
@@ -27,8 +28,10 @@ import { dialectOf, openTrace } from './cli/trace.ts';
 import { gapFrame, Tolerant } from './damage.ts';
 import { Lanes } from './lanes.ts';
 import type { PaneId } from './layout.ts';
+import { Memory } from './memory.ts';
 import { type Effect, effectOf } from './present/effects.ts';
 import { damagedEvent, type EventContext, type ListedEvent, listedEvent } from './present/event.ts';
+import { isToldByState, Told } from './told.ts';
 import { WhyRun } from './why-run.ts';
 
 /** Rows of the dictionary that are looked at for panes. */
@@ -52,21 +55,6 @@ const SLICE = 256;
 const BLOCK = 64;
 /** Events that are folded at most to work out effects. */
 const REACH = 4096;
-/** Decoded events and effects that are kept. */
-const KEPT = 4096;
-
-/** A map that forgets what was put into it first. */
-class Memory<V> {
-  readonly #map = new Map<number, V>();
-  get(key: number): V | undefined {
-    return this.#map.get(key);
-  }
-  set(key: number, value: V): void {
-    this.#map.set(key, value);
-    if (this.#map.size > KEPT) this.#map.delete(this.#map.keys().next().value!);
-  }
-}
-
 export class TraceModel {
   readonly name: string;
   readonly reader: TraceReader;
@@ -77,7 +65,8 @@ export class TraceModel {
   readonly context: EventContext;
   readonly #listed = new Memory<ListedEvent>();
   readonly #effects = new Memory<Effect | null>();
-  readonly #queueTypes = new Map<number, number>();
+  readonly #told: Told;
+  #toldByState = false;
   #lanes: Lanes | undefined;
   #why: WhyRun | undefined;
   #optional: readonly PaneId[] | undefined;
@@ -100,9 +89,19 @@ export class TraceModel {
       start: reader.meta.clock.monotonicNs,
       machine: reader.meta.machine,
       entered: (seq) => this.event(seq),
-      queueType: (event) => this.#queueType(event.file),
-      // the state is that of the cursor: what it does not know then is told in numbers
-      place: (event) => accessPlace(this.timeline.state, event),
+      // who knows the state before the event says more: contextBy, contextHere
+      queueType: () => undefined,
+    };
+    const { table: t, source, timeline } = this;
+    this.#told = new Told({ table: t, source, timeline, tell: (event, state) => listedEvent(event, this.contextBy(state)) });
+  }
+
+  /** The context of an event, by the state before it. */
+  contextBy(state: SessionState): EventContext {
+    return {
+      ...this.context,
+      queueType: (event) => queueTypeOf(state, event.file),
+      place: (event) => accessPlace(state, event),
     };
   }
 
@@ -155,6 +154,14 @@ export class TraceModel {
     return this.#optional;
   }
 
+  /** There are events whose text the state has a part in. */
+  get hasToldByState(): boolean {
+    const { reader } = this;
+    const kinds = `kind IN (${Kind.MMIO}, ${Kind.QUEUE}) OR call = 'IOMMU_VEVENTQ_ALLOC'`;
+    this.#toldByState ||= reader.query(`SELECT 1 FROM origins WHERE ${kinds} LIMIT 1`).length > 0;
+    return this.#toldByState;
+  }
+
   /** Looks for what a recording in progress has added; true where there may be something new. */
   refresh(): boolean {
     if (!this.reader.refresh()) return false;
@@ -191,23 +198,36 @@ export class TraceModel {
     return this.events(Array.from({ length: Math.max(0, Math.min(count, this.last - first + 1)) }, (_, i) => first + i));
   }
 
-  /** Events of the list by number. */
+  /** Events of the list by number: those that are in view now. */
   events(seqs: readonly number[]): ListedEvent[] {
+    this.turnPage();
     return seqs.flatMap((seq) => this.listed(seq) ?? []);
   }
 
+  /** The text of an event in a list is that of the state before it; without what the state says while that is not known. */
   listed(seq: number): ListedEvent | undefined {
     const known = this.#listed.get(seq);
     if (known !== undefined) return known;
     const frame = this.event(seq);
     if (frame === undefined) return seq < 1 || seq > this.last ? undefined : this.#damaged(seq);
-    const made = listedEvent(frame, this.context);
-    // what is read from a queue is told by its type, which the state knows only where the queue is there
-    const guess =
-      (frame.fileKind === FileKind.VEVENTQ && this.#queueType(frame.file) === undefined) ||
-      (frame.kind === Kind.MMIO && this.context.place?.(frame) === undefined);
-    if (!guess) this.#listed.set(seq, made);
+    const byState = isToldByState(frame);
+    const told = byState ? this.#told.event(seq) : undefined;
+    const made = told ?? listedEvent(frame, this.context);
+    if (!byState) this.#listed.set(seq, made);
     return made;
+  }
+
+  /** Other events are in view from now on: nobody waits for the others. */
+  turnPage(): void {
+    this.#told.forget();
+  }
+  /** Events in view wait for a state to be told by. */
+  get waits(): boolean {
+    return this.#told.waits;
+  }
+  /** Goes on with that until the deadline (as performance.now()); true when none waits any more. */
+  tell(deadline: number): boolean {
+    return this.#told.work(deadline);
   }
 
   /** Of an event that cannot be read the index may still know the call. */
@@ -219,13 +239,6 @@ export class TraceModel {
       if (!(error instanceof StoreError)) throw error;
     }
     return damagedEvent(seq, row, this.context.start);
-  }
-
-  /** enum iommu_veventq_type of a queue's file, once the state has been where the queue is. */
-  #queueType(file: number): number | undefined {
-    const type = this.#queueTypes.get(file) ?? queueTypeOf(this.timeline.state, file);
-    if (type !== undefined) this.#queueTypes.set(file, type);
-    return type;
   }
 
   /** Seconds since the start of the recording. */
@@ -265,6 +278,19 @@ export class TraceModel {
   get changes(): readonly Change[] {
     return this.at === 0 ? [] : this.timeline.changesOf(this.at);
   }
+  /** The context of the event that the state is at: what the state before it says of it. */
+  get contextHere(): EventContext {
+    const event = this.event(this.at);
+    if (event === undefined || !isToldByState(event)) return this.context;
+    const began = event.kind === Kind.RETURN ? this.event(Number(argsOf(event)[0] ?? 0)) : event;
+    let [place, type]: [AccessPlace | undefined, number | undefined] = [undefined, undefined];
+    this.timeline.before(this.at, this.at, (state) => {
+      place = accessPlace(state, event);
+      type = began === undefined ? undefined : queueTypeOf(state, began.file);
+    });
+    return { ...this.context, place: () => place, queueType: () => type };
+  }
+
   /** Names for the objects in `changes`. */
   get names(): NameOf {
     return namesFor(this.state, this.changes);

@@ -306,7 +306,7 @@ export class Picture {
     const { glyphs } = this.theme;
     return detailLines({
       event,
-      context: model.context,
+      context: ready ? model.contextHere : model.context,
       note: this.traveller.marks.note(ui.cursor),
       resolve: (field, id) => (ready ? model.resolve(event, field, id) : undefined),
       changes: ready ? changeLines(model.changes, model.names, glyphs) : undefined,

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, describe, expect, test, vi } from 'vitest';
 import { eventText } from '../hw/event-text.ts';
+import { Timeline } from '../replayer/timeline.ts';
 import { Finder } from './find/finder.ts';
 import { textNeedle } from './find/needle.ts';
 import { textOptions } from './present/event.ts';
@@ -34,8 +35,11 @@ function find(j: Job, times = 1): number | undefined {
 }
 
 const ALL = Array.from({ length: model.last }, (_, i) => i + 1);
+/** As `show` prints it: by the state before it. */
 const printed = (seq: number): string => {
-  const { call, result } = eventText(model.event(seq)!, textOptions(model.context));
+  const timeline = new Timeline(model.reader, { table: model.table });
+  timeline.seek(seq - 1);
+  const { call, result } = eventText(model.event(seq)!, textOptions(model.contextBy(timeline.state)));
   return `${call} ${result}`.toLowerCase();
 };
 /** What each kind of search looks for, event by event. */

@@ -74,7 +74,15 @@ export class DiffController {
   }
 
   screenful(test: boolean): Screenful {
-    return this.#picture.draw(this.#ui, this.#under(test ? `${this.#keys}${this.idle ? this.#picture.theme.glyphs.idle : ''}` : ''));
+    const { a, b } = this.#sides;
+    a.turnPage();
+    b.turnPage();
+    const draw = (): Screenful =>
+      this.#picture.draw(this.#ui, this.#under(test ? `${this.#keys}${this.idle ? this.#picture.theme.glyphs.idle : ''}` : ''));
+    const drawn = draw();
+    if (!this.idle || !(a.waits || b.waits)) return drawn;
+    this.#later();
+    return test ? draw() : drawn;
   }
 
   /** The row under the cursor; undefined where there is none. */
@@ -147,6 +155,7 @@ export class DiffController {
     const { a, b } = this.#sides;
     const { cursor } = this.#ui;
     if (!a.approach(c.placeA[cursor] ?? 0, deadline) || !b.approach(c.placeB[cursor] ?? 0, deadline)) return false;
+    if (!a.tell(deadline) || !b.tell(deadline)) return false;
     if (this.#explained === cursor || (c.how[cursor] ?? How.SAME) === How.SAME) return true;
     if (!a.why.work(c.a[cursor]!, false, deadline) || !b.why.work(c.b[cursor]!, false, deadline)) return false;
     this.#explained = cursor;

@@ -193,7 +193,7 @@ export class DiffPicture {
         const at = ready && model.at === seq;
         const lines = detailLines({
           event,
-          context: model.context,
+          context: at ? model.contextHere : model.context,
           resolve: (field, id) => (at ? model.resolve(event, field, id) : undefined),
           why: why(model, seq),
           changes: at ? changeLines(model.changes, model.names, glyphs) : undefined,

@@ -2,7 +2,7 @@
  * What a person types to find events: a condition of the filter language, or a plain text. It becomes a plan: a condition for
  * the index, what is left to look at in each event, and whether that needs the state.
  */
-import { eventText } from '../../hw/event-text.ts';
+import { type EventLike, eventText } from '../../hw/event-text.ts';
 import { parseQuery, type Query, someQuery } from '../../replayer/query.ts';
 import { vocabularyOf } from '../../replayer/query-fields.ts';
 import { compileQuery, type Matcher } from '../../replayer/query-match.ts';
@@ -10,7 +10,7 @@ import { isQueueField } from '../../replayer/query-records.ts';
 import { planQuery } from '../../replayer/query-sql.ts';
 import type { SqlValue, Window } from '../../store/read.ts';
 import type { TraceModel } from '../model.ts';
-import { textOptions } from '../present/event.ts';
+import { type EventContext, textOptions } from '../present/event.ts';
 import { isExact } from './complete.ts';
 
 /** A condition for the index. */
@@ -87,7 +87,9 @@ export function textNeedle(model: TraceModel, text: string): Needle {
   const test = contains(text);
   const names = namesWith(model, 'SELECT DISTINCT call AS name FROM origins LIMIT 5000', test);
   const errors = namesWith(model, 'SELECT name FROM errors LIMIT 5000', test);
-  if (names.length === 0 && errors.length === 0) return { kind: 'printed', test: printedTest(model, test) };
+  if (names.length === 0 && errors.length === 0) {
+    return model.hasToldByState ? { kind: 'folded', test: foldedTest(model, test) } : { kind: 'printed', test: printedTest(model, test) };
+  }
   const list = (column: string, values: readonly string[]): string[] =>
     values.length === 0 ? [] : [`${column} IN (${values.map(() => '?').join(', ')})`];
   const where = [...list('call', names), ...list('error', errors)].join(' OR ');
@@ -100,13 +102,20 @@ export function textNeedle(model: TraceModel, text: string): Needle {
 }
 
 function printedTest(model: TraceModel, test: (hay: string) => boolean): (seq: number) => boolean {
-  const options = textOptions(model.context);
   return (seq) => {
     const event = model.event(seq);
-    if (event === undefined) return false;
-    const { call, result } = eventText(event, options);
-    return test(`${call} ${result}`);
+    return event !== undefined && test(printed(event, model.context));
   };
+}
+
+/** As printed, where the state has a part in what is printed. */
+function foldedTest(model: TraceModel, test: (hay: string) => boolean): Matcher {
+  return ({ frame, before }) => test(printed(frame, before === undefined ? model.context : model.contextBy(before)));
+}
+
+function printed(event: EventLike, context: EventContext): string {
+  const { call, result } = eventText(event, textOptions(context));
+  return `${call} ${result}`;
 }
 
 function namesWith(model: TraceModel, sql: string, test: (hay: string) => boolean): string[] {
