@@ -180,6 +180,56 @@ test('what the event touched is brought into view in the object tree', () => {
   expect(controller.ui.scroll.objects.top).toBe(0);
 });
 
+describe('a filter that is typed', () => {
+  const settle = (controller: Controller): void => {
+    while (!controller.idle) vi.advanceTimersToNextTimer();
+  };
+
+  test('keeps the list as it was until it is a condition, and says what it lacks', () => {
+    const { controller, type, screen } = start(sample);
+    type('ggjj&');
+    settle(controller);
+    const listed = (): number => screen().match(/ 0\.0000\d\d /g)?.length ?? 0;
+    const whole = listed();
+    for (const [typed, said] of [
+      ['errno', /"errno" begins a condition; Enter looks for the text/],
+      [' ==', /errno/],
+      [' EBUS', /no errno is called "EBUS"/],
+    ] as const) {
+      type(typed);
+      settle(controller);
+      expect(listed(), typed).toBe(whole);
+      expect(screen(), typed).toMatch(said);
+      expect(controller.ui.cursor, typed).toBe(3);
+    }
+    type('Y');
+    settle(controller);
+    expect(screen()).toContain('& errno == EBUSY (2 of 33)');
+    expect(controller.ui.cursor).toBe(13);
+    // a condition that does not go on yet: the list of the last one
+    type(' &&');
+    settle(controller);
+    expect(screen()).toContain('& errno == EBUSY (2 of 33)');
+    type('\x15errno\r');
+    settle(controller);
+    expect(screen()).toContain('& errno (0 of 33)');
+  });
+
+  test('looks from where the prompt was opened, however fast the keys come', () => {
+    const ends = [true, false].map((slowly) => {
+      const { controller, type } = start(sample);
+      type('gg20j&');
+      for (const key of 'object == 4711') {
+        type(key);
+        if (slowly) settle(controller);
+      }
+      settle(controller);
+      return controller.ui.cursor;
+    });
+    expect(ends).toEqual([21, 21]);
+  });
+});
+
 describe('play', () => {
   test('is at each event when its recorded time has passed, never before, and a frame later at most', () => {
     const table = uapiTable('linux-7.2');

@@ -18,10 +18,11 @@ export function prompted(ui: Ui, prompt: Prompt, facts: Facts): Ui {
 }
 
 function sought(ui: Ui, facts: Facts): Ui {
-  const { prompt, find: finding } = ui;
-  if (prompt?.kind === 'filter') return { ...ui, find: { ...finding, snap: 1 } };
-  if (prompt?.kind !== 'search') return ui;
+  const { prompt } = ui;
+  if (prompt?.kind !== 'filter' && prompt?.kind !== 'search') return ui;
+  // always from where the prompt was opened: what was typed on the way leaves no trace
   const back = toAnchor(ui, facts);
+  if (prompt.kind === 'filter') return { ...back, find: { ...back.find, snap: 1 } };
   const text = prompt.text.trim();
   if (text === '') return back;
   const id = ui.jobs + 1;

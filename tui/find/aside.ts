@@ -9,7 +9,7 @@ import { layoutOf, type Ui } from '../ui.ts';
 import { Finder } from './finder.ts';
 import { UNKNOWN } from './hits.ts';
 import { type EventList, filteredList, wholeList } from './list.ts';
-import { filterNeedle, textNeedle } from './needle.ts';
+import { filterNeedle, isCondition, lackingFilter, textNeedle } from './needle.ts';
 import { filterOf, searchOf } from './ui-find.ts';
 
 /** A recording that has grown by so much is surveyed again. */
@@ -22,6 +22,8 @@ export class Aside {
   #strip: Strip | undefined;
   #search: Finder | undefined;
   #filter: Finder | undefined;
+  /** the filter that was there when the prompt was opened */
+  #accepted: Finder | undefined;
   #wrong: string | undefined;
 
   constructor(model: TraceModel) {
@@ -55,18 +57,21 @@ export class Aside {
     if (search !== (this.#search?.text ?? '')) {
       this.#search = search === '' ? undefined : new Finder(this.#model, search, textNeedle(this.#model, search), ui.cursor);
     }
-    if (filter !== (this.#filter?.text ?? '')) this.#filterBy(filter, ui.cursor);
+    const typed = ui.prompt?.kind === 'filter';
+    if (filter !== (this.#filter?.text ?? '')) this.#filterBy(filter, typed, ui.cursor);
     else this.#wrong = undefined;
+    if (!typed) this.#accepted = this.#filter;
     if (this.#search !== undefined) this.#search.focus = ui.cursor;
     if (this.#filter !== undefined) this.#filter.focus = ui.cursor;
   }
 
-  /** A text that is not yet a condition leaves the list as it is. */
-  #filterBy(text: string, cursor: number): void {
+  /** A text that is not yet a condition leaves the list as the last condition made it; a plain text was none. */
+  #filterBy(text: string, typed: boolean, cursor: number): void {
     const needle = filterNeedle(this.#model, text);
-    this.#wrong = needle.kind === 'wrong' ? needle.message : undefined;
+    this.#wrong = needle.kind === 'wrong' ? needle.message : typed ? lackingFilter(this.#model, text) : undefined;
     if (text === '') this.#filter = undefined;
-    else if (needle.kind !== 'wrong') this.#filter = new Finder(this.#model, text, needle, cursor);
+    else if (needle.kind !== 'wrong' && this.#wrong === undefined) this.#filter = new Finder(this.#model, text, needle, cursor);
+    else if (typed && (this.#filter === undefined || !isCondition(this.#model, this.#filter.text))) this.#filter = this.#accepted;
   }
 
   #survey(width: number): void {

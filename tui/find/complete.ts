@@ -18,6 +18,9 @@ const WORD = /[\p{L}\p{N}_.]*$/u;
 /** Words that are offered at most. */
 const MOST = 200;
 
+/** Words that mean something in front of an operator or a bracket alone. */
+export const CONDITION_WORDS: readonly string[] = [...Object.keys(COLUMNS), 'object', 'reg', ...CHANGE_WORDS];
+
 /** Everything that can be typed by name. */
 export function wordsOf(vocabulary: Vocabulary): readonly string[] {
   const short = vocabulary.calls.map((name) => name.replace(/^(IOMMU|VFIO)_/, ''));

@@ -11,7 +11,7 @@ import { planQuery } from '../../replayer/query-sql.ts';
 import type { SqlValue, Window } from '../../store/read.ts';
 import type { TraceModel } from '../model.ts';
 import { type EventContext, textOptions } from '../present/event.ts';
-import { isExact } from './complete.ts';
+import { CONDITION_WORDS, isExact } from './complete.ts';
 
 /** A condition for the index. */
 export interface Rows {
@@ -49,6 +49,18 @@ export function filterNeedle(model: TraceModel, text: string): Needle {
   return textNeedle(model, text);
 }
 
+/**
+ * What a text for `&` still lacks while it is typed: a word of the filter language that no call and no error has in its name
+ * is the beginning of a condition. Accepted, it is a plain text as any other. undefined: it can be evaluated, or is a mistake.
+ */
+export function lackingFilter(model: TraceModel, text: string): string | undefined {
+  if (text === '' || isCondition(model, text) || indexNames(model, contains(text)).some((names) => names.length > 0)) return undefined;
+  const word = CONDITION_WORDS.find((w) => w.startsWith(text.toLowerCase()));
+  return word === undefined ? undefined : `"${word}" begins a condition; Enter looks for the text`;
+}
+
+export const isCondition = (model: TraceModel, text: string): boolean => parseQuery(text, vocabularyOf(model.table)).ok;
+
 /** What is wrong with a text for `&`; undefined where nothing is. */
 export function wrongFilter(model: TraceModel, text: string): string | undefined {
   const parsed = parseQuery(text, vocabularyOf(model.table));
@@ -85,8 +97,7 @@ function queryNeedle(model: TraceModel, query: Query): Needle {
  */
 export function textNeedle(model: TraceModel, text: string): Needle {
   const test = contains(text);
-  const names = namesWith(model, 'SELECT DISTINCT call AS name FROM origins LIMIT 5000', test);
-  const errors = namesWith(model, 'SELECT name FROM errors LIMIT 5000', test);
+  const [names, errors] = indexNames(model, test);
   if (names.length === 0 && errors.length === 0) {
     return model.hasToldByState ? { kind: 'folded', test: foldedTest(model, test) } : { kind: 'printed', test: printedTest(model, test) };
   }
@@ -117,6 +128,12 @@ function printed(event: EventLike, context: EventContext): string {
   const { call, result } = eventText(event, textOptions(context));
   return `${call} ${result}`;
 }
+
+/** Names of calls and of errors that pass the test. */
+const indexNames = (model: TraceModel, test: (hay: string) => boolean): readonly [calls: string[], errors: string[]] => [
+  namesWith(model, 'SELECT DISTINCT call AS name FROM origins LIMIT 5000', test),
+  namesWith(model, 'SELECT name FROM errors LIMIT 5000', test),
+];
 
 function namesWith(model: TraceModel, sql: string, test: (hay: string) => boolean): string[] {
   return model.reader
