@@ -45,8 +45,9 @@ export function* stripOf(model: Pick<TraceModel, 'reader' | 'last'>, width: numb
   // bounds[i]: the first event of column i
   const bounds: number[] = [1];
   for (let i = 1; i < width; i++) {
-    const at = span > 0 ? reader.seqAt(begin + Math.ceil((span * i) / width)) : 1 + Math.floor((last * i) / width);
-    bounds.push(Math.max(bounds[i - 1]!, Math.min(at, last)));
+    // all at the same time: by their numbers
+    const at = span > 0 ? Math.min(last, reader.seqAt(begin + Math.ceil((span * i) / width))) : 1 + Math.ceil((last * i) / width);
+    bounds.push(Math.max(bounds[i - 1]!, at));
     if (tired()) yield;
   }
   bounds.push(last + 1);
