@@ -169,3 +169,30 @@ describe('beside a trace', () => {
     );
   });
 });
+
+describe('a trace that is no longer there', () => {
+  test('another one that has taken its place is not written into, and nothing is put beside it', () => {
+    const reader = TraceReader.open(path);
+    const marks = new Marks(reader);
+    marks.setMark('a', 5);
+    rmSync(path);
+    copyFileSync(whole, path);
+    marks.setMark('b', 7);
+    marks.setNote(7, 'lost');
+    expect([marks.place, marks.mark('a'), marks.mark('b'), marks.note(7)]).toEqual(['memory', 5, 7, 'lost']);
+    reader.close();
+    expect(opened(contents)).toEqual({ marks: [], notes: [], trouble: undefined });
+    expect(existsSync(beside())).toBe(false);
+  });
+
+  test('where there is none, that is said once, and marks last as long as the screen', () => {
+    const reader = TraceReader.open(path);
+    const marks = new Marks(reader);
+    rmSync(path);
+    marks.setMark('a', 5);
+    expect(marks.trouble).toBe(`${path}: is no longer the trace that was opened; marks and notes last as long as this screen`);
+    marks.setMark('b', 6);
+    expect([marks.trouble, marks.mark('a'), marks.mark('b'), existsSync(beside())]).toEqual([undefined, 5, 6, false]);
+    reader.close();
+  });
+});

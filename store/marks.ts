@@ -52,12 +52,15 @@ export class Marks {
   #besideThere = false;
   /** there is one that is not ours */
   #besideTaken = false;
+  /** which file the trace was */
+  readonly #file: string;
   #version = 0;
 
   /** Reads what there is. Never throws: what is wrong is said by {@link trouble}. */
   constructor(source: MarkSource) {
     this.#source = source;
     this.#beside = source.path + MARKS_SUFFIX;
+    this.#file = fileOf(source.path);
     // a recording that runs, or that was killed, is not ours to write
     this.#place = source.meta.complete ? 'trace' : 'beside';
     this.#guard(() => this.#readBeside());
@@ -176,6 +179,11 @@ export class Marks {
   }
 
   #inTrace(change: (side: TraceSide) => void): boolean {
+    if (fileOf(this.#source.path) !== this.#file) {
+      this.#place = 'memory';
+      this.#trouble = `${this.#source.path}: is no longer the trace that was opened; marks and notes last as long as this screen`;
+      return false;
+    }
     try {
       const side = TraceSide.open(this.#source.path);
       try {
@@ -215,6 +223,12 @@ export class Marks {
       return false;
     }
   }
+}
+
+/** Tells a file from another one that takes its name; '' where there is none. */
+function fileOf(path: string): string {
+  const stat = statSync(path, { throwIfNoEntry: false, bigint: true });
+  return stat === undefined ? '' : `${stat.dev} ${stat.ino}`;
 }
 
 const recordedAt = (meta: TraceMeta): string => `0x${meta.clock.realtimeNs.toString(16)}`;

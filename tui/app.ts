@@ -1,6 +1,7 @@
 /** The screens: opens a trace, takes the terminal, and runs until the user quits. */
 import { existsSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
+import { IrrError, StoreError } from '../store/errors.ts';
 import { PARTIAL } from '../store/open.ts';
 import { pointOf } from './cli/trace.ts';
 import { Controller } from './controller.ts';
@@ -42,6 +43,15 @@ function refusal(env: NodeJS.ProcessEnv): string | undefined {
   if (process.stdin.isTTY !== true || process.stdout.isTTY !== true) return 'the screens need a terminal';
   const term = env.TERM ?? '';
   return term === '' || term === 'dumb' ? `a terminal with TERM=${clean(term)} cannot show the screens` : undefined;
+}
+
+/** A trace that was opened and cannot be read any more: says so, whatever is found in it now. */
+function readSoFar(error: unknown): never {
+  if (!(error instanceof StoreError)) throw error;
+  throw new IrrError(error.code, error.message, {
+    hint: 'it could be read when it was opened: it was changed since, or the disk fails',
+    cause: error,
+  });
 }
 
 /**
@@ -88,7 +98,7 @@ export async function runTui(path: string, options: TuiOptions = {}): Promise<nu
     const running = program.run(at);
     // the first picture is there by now
     setImmediate(staySmall);
-    return await running;
+    return await running.catch(readSoFar);
   } finally {
     model.close();
     other?.close();

@@ -126,8 +126,12 @@ export class Controller {
     return this.#work === undefined && this.#expiry === undefined && this.#play === undefined;
   }
 
-  key(key: Key): void {
-    this.#keys++;
+  get typing(): boolean {
+    return this.#ui.prompt !== undefined;
+  }
+
+  key(key: Key, keys = 1): void {
+    this.#keys += keys;
     this.#begun = true;
     this.#dispatch({ type: 'key', key });
   }

@@ -7,10 +7,20 @@ import type { Aside } from './find/aside.ts';
 import { type EventList, pageOfList, wholeList } from './find/list.ts';
 import { continuations, type Hint, hints } from './keymap.ts';
 import type { Lane } from './lanes.ts';
-import { innerHeight, type Layout, type PaneBox, type PaneId, type Rect, SMALLEST } from './layout.ts';
+import { innerHeight, type Layout, type PaneBox, type PaneId, type Rect } from './layout.ts';
 import type { TraceModel } from './model.ts';
 import { changedLines } from './present/changed.ts';
-import { headerLine, hintsLine, type PaneContent, paneRows, paneTitle, statusLine } from './present/chrome.ts';
+import {
+  headerLine,
+  hintsLine,
+  type PaneContent,
+  PROMPT_MARGIN,
+  paneRows,
+  paneTitle,
+  promptText,
+  smallRows,
+  statusLine,
+} from './present/chrome.ts';
 import { cmdqvView, type StateView } from './present/cmdqv.ts';
 import { damageLines, detailLines } from './present/detail.ts';
 import { devicesView } from './present/devices.ts';
@@ -25,10 +35,9 @@ import { eventRows } from './present/rows.ts';
 import { stripLines } from './present/strip.ts';
 import { timeText } from './present/time-column.ts';
 import { whyLines } from './present/why.ts';
-import { PROMPT_SIGNS, type Prompt } from './prompt.ts';
 import { type Extent, inside, type Scroll } from './scroll.ts';
 import type { CursorPlace } from './term/screen.ts';
-import { cells, clean, dropCells, type Line, line, lineCells, span, take } from './term/text.ts';
+import { clean, dropCells, type Line, line, lineCells, span } from './term/text.ts';
 import { type Glyphs, paintLine, type Theme, type Token } from './term/theme.ts';
 import { speedText } from './travel.ts';
 import { Traveller } from './traveller.ts';
@@ -58,9 +67,6 @@ export interface Under {
   /** put at the end of the status line */
   readonly mark: string;
 }
-
-/** Cells of the status line that a prompt leaves to what stands at its right. */
-const PROMPT_MARGIN = 12;
 
 const NOTHING: StateView = { lines: [], marked: -1 };
 
@@ -106,10 +112,10 @@ export class Picture {
     return { blocks: [...bars, ...main], cursor };
   }
 
-  /** Which keys there are; while a prompt is open, what is wrong with it: of a filter what it lacks yet, else what Enter said. */
+  /** Which keys there are; while a prompt is open, what is wrong with it: what the last key said, else what a filter lacks yet. */
   #hints(ui: Ui, { aside }: Under): string {
     const said = ui.prompt !== undefined && ui.message?.error === true ? ui.message.text : undefined;
-    const wrong = (ui.prompt?.kind === 'filter' ? aside?.wrong : undefined) ?? said;
+    const wrong = said ?? (ui.prompt?.kind === 'filter' ? aside?.wrong : undefined);
     if (wrong === undefined) return hintsLine(hintsOf(ui), ui.columns, this.theme);
     return paintLine(line(' ', span(clean(wrong), 'error')), ui.columns, this.theme);
   }
@@ -152,8 +158,7 @@ export class Picture {
   }
 
   #small(ui: Ui, l: Layout): Screenful {
-    const text = `iommufd-rr needs ${SMALLEST.columns}x${SMALLEST.rows}, this is ${ui.columns}x${ui.rows}`;
-    const rows = Array.from({ length: l.header.height }, (_, i) => paintLine(line(i === 0 ? text : ''), ui.columns, this.theme));
+    const rows = smallRows(ui.columns, ui.rows, this.theme);
     return { blocks: [{ ...l.header, key: 'header', rows }], cursor: undefined };
   }
 
@@ -375,15 +380,4 @@ function scrolledText(all: readonly Line[], at: Scroll, page: Extent): Pick<Pane
   const lines = all.slice(top, top + page.lines).map((l) => (left === 0 ? l : dropCells(l, left)));
   const shown = all.length <= page.lines ? '' : ` ${top + 1}-${top + lines.length} of ${all.length} `;
   return { lines, footer: left === 0 ? shown : ` +${left}${shown === '' ? ' ' : shown}` };
-}
-
-/** The prompt as far as there is room, with its cursor in view; `x` is the cursor's cell. */
-function promptText(prompt: Prompt, room: number): { readonly text: string; readonly x: number } {
-  const sign = PROMPT_SIGNS[prompt.kind];
-  const left = room + 1 - sign.length;
-  const before = clean([...prompt.text].slice(0, prompt.cursor).join(''));
-  const after = clean([...prompt.text].slice(prompt.cursor).join(''));
-  let hidden = before;
-  while (cells(hidden) > left) hidden = [...hidden].slice(1).join('');
-  return { text: sign + hidden + take(after, Math.max(0, left - cells(hidden))), x: sign.length + cells(hidden) };
 }

@@ -22,7 +22,10 @@ export interface View {
 /** What answers keys with pictures: a Controller, or the DiffController of two traces. */
 export interface Answering {
   readonly ui: { readonly columns: number; readonly rows: number };
-  key(key: Key): void;
+  /** `keys`: how many were pressed to make it; default 1 */
+  key(key: Key, keys?: number): void;
+  /** what is typed goes into a text */
+  readonly typing: boolean;
   resize(columns: number, rows: number): void;
   goto(seq: number): void;
   /** options of the command line; without it there is no mouse and nothing is followed */
@@ -47,6 +50,15 @@ export interface ProgramOptions {
 
 /** Milliseconds from one frame to the next while something goes on by itself; a key is answered at once. */
 const FRAME = 33;
+
+/** How many keys from one on type a character each: what a terminal pastes into a text goes in as a whole. */
+function typedAt(keys: readonly Key[], from: number): number {
+  let end = from;
+  while (end < keys.length && keys[end]!.text !== undefined && keys[end]!.name !== 'paste') end++;
+  return end - from;
+}
+
+const textIn = (keys: readonly Key[]): string => keys.map((key) => key.text).join('');
 
 export class Program {
   readonly #options: ProgramOptions;
@@ -125,9 +137,11 @@ export class Program {
   #read(keys: readonly Key[]): void {
     clearTimeout(this.#escape);
     this.#escape = undefined;
-    for (const key of keys) {
+    for (let i = 0; i < keys.length; ) {
       if (this.#ended) return;
-      this.#controller.key(key);
+      const run = this.#controller.typing ? typedAt(keys, i) : 0;
+      this.#controller.key(run < 2 ? keys[i]! : { name: 'typed', text: textIn(keys.slice(i, i + run)) }, Math.max(1, run));
+      i += Math.max(1, run);
     }
     if (this.#parser.pending && !this.#ended) {
       this.#escape = setTimeout(() => {

@@ -22,16 +22,28 @@ export function emptyPrompt(kind: Prompt['kind']): Prompt {
   return { kind, text: '', cursor: 0 };
 }
 
-/** Code points taken of one key or paste. */
-const TYPED_LIMIT = 200;
+/** Code points that a prompt has at most: with each of them what is typed is looked for anew. */
+export const PROMPT_LIMIT = 2000;
 
-/** Inserts what was typed or pasted: of a paste the first line, without control characters. */
+/** The characters of a text that a prompt takes: those of its first line, without control characters. */
+const takenOf = (text: string): readonly string[] => [...(/^[^\r\n]*/.exec(text)?.[0] ?? '')].filter((c) => c >= ' ' && c !== '\x7f');
+
+/** Inserts what was typed or pasted, as far as there is room. */
 export function typeInto(prompt: Prompt, text: string): Prompt {
-  const first = text.split(/[\r\n]/, 1)[0] ?? '';
-  const added = [...first].filter((c) => c >= ' ' && c !== '\x7f').slice(0, TYPED_LIMIT);
   const all = [...prompt.text];
-  all.splice(prompt.cursor, 0, ...added);
-  return { ...prompt, text: all.join(''), cursor: prompt.cursor + added.length };
+  const added = takenOf(text).slice(0, Math.max(0, PROMPT_LIMIT - all.length));
+  return {
+    ...prompt,
+    text: [...all.slice(0, prompt.cursor), ...added, ...all.slice(prompt.cursor)].join(''),
+    cursor: prompt.cursor + added.length,
+  };
+}
+
+/** What to say of a text for which there is no room; undefined where there is. */
+export function overlong(prompt: Prompt, text: string): { readonly text: string; readonly error: boolean } | undefined {
+  // each code point is one or two units
+  if (prompt.text.length + text.length <= PROMPT_LIMIT || [...prompt.text].length + takenOf(text).length <= PROMPT_LIMIT) return undefined;
+  return { text: `too long: a prompt takes ${PROMPT_LIMIT} characters, the rest is left out`, error: true };
 }
 
 type Edit = Exclude<Extract<ActionName, `prompt.${string}`>, 'prompt.accept' | 'prompt.cancel' | 'prompt.complete'>;

@@ -18,11 +18,11 @@ export const quoteWord = (word: string): string => `'${word.replaceAll("'", `'\\
 
 /** A tmux server; its sessions end with it. */
 export class Tmux {
-  readonly #socket = `irr-${process.pid}`;
+  readonly socket = `irr-${process.pid}`;
   #sessions = 0;
 
   run(...words: readonly string[]): string {
-    return execFileSync('tmux', ['-u', '-L', this.#socket, '-f', '/dev/null', ...words], {
+    return execFileSync('tmux', ['-u', '-L', this.socket, '-f', '/dev/null', ...words], {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -44,11 +44,11 @@ export class Tmux {
   /** Where the tests are killed themselves, nobody calls kill. */
   #watch(): void {
     const alive = `kill -0 ${process.pid} 2>/dev/null`;
-    this.run('run-shell', '-b', `while ${alive}; do sleep 1; done; tmux -L ${this.#socket} kill-server 2>/dev/null`);
+    this.run('run-shell', '-b', `while ${alive}; do sleep 1; done; tmux -L ${this.socket} kill-server 2>/dev/null`);
   }
 
   kill(): void {
-    spawnSync('tmux', ['-L', this.#socket, 'kill-server']);
+    spawnSync('tmux', ['-L', this.socket, 'kill-server']);
   }
 }
 
@@ -90,6 +90,13 @@ export class Pane {
   /** Bytes as they are, in one piece: what a terminal sends for the mouse. */
   bytes(text: string): void {
     this.#tmux.run('send-keys', '-t', this.#name, '-H', ...[...Buffer.from(text)].map((b) => b.toString(16)));
+  }
+
+  /** A text of any length, typed as fast as the terminal takes it. */
+  paste(text: string): void {
+    const buffer = `b${this.#name}`;
+    execFileSync('tmux', ['-L', this.#tmux.socket, 'load-buffer', '-b', buffer, '-'], { input: text });
+    this.#tmux.run('paste-buffer', '-d', '-b', buffer, '-t', this.#name);
   }
 
   /** Presses keys and waits until the program has done what they ask for. → the screen, without the mark */

@@ -6,7 +6,7 @@
 import { type DiffAction, isDiffAction } from './diff/keys.ts';
 import { type ActionName, actionByName, NO_KEYS, press } from './keymap.ts';
 import { PANES, type PaneId } from './layout.ts';
-import { typeInto } from './prompt.ts';
+import { overlong, typeInto } from './prompt.ts';
 import { type ScrollAction, scrolled, TOP } from './scroll.ts';
 import { type Key, keyNamed } from './term/input.ts';
 import { clean } from './term/text.ts';
@@ -79,7 +79,10 @@ function onKey(ui: Ui, key: Key, facts: Facts): Ui {
     return { ...ui, message, keys: NO_KEYS, travel: { ...ui.travel, playing: false } };
   }
   const place = placeOf(ui);
-  if (place === 'prompt' && key.text !== undefined) return prompted(ui, typeInto(ui.prompt!, key.text), facts);
+  if (place === 'prompt' && key.text !== undefined) {
+    const { prompt } = ui;
+    return prompted({ ...ui, message: overlong(prompt!, key.text) }, typeInto(prompt!, key.text), facts);
+  }
   const p = press(ui.keys, key.name, place);
   if (p.kind === 'pending') {
     // a second digit: it is a count after all, so the focus goes back to where it was

@@ -55,8 +55,12 @@ export class DiffController {
     return this.#work === undefined;
   }
 
-  key(key: Key): void {
-    this.#keys++;
+  get typing(): boolean {
+    return this.#ui.prompt !== undefined;
+  }
+
+  key(key: Key, keys = 1): void {
+    this.#keys += keys;
     this.#dispatch({ type: 'key', key });
   }
   resize(columns: number, rows: number): void {

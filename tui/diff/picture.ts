@@ -1,17 +1,16 @@
 /** The diff view as rectangles of finished rows. */
 import { type Comparison, How } from '../../replayer/diff/compare.ts';
 import { hints } from '../keymap.ts';
-import { SMALLEST } from '../layout.ts';
 import type { TraceModel } from '../model.ts';
 import type { Block, Screenful } from '../picture.ts';
-import { headerLine, hintsLine, type PaneContent, paneRows, statusLine } from '../present/chrome.ts';
+import { headerLine, hintsLine, type PaneContent, PROMPT_MARGIN, paneRows, promptText, smallRows, statusLine } from '../present/chrome.ts';
 import { detailLines } from '../present/detail.ts';
 import { changeLines } from '../present/effects.ts';
 import { helpLines } from '../present/help.ts';
 import { objectsView } from '../present/objects.ts';
 import { whyLines } from '../present/why.ts';
 import { type Extent, inside } from '../scroll.ts';
-import { cells, clean, fitLine, type Line, line, lineCells, span } from '../term/text.ts';
+import { clean, fitLine, type Line, line, lineCells, span } from '../term/text.ts';
 import { paintLine, type Theme, toAscii } from '../term/theme.ts';
 import { lowerTitles } from './mouse.ts';
 import { beside, type DiffRow, differenceLines, marked, pairLine, sideLine } from './rows.ts';
@@ -52,7 +51,13 @@ export class DiffPicture {
     if (l.plan === 'small') return this.#small(ui);
     const bar = (y: number, key: string, row: string): Block => ({ x: 0, y, width: columns, height: 1, key, rows: [row] });
     const blocks: Block[] = [bar(0, 'header', this.#header(ui, under)), bar(ui.rows - 2, 'status', this.#status(ui, under))];
-    blocks.push(bar(ui.rows - 1, 'hints', hintsLine(hints(placeOf(ui)), columns, this.theme)));
+    // while a prompt is open, what is wrong with it takes the row of hints
+    const wrong = ui.prompt === undefined ? undefined : ui.message?.text;
+    const foot =
+      wrong === undefined
+        ? hintsLine(hints(placeOf(ui)), columns, this.theme)
+        : paintLine(line(' ', span(wrong, 'error')), columns, this.theme);
+    blocks.push(bar(ui.rows - 1, 'hints', foot));
     if (ui.mode === 'help') blocks.push(this.#box(ui, 'help', 1, ui.rows - 3, this.#lower(ui, 'help', under, ' Help ')));
     else {
       l.lists.forEach((box, i) => {
@@ -62,8 +67,8 @@ export class DiffPicture {
       const title = lowerTitles(ui.lower).join('');
       if (l.lower !== undefined) blocks.push(this.#box(ui, 'lower', l.lower.y, l.lower.height, this.#lower(ui, ui.lower, under, title)));
     }
-    const at = ui.prompt === undefined ? undefined : [...ui.prompt.text].slice(0, ui.prompt.cursor).join('');
-    return { blocks, cursor: at === undefined ? undefined : { x: Math.min(columns - 1, 1 + cells(clean(at))), y: ui.rows - 2 } };
+    const cursor = ui.prompt === undefined ? undefined : { x: promptText(ui.prompt, columns - PROMPT_MARGIN).x, y: ui.rows - 2 };
+    return { blocks, cursor };
   }
 
   extent(ui: DiffUi, pane: LowerPane | 'help', under: DiffUnder): Extent {
@@ -72,8 +77,7 @@ export class DiffPicture {
   }
 
   #small(ui: DiffUi): Screenful {
-    const text = `iommufd-rr needs ${SMALLEST.columns}x${SMALLEST.rows}, this is ${ui.columns}x${ui.rows}`;
-    const rows = Array.from({ length: ui.rows }, (_, i) => paintLine(line(i === 0 ? text : ''), ui.columns, this.theme));
+    const rows = smallRows(ui.columns, ui.rows, this.theme);
     return { blocks: [{ x: 0, y: 0, width: ui.columns, height: ui.rows, key: 'small', rows }], cursor: undefined };
   }
 
@@ -98,7 +102,7 @@ export class DiffPicture {
   }
 
   #statusText(ui: DiffUi, { comparison, progress }: DiffUnder): Line {
-    if (ui.prompt !== undefined) return line(`:${clean(ui.prompt.text)}`);
+    if (ui.prompt !== undefined) return line(promptText(ui.prompt, ui.columns - PROMPT_MARGIN).text);
     if (comparison === undefined) {
       return line(' ', span(`comparing${this.theme.glyphs.ellipsis}`, 'job'), ` ${Math.floor(100 * Math.min(1, progress))} %`);
     }

@@ -1,7 +1,7 @@
 /** What the diff view is about, as one value, and the only way it changes: pure, as ui-state.ts is for one trace. */
 import { type ActionName, actionByName, type KeyState, NO_KEYS, type Place, press } from '../keymap.ts';
 import { SMALLEST } from '../layout.ts';
-import { editPrompt, emptyPrompt, type Prompt, typeInto } from '../prompt.ts';
+import { editPrompt, emptyPrompt, overlong, type Prompt, typeInto } from '../prompt.ts';
 import { type Extent, type Scroll, scrolled, TOP } from '../scroll.ts';
 import { type Key, keyNamed } from '../term/input.ts';
 import { clean } from '../term/text.ts';
@@ -141,7 +141,9 @@ export function reduceDiff(ui: DiffUi, event: DiffEvent, facts: DiffFacts): Diff
 
 function onKey(ui: DiffUi, key: Key, facts: DiffFacts): DiffUi {
   const place = placeOf(ui);
-  if (place === 'diffPrompt' && key.text !== undefined && ui.prompt !== undefined) return { ...ui, prompt: typeInto(ui.prompt, key.text) };
+  if (place === 'diffPrompt' && key.text !== undefined && ui.prompt !== undefined) {
+    return { ...ui, message: overlong(ui.prompt, key.text), prompt: typeInto(ui.prompt, key.text) };
+  }
   const p = press(ui.keys, key.name, place);
   if (p.kind === 'pending') return { ...ui, keys: p.keys };
   const next: DiffUi = { ...ui, keys: NO_KEYS };

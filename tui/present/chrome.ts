@@ -1,7 +1,8 @@
 /** What stands around the panes: frames with titles, the header, the status line and the hints. Pure. */
 import type { Hint } from '../keymap.ts';
-import { PANE_TITLES, PANES, type PaneBox, type PaneId } from '../layout.ts';
-import { cells, clip, type Line, line, lineCells, type Span, span } from '../term/text.ts';
+import { PANE_TITLES, PANES, type PaneBox, type PaneId, SMALLEST } from '../layout.ts';
+import { PROMPT_SIGNS, type Prompt } from '../prompt.ts';
+import { cells, clean, clip, type Line, line, lineCells, type Span, span, take, wrap } from '../term/text.ts';
 import { paintLine, type Theme } from '../term/theme.ts';
 
 export interface PaneContent {
@@ -103,4 +104,26 @@ export function hintsLine(all: readonly Hint[], width: number, theme: Theme): st
     return left >= 0;
   });
   return paintLine(line(' ', ...shown.flatMap((h) => [span(h.keys, 'key'), span(` ${h.text}  `)])), width, theme);
+}
+
+/** A screen too small for anything: says so, in as many rows as that takes. */
+export function smallRows(columns: number, rows: number, theme: Theme): string[] {
+  const text = `iommufd-rr needs ${SMALLEST.columns}x${SMALLEST.rows}, this is ${columns}x${rows}`;
+  const lines = wrap(line(text), columns);
+  return Array.from({ length: rows }, (_, i) => paintLine(lines[i] ?? line(''), columns, theme));
+}
+
+/** Cells of the status line that a prompt leaves to what stands at its right. */
+export const PROMPT_MARGIN = 12;
+
+/** The prompt as far as there is room, with its cursor in view; `x` is the cursor's cell. */
+export function promptText(prompt: Prompt, room: number): { readonly text: string; readonly x: number } {
+  const sign = PROMPT_SIGNS[prompt.kind];
+  const left = room + 1 - sign.length;
+  const before = clean([...prompt.text].slice(0, prompt.cursor).join(''));
+  const after = clean([...prompt.text].slice(prompt.cursor).join(''));
+  const points = [...before];
+  let [first, used] = [points.length, 0];
+  for (; first > 0 && used + cells(points[first - 1]!) <= left; first--) used += cells(points[first - 1]!);
+  return { text: sign + points.slice(first).join('') + take(after, Math.max(0, left - used)), x: sign.length + used };
 }
