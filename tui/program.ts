@@ -51,7 +51,10 @@ export interface ProgramOptions {
 /** Milliseconds from one frame to the next while something goes on by itself; a key is answered at once. */
 const FRAME = 33;
 
-/** How many keys from one on type a character each: what a terminal pastes into a text goes in as a whole. */
+/** So many characters in one piece are not typed by hand: they go into a text as a whole, which is looked for once. */
+const PASTED = 64;
+
+/** How many keys from one on type a character each. */
 function typedAt(keys: readonly Key[], from: number): number {
   let end = from;
   while (end < keys.length && keys[end]!.text !== undefined && keys[end]!.name !== 'paste') end++;
@@ -139,9 +142,12 @@ export class Program {
     this.#escape = undefined;
     for (let i = 0; i < keys.length; ) {
       if (this.#ended) return;
-      const run = this.#controller.typing ? typedAt(keys, i) : 0;
-      this.#controller.key(run < 2 ? keys[i]! : { name: 'typed', text: textIn(keys.slice(i, i + run)) }, Math.max(1, run));
-      i += Math.max(1, run);
+      const run = this.#controller.typing ? typedAt(keys, i) : 1;
+      if (run < PASTED) this.#controller.key(keys[i++]!);
+      else {
+        this.#controller.key({ name: 'typed', text: textIn(keys.slice(i, i + run)) }, run);
+        i += run;
+      }
     }
     if (this.#parser.pending && !this.#ended) {
       this.#escape = setTimeout(() => {

@@ -37,7 +37,11 @@ export class Tmux {
     const sorted = words.sort((a, b) => Number(b.startsWith('-u')) - Number(a.startsWith('-u')));
     this.run('new-session', '-d', '-s', name, '-x', String(columns), '-y', String(rows), `exec env ${sorted.join(' ')} ${command}`);
     this.run('set-option', '-t', name, 'remain-on-exit', 'on');
-    if (this.#sessions === 1) this.#watch();
+    if (this.#sessions === 1) {
+      // a server that ends with its last session is in the way of the next one
+      this.run('set-option', '-s', 'exit-empty', 'off');
+      this.#watch();
+    }
     return new Pane(this, name, columns, rows);
   }
 

@@ -157,7 +157,7 @@ inTerminal('a session', () => {
     await golden(own, '60x15', 'events', await pane.settled());
     await golden(own, '60x15', 'objects', await pane.press('<BTab>'));
     pane.resize(30, 8);
-    expect(await pane.text('iommufd-rr needs')).toBe(`iommufd-rr needs 40x10, this …${'\n'.repeat(7)}`);
+    expect(await pane.text('iommufd-rr needs')).toBe(`iommufd-rr needs 40x10, this\nis 30x8${'\n'.repeat(6)}`);
     pane.resize(80, 24);
     await pane.settled();
     await golden(own, '80x24', 'resized', await pane.press('1', '<Escape>'));

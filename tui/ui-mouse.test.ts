@@ -49,7 +49,7 @@ function open(columns: number, rows: number): Running {
 
 const click = (x: number, y: number): string => `\x1b[<0;${x + 1};${y + 1}M`;
 const sizes = fc.constantFrom([140, 40], [80, 24], [60, 20], [45, 11], [210, 50]);
-const ways = fc.array(fc.constantFrom('7j', '50%', 'G', 'gg', '\t', '\t', 'z', '&errno != 0\r', '&IOAS_MAP\r', '20\x04', '\x1b'), {
+const ways = fc.array(fc.constantFrom('7j', '50%', 'G', 'gg', '\t', '\t', 'z', '&\x15errno != 0\r', '&\x15IOAS_MAP\r', '20\x04', '\x1b'), {
   maxLength: 5,
 });
 
