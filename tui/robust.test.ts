@@ -1,5 +1,16 @@
 /** What befalls a program on the screen: long pastes, tiny terminals, traces that change or cannot be written. In a real terminal. */
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, truncateSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,6 +21,7 @@ import { Start } from '../store/frame.ts';
 import { TraceSide } from '../store/side.ts';
 import { sampleTrace } from './cli/sample.ts';
 import { PROMPT_LIMIT } from './prompt.ts';
+import { cells } from './term/text.ts';
 import { longSession } from './testing.ts';
 import { type Pane, quoteWord, Tmux, tmuxVersion } from './tmux.ts';
 
@@ -32,7 +44,6 @@ beforeAll(() => {
 });
 afterAll(() => {
   tmux.kill();
-  chmodSync(inFolder('sealed'), 0o755);
   rmSync(folder, { recursive: true });
 });
 
@@ -175,6 +186,71 @@ inTerminal('a directory that cannot be written', () => {
     expect(status(await pane.press('5Gma'))).toMatch(/permission denied; marks and notes last as long as this screen/);
     expect(await pane.press('Gmb', "'a")).toContain('event 5/88');
     expect(readdirSync(inFolder('sealed'))).toEqual(['trace.irr']);
+    chmodSync(inFolder('sealed'), 0o755);
+    pane.kill();
+  });
+});
+
+/** What may stand in the program's output: modes, attributes, positions, erasing. */
+const OURS = /\x1b\[(?:\?[0-9]+[hl]|[0-9;]*m|[0-9]+;[0-9]+H|2J|K)/g;
+
+inTerminal('names that are wide, or mean harm', () => {
+  test('frames stay straight, and nothing of them acts on the terminal: one trace and two', async () => {
+    const evil = '漢字한\u{1f600}e\u0301\u202eabc\x1b[2J\x9b31m\x1b]0;owned\x07\u2066\u{e0041}\u1112\u1161';
+    const table = uapiTable('linux-7.2');
+    const s = new Script(table, 1);
+    s.start(Start.EXEC, 1, `/bin/${evil}`);
+    s.open(3);
+    s.ioctl(3, 'IOMMU_IOAS_ALLOC', {}, { out_ioas_id: 1 });
+    const name = '漢字\u{1f600}\x1b[31m.irr';
+    renameSync(sampleTrace(s.frames, table, { command: [evil, evil], cwd: evil, kernel: evil, machine: evil }), inFolder(name));
+    for (const [columns, rows] of [
+      [80, 24],
+      [60, 20],
+      [140, 40],
+    ] as const) {
+      for (const options of [[], [inFolder(name)]]) {
+        const pane = tmux.open(columns, rows, `sh -c ${quoteWord(`read go; exec ${program(name, ...options)}`)}`);
+        const output = inFolder(`output-${columns}-${options.length}`);
+        pane.record(output);
+        pane.send('<Enter>');
+        for (const keys of ['', 'z', '<Tab>', '?', 'q']) {
+          const shown = await pane.press(...(keys === '' ? [] : [keys]));
+          const framed = shown.split('\n').filter((row) => /^[┏┃┗┌│└]/.test(row));
+          expect(framed.length).toBeGreaterThan(8);
+          for (const row of framed) expect(cells(row), row).toBe(columns);
+        }
+        const written = readFileSync(output, 'utf8').replace(OURS, '');
+        expect(written).toContain('漢字');
+        expect(written.match(/[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\p{Cf}\p{M}\p{Emoji_Presentation}]/u)).toBeNull();
+        expect(pane.ask('#{pane_title}')).not.toContain('owned');
+        pane.kill();
+      }
+    }
+  });
+});
+
+inTerminal('stopped from outside', () => {
+  test.each([
+    ['one trace', false],
+    ['two traces', true],
+  ])('%s: the terminal is given back, and taken again', async (_, two) => {
+    const pane = tmux.open(
+      80,
+      24,
+      `sh -c ${quoteWord(`${program('small.irr', ...(two ? [inFolder('small.irr')] : []))}; echo over; read end`)}`,
+    );
+    const shown = await pane.press('jjj');
+    const flags = '#{alternate_on} #{cursor_flag} #{wrap_flag} #{mouse_standard_flag}';
+    expect(pane.ask(flags)).toBe('1 0 0 1');
+    process.kill(pane.pid(true), 'SIGTSTP');
+    await pane.until(() => pane.ask(flags) === '0 1 1 0', 'the terminal');
+    process.kill(pane.pid(true), 'SIGCONT');
+    await pane.until(() => pane.ask(flags) === '1 0 0 1', 'the screen');
+    expect(await pane.settled()).toBe(shown);
+    expect(await pane.press('k', 'j')).toBe(shown);
+    pane.send('q');
+    await pane.text('over');
     pane.kill();
   });
 });
