@@ -161,6 +161,21 @@ describe('the diff view', () => {
     );
   });
 
+  test('a click on the edge of the lower pane brings the one whose name is there', async () => {
+    for (const first of ['', '\t']) {
+      const { press, screen, controller } = open(80, 24);
+      await screen();
+      for (let x = 0; x < 80; x++) {
+        press(`\x1b${first}`);
+        const { lower } = controller.ui;
+        const y = diffLayout(controller.ui).lower!.y;
+        const wanted = { e: 'detail', s: 'state' }[nameAt((await screen()).split('\n')[y]!, x)] ?? lower;
+        press(`\x1b[<0;${x + 1};${y + 1}M`);
+        expect([x, controller.ui.lower]).toEqual([x, wanted]);
+      }
+    }
+  });
+
   test('every key that the help names does something, and what does nothing is not named', async () => {
     const { press, screen, controller } = open(80, 24);
     await screen();

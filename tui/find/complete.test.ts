@@ -43,6 +43,10 @@ test('Tab replaces the piece of a word before the cursor and nothing else; press
       const head = `${before}${gap}${piece}`;
       const prompt = filter(head + after, [...head].length);
       const first = completionAt(prompt.text, prompt.cursor, words);
+      // what stands before the cursor, back to the first character that no name has; what is behind it does not count
+      const word = head.split(/[^\p{L}\p{N}_.]/u).at(-1)!;
+      const offered = word !== '' && words.some((w) => w !== word && w.toUpperCase().includes(word.toUpperCase()));
+      expect([first !== undefined, first?.start]).toEqual([offered, offered ? [...head].length - [...word].length : undefined]);
       let [now, find] = [prompt, NO_FINDING] as const as [typeof prompt, typeof NO_FINDING];
       const seen: string[] = [];
       for (let n = 0; n < (first?.words.length ?? 0) + 1; n++) {
