@@ -1,6 +1,6 @@
 /** Changes of the CMDQV in words: `VINTF1.LVCMDQ0.PROD_INDX = 0x12 (WR 18)`. */
 import { entryOf } from '../hw/cmdqv/indexes.ts';
-import { type Queue, valueText } from '../hw/cmdqv/state.ts';
+import { type Queue, type Size, valueText } from '../hw/cmdqv/state.ts';
 import type { Change } from './change.ts';
 import { hex } from './u64.ts';
 
@@ -14,10 +14,7 @@ export function cmdqvText(c: CmdqvChange): string {
     case 'cmdqv.vintf':
       return vintfText(c);
     case 'cmdqv.size':
-      return `the SMMU is known better: ${Object.entries(c.to)
-        .filter(([key, value]) => (c.from as Readonly<Record<string, unknown>>)[key] !== value)
-        .map(([key, value]) => `${key} ${value}`)
-        .join(', ')}`;
+      return `the SMMU is known better: ${sizeTexts(c.to, c.from).join(', ')}`;
     case 'cmdqv.queue':
       return queueText(c);
     case 'cmdqv.window':
@@ -32,6 +29,21 @@ export function cmdqvText(c: CmdqvChange): string {
       return c satisfies never;
   }
 }
+
+/** How large the hardware is, in the words of its documentation. */
+const SIZES: readonly (readonly [keyof Size, (log2: number) => string])[] = [
+  ['log2Vintfs', (n) => `${2 ** n} VINTFs`],
+  ['log2Queues', (n) => `${2 ** n} LVCMDQs a VINTF`],
+  ['log2Sids', (n) => `${2 ** n} stream ids a VINTF`],
+  ['log2Commands', (n) => `up to ${2 ** n} entries a queue`],
+];
+
+/** What is known of the size; with `from` what was not known then, or otherwise. */
+export const sizeTexts = (size: Size, from: Size = {}): string[] =>
+  SIZES.flatMap(([key, text]) => {
+    const log2 = size[key];
+    return log2 === undefined || log2 === from[key] ? [] : [text(log2)];
+  });
 
 function registerText(c: Extract<CmdqvChange, { readonly op: 'cmdqv.register' }>): string {
   if (c.to === undefined) return `${c.name} is not known any more`;

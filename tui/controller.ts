@@ -78,6 +78,7 @@ export class Controller {
         this.#happened({ type: 'grew', end });
       },
       ended: (text, error) => this.#happened({ type: 'ended', text, error }),
+      gone: (text) => this.#happened({ type: 'say', text, error: true }),
       changed: () => hooks.changed(false),
       failed: (error) => hooks.failed(error),
     });

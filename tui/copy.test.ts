@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { COPY_LIMIT, type CopyWhat, copied, shellWord } from './copy.ts';
+import { shellWord } from './cli/shell-word.ts';
+import { COPY_LIMIT, type CopyWhat, copied } from './copy.ts';
 import { Screen } from './term/screen.ts';
 import { testModel } from './testing.ts';
 import type { Arrival } from './trips.ts';
@@ -35,10 +36,13 @@ describe('what is copied', () => {
   test('the why', () => {
     const said = copy(13, 'why');
     expect(said.copy).toMatch(/^event 13: ioctl\(.*IOMMU_DESTROY.*EBUSY.*\n {2}why +HWPT_PAGING 5 is held .*\n(.*\n)* {2}because {2}/);
-    expect(said.say).toMatch(/^why of event 13 copied: \d+ bytes sent as OSC 52/);
+    expect(said.say).toMatch(/^why of 13 copied: \d+ bytes by OSC 52$/);
     expect(copy(1, 'why')).toEqual({ say: 'event 1 is no call that there are rules for', error: true });
   });
   test('a command line that shows the event', () => {
+    const { say } = copy(13, 'command');
+    // with the longest number of an event and of bytes, on 60 columns
+    expect(say.length + '10000000'.length - 2 + 3).toBeLessThan(58);
     expect(copy(13, 'command').copy).toBe(`iommufd-rr show ${shellWord(model.reader.path)} 13`);
   });
   test('nothing of any event can act on a terminal, whoever pastes it', () => {

@@ -5,6 +5,7 @@ import { escapeText } from '../hw/quote.ts';
 import { changesText } from '../replayer/words.ts';
 import { eventJson } from './cli/event-json.ts';
 import { jsonText } from './cli/output.ts';
+import { shellWord } from './cli/shell-word.ts';
 import { goTo } from './journey.ts';
 import type { TraceModel } from './model.ts';
 import { textOptions } from './present/event.ts';
@@ -29,9 +30,9 @@ export function* copied(model: TraceModel, seq: number, what: CopyWhat): Generat
   const safe = text.split('\n').map(escapeText).join('\n');
   const bytes = Buffer.byteLength(safe);
   if (bytes > COPY_LIMIT) {
-    return { say: `${bytes} bytes are too many for a terminal's clipboard (${COPY_LIMIT}): iommufd-rr show prints them`, error: true };
+    return { say: `${bytes} bytes are too many to copy: iommufd-rr show`, error: true };
   }
-  return { copy: safe, say: `${NAMES[what]} of event ${seq} copied: ${bytes} bytes sent as OSC 52 (tmux: set-clipboard on)`, error: false };
+  return { copy: safe, say: `${NAMES[what]} of ${seq} copied: ${bytes} bytes by OSC 52`, error: false };
 }
 
 const NAMES: Readonly<Record<CopyWhat, string>> = { text: 'text', json: 'JSON', why: 'why', command: 'command line' };
@@ -60,15 +61,6 @@ function textOfEvent(model: TraceModel, seq: number): string {
   const head = [t.seq, t.time, t.who, t.call, t.result, t.notes].filter((part) => part !== '').join(' ');
   return [head, ...changesText(model.changes, model.names).map((change) => `    ${change}`)].join('\n');
 }
-
-/** A word as a shell takes it. */
-export const shellWord = (word: string): string => {
-  if (/^[\w@%+=:,./-]+$/.test(word)) return word;
-  const safe = escapeText(word);
-  return safe === word ? `'${word.replaceAll("'", `'\\''`)}'` : `$'${[...Buffer.from(word)].map((b) => shellByte(b)).join('')}'`;
-};
-const shellByte = (b: number): string =>
-  b >= 0x20 && b < 0x7f && b !== 0x27 && b !== 0x5c ? String.fromCharCode(b) : `\\x${b.toString(16).padStart(2, '0')}`;
 
 function* whyText(model: TraceModel, seq: number): Generator<number, string | undefined, void> {
   while (!model.why.work(seq, true, performance.now() + PATIENCE)) {

@@ -122,7 +122,7 @@ const ROWS = [
   { name: 'mark.remove', group: 'Bookmarks', text: 'take the bookmarks of this event away', keys: { main: ['m -'] } },
   { name: 'mark.list', group: 'Bookmarks', text: 'all bookmarks, notes, watches', keys: { main: ['M'] } },
   { name: 'note.edit', group: 'Bookmarks', text: 'write a note on this event; an empty one goes', keys: { main: ['a'] } },
-  { name: 'copy.text', group: 'Copy', text: 'copy the event as text', keys: { main: ['y t'] } },
+  { name: 'copy.text', group: 'Copy', text: 'copy the event as text; tmux must allow it: set-clipboard on', keys: { main: ['y t'] } },
   { name: 'copy.json', group: 'Copy', text: 'copy the event as JSON', keys: { main: ['y j'] } },
   { name: 'copy.why', group: 'Copy', text: 'copy why the call ended so', keys: { main: ['y w'] } },
   { name: 'copy.command', group: 'Copy', text: 'copy a command line that shows the event', keys: { main: ['y c'] } },

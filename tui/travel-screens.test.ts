@@ -141,7 +141,7 @@ inTerminal('copies', () => {
     tmux.run('set-option', '-s', 'set-clipboard', 'on');
     const copied = async (keys: string): Promise<string> => {
       const shown = await pane.press(keys);
-      const bytes = Number(/(\d+) bytes sent as OSC 52/.exec(shown)?.[1]);
+      const bytes = Number(/(\d+) bytes by OSC 52/.exec(shown)?.[1]);
       const text = tmux.run('show-buffer');
       expect(Buffer.byteLength(text)).toBe(bytes);
       return text;

@@ -1,11 +1,13 @@
 /** Searches, filters, the overview, the mouse and a recording that goes on, in a real terminal. */
-import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { closeSync, existsSync, mkdtempSync, openSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, type ExpectStatic, expect, test } from 'vitest';
 import { uapiTable } from '../hw/uapi/table.ts';
 import { RowIndex } from '../recorder/index-row.ts';
+import { createSpool } from '../recorder/spool-layout.ts';
 import { TraceWriter } from '../store/append.ts';
 import { FrameCursor } from '../store/frame.ts';
 import { sampleTrace } from './cli/sample.ts';
@@ -166,6 +168,28 @@ inTerminal('a recording that goes on', () => {
     await pane.press('<Escape>');
     expect(await pane.press('300G')).toContain('event 300/300');
     pane.kill();
+  });
+
+  test('whose recorder was killed is told, with what there is to do', async () => {
+    const path = inFolder('killed.irr');
+    const spool = inFolder('killed.spool');
+    const none = { kernel: '', machine: '', cpu: '', recording: '', trace: path, bootId: '' };
+    createSpool(spool, { realtimeNs: 0n, monotonicNs: 0n, ...none }, 1);
+    const held = openSync(spool, 'r+');
+    const { frames } = longSession(20);
+    const rows = new RowIndex(uapiTable('linux-7.2'));
+    const cursor = new FrameCursor();
+    const writer = TraceWriter.create(path, { ...META, spool });
+    for (const frame of frames) writer.append(frame, 0, rows.row(cursor.at(frame, 0)));
+    writer.flush();
+    const pane = tmux.open(100, 24, program('killed.irr', '--follow'));
+    await pane.text('FOLLOWING 0/s');
+    closeSync(held);
+    const shown = await pane.text('RECORDER GONE');
+    expect(shown).toContain(`recorder gone: iommufd-rr recover ${spool}`);
+    pane.kill();
+    writer.close();
+    expect(spawnSync('node', [MAIN, 'info', path], { encoding: 'utf8' }).stdout).toContain(`iommufd-rr recover ${spool}`);
   });
 });
 

@@ -54,6 +54,10 @@ function fromFile(path: string, read: (path: string) => string): Query {
   return balanced(lines.map((line) => parseCallset(line, read)));
 }
 
+/** Meets these events; without any, none. */
+export const seqsQuery = (seqs: readonly number[]): Query =>
+  balanced((seqs.length === 0 ? [0] : seqs).map((n) => ({ op: 'column', column: 'seq', comparison: '==', value: BigInt(n) })));
+
 /** Alternatives as a tree of little depth: a list in a file may be long. */
 function balanced(items: readonly Query[]): Query {
   if (items.length === 1) return items[0]!;

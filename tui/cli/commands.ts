@@ -248,6 +248,7 @@ export const COMMANDS: readonly CommandRow[] = [
       { flags: '--raw', text: 'numbers instead of names' },
       { flags: '--hex', text: 'below each event its bytes, in and out' },
       { flags: '--changes', text: 'below each event what it changed in the state' },
+      { flags: '--notes', text: 'only events that have a bookmark or a note, and these below them' },
       { flags: '--resolve', text: 'say of every object id what it stands for, and the event of its birth: viommu_id=6<VIOMMU@8>' },
       { flags: '--no-resolve', text: 'say it of none (otherwise: where the field leaves it open)' },
       { flags: '--abs-time', text: 'time of day (UTC) instead of seconds since the start' },
@@ -259,6 +260,7 @@ export const COMMANDS: readonly CommandRow[] = [
     examples: [
       ['show bug.irr 100-200', 'events 100 to 200'],
       ["show bug.irr -w 'errno != 0 && call ~ HW_QUEUE' --changes", 'failed hardware-queue calls, and what they changed'],
+      ['show bug.irr --notes', 'what somebody has noted in the screens (keys m and a)'],
       ['show bug.irr --json -w "object == 7" | jq .call', 'every call that names object 7, for scripts'],
     ],
     load: () => import('./show.ts'),

@@ -2,10 +2,13 @@
 import { statSync } from 'node:fs';
 import { quoteText } from '../../hw/quote.ts';
 import { secondsText } from '../../hw/time-text.ts';
+import { recorderState, spoolOf } from '../../recorder/alive.ts';
 import { FileKind, FrameCursor, Kind, PartKind } from '../../store/frame.ts';
 import type { TraceMeta } from '../../store/meta.ts';
 import type { Run } from './commands.ts';
+import { Notes } from './notes.ts';
 import { type Out, type Piece, Progress, paint } from './output.ts';
+import { shellWord } from './shell-word.ts';
 import { dialectOf, type Opened, openTrace } from './trace.ts';
 
 interface ProcessInfo {
@@ -65,7 +68,7 @@ function exitText(exit: Opened['meta']['exit']): string {
   return exit.status === undefined ? 'not known' : `status ${exit.status}`;
 }
 
-function infoJson(opened: Opened, counts: Counts): object {
+function infoJson(opened: Opened, counts: Counts, notes: Notes): object {
   const { meta, reader } = opened;
   return {
     v: 1,
@@ -90,6 +93,8 @@ function infoJson(opened: Opened, counts: Counts): object {
     source: meta.source ?? null,
     imports: importsOf(meta),
     digest: reader.digest,
+    bookmarks: notes.bookmarks,
+    notes: notes.notes,
     processList: [...counts.processes.values()].map((p) => ({
       pid: p.pid,
       exe: p.exe === '' ? null : p.exe.slice(1, -1),
@@ -140,10 +145,18 @@ function kernelText({ source, dialect, kernel, modelMachine = 'plain' }: TraceMe
   return `none: the model of ${dialect} answered${machine === '' ? ',' : machine} on`;
 }
 
-function infoText(out: Out, opened: Opened, counts: Counts): void {
+function incompleteText(meta: TraceMeta): string {
+  const spool = spoolOf(meta);
+  const recorder = spool === undefined ? 'unknown' : recorderState(spool);
+  if (recorder === 'runs') return 'the recording still runs';
+  if (recorder === 'gone') return `its recorder has gone; iommufd-rr recover ${shellWord(spool ?? '')} completes it`;
+  return 'the recording still runs, or was interrupted';
+}
+
+function infoText(out: Out, opened: Opened, counts: Counts, notes: Notes): void {
   const { meta, reader, path } = opened;
   const row = (label: string, ...pieces: Piece[]): void => out.line(paint('heading', label.padEnd(10)), ...pieces);
-  const whole = meta.complete ? paint('ok', 'complete') : paint('error', 'not complete: the recording still runs, or was interrupted');
+  const whole = meta.complete ? paint('ok', 'complete') : paint('error', `not complete: ${incompleteText(meta)}`);
   row('trace', path, ', ', sizeText(path, reader.count), ', ', whole);
   row('command', meta.command.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : quoteText(Buffer.from(word)))).join(' '));
   if (meta.cwd !== '') row('in', meta.cwd);
@@ -171,6 +184,8 @@ function infoText(out: Out, opened: Opened, counts: Counts): void {
       ? paint('ok', 'none dropped')
       : paint('error', `${meta.dropped.toLocaleString('en')} dropped${gaps}`);
   row('events', counted(reader.count, 'event'), ` (${counted(counts.ioctls, 'ioctl')}, ${counted(counts.errors, 'failure')}), `, dropped);
+  if (notes.bookmarks + notes.notes > 0)
+    row('notes', `${counted(notes.notes, 'note')}, ${counted(notes.bookmarks, 'bookmark')} (show --notes prints them)`);
   row('iommufds', counts.iommufds.size.toLocaleString('en'));
   const processes = [...counts.processes.values()].sort((a, b) => b.events - a.events || a.pid - b.pid);
   row('processes', processes.length.toLocaleString('en'));
@@ -182,9 +197,11 @@ function infoText(out: Out, opened: Opened, counts: Counts): void {
 export const run: Run = async ([path = ''], options, io) => {
   const opened = openTrace(path);
   const counts = countEvents(opened);
+  const notes = new Notes(opened.reader);
+  if (notes.trouble !== undefined) io.note(notes.trouble);
   const out = io.out();
-  if (options.json === true) out.json(infoJson(opened, counts));
-  else infoText(out, opened, counts);
+  if (options.json === true) out.json(infoJson(opened, counts, notes));
+  else infoText(out, opened, counts, notes);
   opened.reader.close();
   return 0;
 };

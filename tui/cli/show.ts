@@ -13,6 +13,7 @@ import { UsageError } from './errors.ts';
 import { eventJson } from './event-json.ts';
 import { eachEvent, needsTimeline, queryOption, type SelectedEvent, timelineOf } from './events.ts';
 import { hexDump } from './hex.ts';
+import { Notes, notedLines } from './notes.ts';
 import { type Out, type Piece, Progress, paint } from './output.ts';
 import { typeOfId } from './resolve.ts';
 import { countOf, newestTrace, type Opened, openTrace } from './trace.ts';
@@ -65,6 +66,8 @@ interface Shown {
   readonly hex: boolean;
   /** what an event changed, in words; nothing where nobody asks */
   readonly changes: (event: SelectedEvent) => readonly string[];
+  /** bookmarks and notes, where somebody asks */
+  readonly notes: Notes | undefined;
 }
 
 const CALL_NAME = /^(ioctl\([^,]*, )?([A-Za-z_]\w*)/;
@@ -101,6 +104,7 @@ function changeLine(text: string): Piece {
 
 function showText(s: Shown, event: SelectedEvent): void {
   s.out.line(...pieces(event.frame, s.text));
+  if (s.notes !== undefined) for (const text of notedLines(s.notes.at(event.seq))) s.out.line('    ', paint('changed', text));
   if (s.hex) for (const line of hexDump(event.frame.parts)) s.out.line('    ', paint('dim', line));
   for (const text of s.changes(event)) s.out.line('    ', changeLine(text));
 }
@@ -152,7 +156,10 @@ export const run: Run = async (args, options, io) => {
   const opened = openTrace(path);
   const style = styleOf(options);
   const json = options.json === true;
-  const query = and(callset === undefined ? { op: 'all' } : parseCallset(callset), queryOption(options, opened) ?? { op: 'all' });
+  const notes = options.notes === true ? new Notes(opened.reader) : undefined;
+  if (notes?.trouble !== undefined) io.note(notes.trouble);
+  const asked = and(callset === undefined ? { op: 'all' } : parseCallset(callset), queryOption(options, opened) ?? { op: 'all' });
+  const query = and(notes?.query ?? { op: 'all' }, asked);
   const resolve = options.resolve !== false && style !== 'raw';
   const timeline = options.changes === true || resolve || needsTimeline(query, opened.table) ? timelineOf(opened) : undefined;
   const changes = options.changes === true ? await changeWords(timeline) : () => [];
@@ -173,12 +180,13 @@ export const run: Run = async (args, options, io) => {
     queueType: (e) => queueTypeOf(current?.before, e.file),
     place: (e) => (e.kind === Kind.MMIO || e.kind === Kind.QUEUE ? accessPlace(current?.before, e) : undefined),
   };
-  const shown: Shown = { opened, out, text, hex: options.hex === true, changes };
+  const shown: Shown = { opened, out, text, hex: options.hex === true, changes, notes };
   let lines = 0;
   for (const event of chosen(opened, query, options, timeline, progress)) {
     current = event;
     progress.done();
-    if (json) out.json(eventJson(event, opened, text, options.changes === true ? changes(event) : undefined));
+    if (json)
+      out.json({ ...eventJson(event, opened, text, options.changes === true ? changes(event) : undefined), ...notes?.at(event.seq) });
     else showText(shown, event);
     if (++lines % 256 === 0) await out.drain();
   }

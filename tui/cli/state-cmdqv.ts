@@ -1,4 +1,6 @@
 /** `state`: the CMDQV of a Tegra241, in words. */
+
+import { sizeTexts } from '../../replayer/cmdqv-words.ts';
 import type { Json } from '../../replayer/json.ts';
 import { type Out, paint } from './output.ts';
 
@@ -59,11 +61,11 @@ export function cmdqvText(out: Out, json: JsonObject): void {
     for (const q of list(v.lvcmdqs)) queueText(out, name, q);
   }
   const global = record(json.cmdqvGlobal);
-  const size = Object.entries(record(global.size)).map(([key, value]) => `${key} ${String(value)}`);
+  const size = sizeTexts(Object.fromEntries(Object.entries(record(global.size)).map(([key, value]) => [key, Number(value)])));
   const registers = record(global.registers);
   if (Object.keys(registers).length > 0 || list(global.guests).length > 0) {
     out.line();
-    out.line(paint('heading', 'CMDQV'), `  ${size.join('  ')}`);
+    out.line(paint('heading', 'CMDQV'), `  ${size.join(', ')}`);
     registersText(out, '  ', registers);
   }
   for (const g of list(global.guests)) {

@@ -83,12 +83,12 @@ export function jsonText(): string {
         [
           [
             'info',
-            '{v, events, dropped, duration, kernel, dialect, processes, complete, ioctls, errors, gaps, iommufds, machine, cpu, command, cwd, started, exit, tool, source, digest, processList: [{pid, exe, events}]}',
+            '{v, events, dropped, duration, kernel, dialect, processes, complete, ioctls, errors, gaps, iommufds, machine, cpu, command, cwd, started, exit, tool, source, digest, bookmarks, notes, processList: [{pid, exe, events}]}',
           ],
           ['verify', '{v, ok, events, complete, digest, problems: [{seq?, chunk?, text}]}'],
           [
             'show',
-            '{v, seq, t, took, pid, tid, kind, call, fd, file, context, object, ret, errno, args, out?, nested?: {field: {in?, out?}}, register?, fields?, registers?, region?, page0?, entries?, returnOf?, changes?, parts?}; took and ret are null while the call has not returned; parts (bytes as hex) with --full; changes with --changes',
+            '{v, seq, t, took, pid, tid, kind, call, fd, file, context, object, ret, errno, args, out?, nested?: {field: {in?, out?}}, register?, fields?, registers?, region?, page0?, entries?, returnOf?, changes?, bookmarks?, note?, parts?}; took and ret are null while the call has not returned; parts (bytes as hex) with --full; changes with --changes; bookmarks and note with --notes',
           ],
           [
             'stats',

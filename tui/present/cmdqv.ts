@@ -10,6 +10,7 @@ import { commandAt, errorNames, troubles } from '../../hw/cmdqv/trouble.ts';
 import type { Change } from '../../replayer/change.ts';
 import { type Known, memoryOf, uidOf } from '../../replayer/cmdqv.ts';
 import { seenHow, sortedNames, vintfNumbers } from '../../replayer/cmdqv-json.ts';
+import { sizeTexts } from '../../replayer/cmdqv-words.ts';
 import type { KernelObject, Uid } from '../../replayer/object-types.ts';
 import type { SessionState } from '../../replayer/state.ts';
 import { hex } from '../../replayer/u64.ts';
@@ -282,10 +283,10 @@ export function barSpans(used: number | undefined, entries: number | undefined, 
 
 function globalLines(page: Page, shown: readonly number[]): void {
   const { size, aperture } = page.state.cmdqv;
-  const sizes = Object.entries(size).filter((e) => e[1] !== undefined);
+  const sizes = sizeTexts(size);
   const rest = [...page.owners()].filter((o) => !shown.includes(Number(/^VINTF(\d+)\b/.exec(o)?.[1] ?? -1)));
   if (sizes.length + rest.length === 0 && aperture === undefined) return;
-  page.put([], span('CMDQV', 'strong'), span(`  ${sizes.map(([key, n]) => `${key} ${n}`).join('  ')}`, 'dim'));
+  page.put([], span('CMDQV', 'strong'), span(`  ${sizes.join(', ')}`, 'dim'));
   if (aperture !== undefined) page.put([], `  aperture ${hex(aperture.physical)}+${hex(aperture.length)}`);
   for (const owner of rest) {
     if (owner !== 'CMDQV') page.put([], '  ', span(owner, 'strong'));

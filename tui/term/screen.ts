@@ -146,7 +146,10 @@ export class Screen extends EventEmitter {
       out += `${CSI}0m${CSI}2J`;
     }
     const columns = this.columns;
-    for (let y = 0; y < Math.max(rows.length, this.#shown.length); y++) {
+    const height = Math.max(rows.length, this.#shown.length);
+    for (let n = 0; n < height; n++) {
+      // the row above the last is the status: it comes when all that it speaks of is there
+      const y = height === 1 || n < height - 2 ? n : 2 * height - 3 - n;
       const row = rows[y] ?? '';
       if (row === (this.#shown[y] ?? '')) continue;
       out += `${CSI}${y + 1};1H${row}${CSI}0m`;
