@@ -56,7 +56,7 @@ describe('what is copied', () => {
     const long = { ...event(22)!, parts: [{ ...event(22)!.parts[0]!, bytes: new Uint8Array(COPY_LIMIT).fill(0x61) }] };
     model.event = () => long;
     try {
-      expect(copy(22, 'text')).toMatchObject({ error: true, say: expect.stringContaining('too many for a terminal') });
+      expect(copy(22, 'text')).toMatchObject({ error: true, say: expect.stringContaining('too many to copy') });
     } finally {
       model.event = event;
     }

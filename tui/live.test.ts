@@ -11,7 +11,7 @@ afterEach(() => {
 });
 
 /** A recording that is at hand: `next` is what the next looks find, a number of events or what is thrown. */
-function recording() {
+function recording(spool?: string) {
   const next: (number | Error | 'complete')[] = [];
   const said: string[] = [];
   const state = { last: 10, complete: false, atEnd: true };
@@ -20,7 +20,7 @@ function recording() {
       return state.last;
     },
     get meta() {
-      return { complete: state.complete };
+      return { complete: state.complete, spool };
     },
     refresh: () => {
       const now = next.shift() ?? 0;
@@ -37,6 +37,7 @@ function recording() {
     },
     grew: (end) => said.push(`grew ${state.last} ${end}`),
     ended: (text, error) => said.push(`ended ${text}${error ? ' !' : ''}`),
+    gone: (text) => said.push(`gone ${text}`),
     changed: () => said.push(`changed ${live.text}`),
     failed: (error) => said.push(`failed ${(error as Error).message}`),
   });
@@ -58,6 +59,20 @@ describe('a recording that is followed', () => {
     said.length = 0;
     look();
     expect(said).not.toContainEqual(expect.stringMatching(/^grew/));
+    live.close();
+  });
+
+  test('without a recorder nothing comes: it is said once, and taken back when something comes all the same', () => {
+    const { live, next, said, look } = recording('/no/such.spool');
+    live.follow(true);
+    look(9);
+    expect(live.text).toBe('FOLLOWING 0/s');
+    look(20);
+    expect(live.text).toBe('NO RECORDER');
+    expect(said.filter((s) => s.startsWith('gone'))).toEqual(['gone nobody records here, and there is no spool to recover from']);
+    next.push(5);
+    look();
+    expect(live.text).toMatch(/^FOLLOWING \d+\/s$/);
     live.close();
   });
 
