@@ -4,7 +4,7 @@
  * recording is never in anybody's way.
  */
 import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { StoreError, storeError } from './errors.ts';
 import type { TraceMeta } from './meta.ts';
 import type { SqlValue } from './search.ts';
@@ -30,14 +30,14 @@ const ROW_LIMIT = 10_000;
 export const NOTE_LIMIT = 4096;
 const NAME_LIMIT = 64;
 
-const seq = z.int().min(1);
+const seq = z.int().check(z.minimum(1));
 const schema = z.object({
   v: z.literal(1),
   kind: z.literal('iommufd-rr marks'),
   /** when the recording began: whose marks they are */
-  recorded: z.string().max(32),
-  marks: z.array(z.object({ name: z.string().min(1).max(NAME_LIMIT), seq })).max(ROW_LIMIT),
-  notes: z.array(z.object({ seq, text: z.string().max(NOTE_LIMIT) })).max(ROW_LIMIT),
+  recorded: z.string().check(z.maxLength(32)),
+  marks: z.array(z.object({ name: z.string().check(z.minLength(1), z.maxLength(NAME_LIMIT)), seq })).check(z.maxLength(ROW_LIMIT)),
+  notes: z.array(z.object({ seq, text: z.string().check(z.maxLength(NOTE_LIMIT)) })).check(z.maxLength(ROW_LIMIT)),
 });
 type Contents = z.infer<typeof schema>;
 
@@ -236,7 +236,7 @@ const recordedAt = (meta: TraceMeta): string => `0x${meta.clock.realtimeNs.toStr
 /** undefined: not what we write. */
 function contentsOf(text: string): Contents | undefined {
   try {
-    return schema.safeParse(JSON.parse(text)).data;
+    return z.safeParse(schema, JSON.parse(text)).data;
   } catch {
     return undefined;
   }

@@ -1,32 +1,36 @@
 /** What a trace says about itself: one JSON row per key in table `meta`. */
-import * as z from 'zod';
+import * as z from 'zod/mini';
+import en from 'zod/v4/locales/en.js';
 
 const U64_MAX = (1n << 64n) - 1n;
 
-const u64 = z.codec(z.string().regex(/^0x[0-9a-f]{1,16}$/), z.bigint().min(0n).max(U64_MAX), {
+// the small form of zod, for every command begins with reading a meta; it has no words of its own for what is wrong
+z.config(en());
+
+const u64 = z.codec(z.string().check(z.regex(/^0x[0-9a-f]{1,16}$/)), z.bigint().check(z.minimum(0n), z.maximum(U64_MAX)), {
   decode: (text) => BigInt(text),
   encode: (value) => `0x${value.toString(16)}`,
 });
 
-const text = z.string().max(65_536);
+const text = z.string().check(z.maxLength(65_536));
 
 /** Keys that a later version added are kept and not looked at. */
 const schema = z.looseObject({
   v: z.literal(1),
   tool: text,
-  source: text.optional(),
-  modelMachine: text.optional(),
+  source: z.optional(text),
+  modelMachine: z.optional(text),
   kernel: text,
   machine: text,
   cpu: text,
-  config: z.record(text, text).optional(),
+  config: z.optional(z.record(text, text)),
   command: z.array(text),
   cwd: text,
   dialect: text,
   clock: z.object({ realtimeNs: u64, monotonicNs: u64 }),
   complete: z.boolean(),
-  dropped: z.int().min(0),
-  exit: z.object({ status: z.int().optional(), signal: text.optional() }).optional(),
+  dropped: z.int().check(z.minimum(0)),
+  exit: z.optional(z.object({ status: z.optional(z.int()), signal: z.optional(text) })),
 });
 
 /**
@@ -74,7 +78,7 @@ export const META_ROWS = 256;
 /** The rows for (a part of) a meta. An undefined value has no row. */
 export function metaRows(meta: Partial<TraceMeta>): (readonly [key: string, json: string])[] {
   const rows: (readonly [string, string])[] = [];
-  for (const [key, value] of Object.entries(z.encode(schema.partial(), meta as z.output<typeof schema>))) {
+  for (const [key, value] of Object.entries(z.encode(z.partial(schema), meta as z.output<typeof schema>))) {
     if (value !== undefined) rows.push([key, JSON.stringify(value)]);
   }
   return rows;

@@ -1,7 +1,7 @@
 /** The frames before Ink is there, while it is loaded, and by it: always those of the blocks. */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { composed } from './frame.ts';
-import type { GrowingView } from './growing-view.ts';
+import { type GrowingView, REST } from './growing-view.ts';
 import type { Block } from './picture.ts';
 import type { FrameProps } from './program.ts';
 import type { Screen } from './term/screen.ts';
@@ -45,11 +45,14 @@ beforeEach(async () => {
   view = () => new made.GrowingView(screen, process.stdin, () => own.push('grown'));
 });
 afterEach(() => {
+  vi.useRealTimers();
   go();
   vi.doUnmock('./view.tsx');
 });
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+/** The hands rest. */
+const rest = (): void => void vi.advanceTimersByTime(REST);
 
 /** Two boxes beside each other over a bar. */
 function props(text: string, columns = 20, split = 8): FrameProps {
@@ -79,6 +82,7 @@ function shows(shown: GrowingView, given: FrameProps): void {
 async function loaded(): Promise<void> {
   go();
   await vi.waitFor(() => expect(log).toContain('grown'), { timeout: 10_000, interval: 5 });
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
 }
 
 test('a key before, while and after Ink is loaded shows its own frame, once', async () => {
@@ -98,31 +102,31 @@ test('a key before, while and after Ink is loaded shows its own frame, once', as
   for (let n = 0; n < 40; n++) {
     shows(shown, props(`then ${n} `, 20 + (n % 3), 5 + (n % 4)));
     // now and then Ink has the time to lay it out, and the next key finds the same places
-    if (n % 3 === 0) await turn();
+    if (n % 3 === 0) rest();
     if (n % 2 === 0) shows(shown, props(`again ${n} `, 20 + (n % 3), 5 + (n % 4)));
   }
   expect(log.filter((l) => l.startsWith('laid out')).length).toBeGreaterThan(5);
   shown.unmount();
 });
 
-test('Ink is asked when places change, once the key is answered, and not when only what is in them does', async () => {
+test('Ink is asked when places change, once the hands rest, and not when only what is in them does', async () => {
   const shown = view();
   shows(shown, props('a'));
   await loaded();
   for (const text of ['b', 'c', 'd']) {
     shows(shown, props(text));
-    await turn();
+    rest();
   }
   expect(log).toEqual(['mounted', 'grown']);
   shows(shown, props('d', 20, 9));
   shows(shown, props('e', 20, 9));
   shows(shown, props('e', 24, 9));
   expect(log).toEqual(['mounted', 'grown']);
-  await turn();
+  rest();
   // of several changes the last one counts
   expect(log.slice(2)).toEqual(['laid out 24x5']);
   shows(shown, props('f', 24, 9));
-  await turn();
+  rest();
   expect(log.slice(2)).toEqual(['laid out 24x5']);
   shown.unmount();
   expect(log.at(-1)).toBe('unmounted');
@@ -135,7 +139,7 @@ test('what changed while Ink was loaded is what it lays out', async () => {
   shows(shown, props('b', 24, 11));
   await loaded();
   shows(shown, props('c', 24, 11));
-  await turn();
+  rest();
   expect(log).toEqual(['mounted', 'grown']);
   shown.unmount();
 });
@@ -146,7 +150,7 @@ test('ended with a layout outstanding, Ink is not asked any more', async () => {
   await loaded();
   shows(shown, props('a', 24, 11));
   shown.unmount();
-  await turn();
+  rest();
   await turn();
   expect(log).toEqual(['mounted', 'grown', 'unmounted']);
 });

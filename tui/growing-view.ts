@@ -1,7 +1,7 @@
 /**
  * What draws the frames: the blocks themselves at first, so that a picture is there at once; then Ink. React and Ink are loaded
  * here and nowhere before, one module after the other with time for keys between them. When blocks come, go or change their
- * places, Ink lays them out anew after the picture of that moment; what changes in them alone is put into the layout it made.
+ * places, Ink lays them out anew when the hands rest; what changes in them alone is put into the layout it made.
  */
 import { EventEmitter } from 'node:events';
 import { composed, filled, samePlaces } from './frame.ts';
@@ -11,6 +11,9 @@ import type { InkLayout } from './view.tsx';
 
 /** Modules that Ink stands on, those that others need first: each import alone holds up the keys for less long than all at once. */
 const STEPS: readonly (() => Promise<unknown>)[] = [() => import('react'), () => import('ink')];
+
+/** Milliseconds without a new picture after which Ink lays out: it would hold up the next key for some ten. */
+export const REST = 100;
 
 /** Where Ink expects the terminal: keeps the last frame. */
 class Canvas extends EventEmitter {
@@ -35,7 +38,7 @@ export class GrowingView implements View {
   #props: FrameProps | undefined;
   /** what Ink has laid out last */
   #placed: FrameProps | undefined;
-  #placing: NodeJS.Immediate | undefined;
+  #placing: NodeJS.Timeout | undefined;
   #ink: InkLayout | undefined;
   #ended = false;
 
@@ -68,19 +71,20 @@ export class GrowingView implements View {
 
   #placeLater(): void {
     if (this.#ink === undefined) return;
-    this.#placing ??= setImmediate(() => {
+    clearTimeout(this.#placing);
+    this.#placing = setTimeout(() => {
       this.#placing = undefined;
       const props = this.#props;
       if (props === undefined || this.#fits(props)) return;
       Object.assign(this.#canvas, { columns: props.columns, rows: props.rows });
       this.#ink?.layOut(props);
       this.#placed = props;
-    });
+    }, REST);
   }
 
   unmount(): void {
     this.#ended = true;
-    clearImmediate(this.#placing);
+    clearTimeout(this.#placing);
     this.#ink?.unmount();
   }
 

@@ -7,6 +7,7 @@ import { COMMANDS, type CommandRow, commandRow, type Io, PROGRAM } from './comma
 import { UsageError } from './errors.ts';
 import { commandHelp, programHelp, TOPICS } from './help.ts';
 import { type ColorChoice, type Out, OutputClosed, standardOut } from './output.ts';
+import { parseOne } from './parse-one.ts';
 import { version } from './version.ts';
 
 /** A word that is no command is perhaps a trace: `iommufd-rr bug.irr` opens it. */
@@ -44,10 +45,9 @@ async function help(words: readonly string[]): Promise<number> {
 }
 
 async function runCommand(row: CommandRow, words: readonly string[]): Promise<number> {
-  // The library is loaded for commands only: help of the program is to be quick.
   const loading = row.load();
-  const { parseOptions } = await import('./parse.ts');
-  const parsed = parseOptions(row, words);
+  // the library that reads options is loaded where there are some
+  const parsed = parseOne(row, words) ?? (await import('./parse.ts')).parseOptions(row, words);
   if (parsed === 'help') return say(commandHelp(row));
   const { args, options } = parsed;
   let opened: Out | undefined;
