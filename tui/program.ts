@@ -2,7 +2,7 @@
 import type { ControllerHooks } from './controller.ts';
 import type { Block, Screenful } from './picture.ts';
 import { type KeyboardInput, TerminalGuard } from './term/guard.ts';
-import { ESC_DELAY, InputParser, type Key } from './term/input.ts';
+import { InputParser, type Key } from './term/input.ts';
 import type { Screen } from './term/screen.ts';
 
 export interface FrameProps {
@@ -149,11 +149,12 @@ export class Program {
         i += run;
       }
     }
-    if (this.#parser.pending && !this.#ended) {
+    const wait = this.#parser.pending;
+    if (wait !== undefined && !this.#ended) {
       this.#escape = setTimeout(() => {
         this.#escape = undefined;
         this.#guarded(() => this.#read(this.#parser.flush()));
-      }, ESC_DELAY);
+      }, wait);
     }
   }
 

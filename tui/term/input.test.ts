@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { keysOf } from '../testing.ts';
-import { InputParser } from './input.ts';
+import { ESC_DELAY, InputParser, PASTE_DELAY } from './input.ts';
 
 const names = (...reads: string[]): string[] => {
   const parser = new InputParser();
@@ -39,9 +39,9 @@ describe('input', () => {
   test('a lone Esc waits for the timer, then is the Esc key', () => {
     const parser = new InputParser();
     expect(parser.push('\x1b')).toEqual([]);
-    expect(parser.pending).toBe(true);
+    expect(parser.pending).toBe(ESC_DELAY);
     expect(parser.flush()).toEqual([{ name: 'esc' }]);
-    expect(parser.pending).toBe(false);
+    expect(parser.pending).toBe(undefined);
     expect(names('\x1b\x1b')).toEqual(['esc', 'esc']);
     expect(names('\x1b\x1b[A')).toEqual(['esc', 'up']);
     expect(names('\x1bj')).toEqual(['alt-j']);
@@ -53,6 +53,23 @@ describe('input', () => {
     const parser = new InputParser();
     const keys = [...bytes].flatMap((b) => parser.push(Uint8Array.of(b)));
     expect(keys.map((k) => k.name)).toEqual(['é', '漢', 'j']);
+  });
+
+  test('a paste whose end does not come ends with the timer, and keys are keys again', () => {
+    const parser = new InputParser();
+    expect(parser.push('j\x1b[200~lost\x1b[2')).toEqual([{ name: 'j', text: 'j' }]);
+    expect(parser.pending).toBe(PASTE_DELAY);
+    expect(parser.push('jj')).toEqual([]);
+    expect(parser.flush()).toEqual([{ name: 'paste', text: 'lost\x1b[2jj' }]);
+    expect(parser.pending).toBe(undefined);
+    expect(parser.push('\x03').map((k) => k.name)).toEqual(['ctrl-c']);
+    // Ctrl-C ends it at once
+    parser.push('\x1b[200~lost');
+    expect(parser.push('\x03').map((k) => k.name)).toEqual(['paste', 'ctrl-c']);
+    // with nothing in it
+    parser.push('\x1b[200~');
+    expect(parser.flush()).toEqual([{ name: 'paste', text: '' }]);
+    expect(parser.push('k').map((k) => k.name)).toEqual(['k']);
   });
 
   test('a bracketed paste is one key, however it is cut', () => {

@@ -24,6 +24,9 @@ export const keyNamed = (name: string): Key =>
 
 /** Milliseconds after which a lone Esc byte is the Esc key. Sequences arrive in one piece, or nearly. */
 export const ESC_DELAY = 50;
+/** Milliseconds of silence after which a paste ends whose end mark was lost on the way: else it would swallow every key. */
+export const PASTE_DELAY = 5000;
+const CTRL_C = '\x03';
 /** A paste longer than this is cut: nothing here wants one. */
 const PASTE_LIMIT = 65_536;
 const PASTE_END = '\x1b[201~';
@@ -88,15 +91,19 @@ export class InputParser {
   #buffer = '';
   #paste: string | undefined;
 
-  /** true while bytes wait for more: a lone Esc, or the beginning of a sequence */
-  get pending(): boolean {
-    return this.#buffer !== '' && this.#paste === undefined;
+  /** How many milliseconds to wait for more: after a lone Esc, the beginning of a sequence, or of a paste; undefined: nothing waits. */
+  get pending(): number | undefined {
+    if (this.#paste !== undefined) return PASTE_DELAY;
+    return this.#buffer === '' ? undefined : ESC_DELAY;
   }
 
   /** Takes what was read; returns the keys that are complete. */
   push(bytes: Uint8Array | string): Key[] {
-    this.#buffer += typeof bytes === 'string' ? bytes : this.#decoder.write(Buffer.from(bytes));
-    return this.#parse(false);
+    const read = typeof bytes === 'string' ? bytes : this.#decoder.write(Buffer.from(bytes));
+    // read alone it was pressed, not pasted
+    const lost = this.#paste !== undefined && read === CTRL_C ? this.#parse(true) : [];
+    this.#buffer += read;
+    return [...lost, ...this.#parse(false)];
   }
 
   /** The time for more bytes is over: what waits is taken as it stands. */
@@ -106,9 +113,9 @@ export class InputParser {
 
   #parse(final: boolean): Key[] {
     const keys: Key[] = [];
-    while (this.#buffer !== '') {
+    while (this.#buffer !== '' || (final && this.#paste !== undefined)) {
       if (this.#paste !== undefined) {
-        const pasted = this.#pasted();
+        const pasted = this.#pasted(final);
         if (pasted === undefined) break;
         keys.push(pasted);
         continue;
@@ -122,15 +129,15 @@ export class InputParser {
     return keys;
   }
 
-  /** Collects a bracketed paste; a key once its end is there. */
-  #pasted(): Key | undefined {
+  /** Collects a bracketed paste; a key once its end is there, or will not come any more. */
+  #pasted(final: boolean): Key | undefined {
     const end = this.#buffer.indexOf(PASTE_END);
     // a part of the end mark may be the last thing read
-    const upTo = end >= 0 ? end : Math.max(0, this.#buffer.length - PASTE_END.length + 1);
+    const upTo = end >= 0 ? end : final ? this.#buffer.length : Math.max(0, this.#buffer.length - PASTE_END.length + 1);
     this.#paste = ((this.#paste ?? '') + this.#buffer.slice(0, upTo)).slice(0, PASTE_LIMIT);
     this.#buffer = this.#buffer.slice(upTo);
-    if (end < 0) return undefined;
-    this.#buffer = this.#buffer.slice(PASTE_END.length);
+    if (end < 0 && !final) return undefined;
+    if (end >= 0) this.#buffer = this.#buffer.slice(PASTE_END.length);
     const text = this.#paste;
     this.#paste = undefined;
     return { name: 'paste', text };
