@@ -38,4 +38,7 @@ test('without a spool, and of what is none, nothing is known', () => {
   expect(recorderState(join(folder, 'none.spool'))).toBe('absent');
   writeFileSync(join(folder, 'other'), 'x'.repeat(4096));
   expect([recorderState(join(folder, 'other')), recorderState(folder)]).toEqual(['unknown', 'unknown']);
+  // opened, a pipe would wait for a writer for ever
+  spawnSync('mkfifo', [join(folder, 'pipe')]);
+  expect(recorderState(join(folder, 'pipe'))).toBe('unknown');
 });

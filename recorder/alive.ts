@@ -1,5 +1,5 @@
 /** Whether a recording that is not complete still has its recorder. */
-import { closeSync, fstatSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { SPOOL_FIELD } from './spool-layout.ts';
 
 /**
@@ -21,7 +21,9 @@ const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code
 export function recorderState(spool: string): RecorderState {
   let fd: number;
   try {
-    fd = openSync(spool, 'r');
+    // the name is the trace's word: what is no file is not even opened, and nothing is waited for
+    if (!statSync(spool).isFile()) return 'unknown';
+    fd = openSync(spool, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     return codeOf(error) === 'ENOENT' ? 'absent' : 'unknown';
   }
