@@ -30,6 +30,9 @@ const chunkOf = (table: 'chunks' | 'tail') =>
 /** The chunk (or the piece of the tail) that event @seq is in: one statement, so a writer cannot come between. */
 const CHUNK_OF = `${chunkOf('chunks')} UNION ALL ${chunkOf('tail')} LIMIT 1`;
 
+/** Names of calls that are looked at. */
+const MOST_CALLS = 5000;
+
 export class TraceReader {
   readonly path: string;
   #db: Database.Database;
@@ -186,6 +189,11 @@ export class TraceReader {
       else high = middle;
     }
     return low;
+  }
+
+  /** Names of the calls that are in the trace, as far as there are not too many of them: a hostile one may have a name for each event. */
+  calls(): string[] {
+    return this.query(`SELECT DISTINCT call FROM origins LIMIT ${MOST_CALLS}`).map((row) => String(row.call));
   }
 
   /** Any SELECT, for counts and the like; whole numbers come as bigint where `bigints` says so, else rounded above 2^53. */

@@ -7,11 +7,11 @@ import type { EventLike } from '../hw/event-text.ts';
 import type { ObjectType } from '../hw/uapi/types.ts';
 import { accessIn, queueIn } from '../replayer/access-place.ts';
 import type { Change } from '../replayer/change.ts';
-import { type Query, someQuery } from '../replayer/query.ts';
+import type { Query } from '../replayer/query.ts';
 import { MentionReader } from '../replayer/query-fields.ts';
 import { compileQuery, type Matcher, type QueryEvent } from '../replayer/query-match.ts';
-import { isQueueField } from '../replayer/query-records.ts';
 import { planQuery } from '../replayer/query-sql.ts';
+import { asksState } from '../replayer/query-state.ts';
 import type { SessionState } from '../replayer/state.ts';
 import { Kind } from '../store/frame.ts';
 import type { Condition, EventView, SqlValue } from '../store/read.ts';
@@ -198,21 +198,9 @@ const backward: Way = function* (model, wanted, first, end, _direction, times) {
   return found;
 };
 
-/** Does the query ask for what only the fold knows? */
-const asksState = (query: Query, model: TraceModel): boolean =>
-  someQuery(
-    query,
-    (q) =>
-      q.op === 'change' ||
-      q.op === 'register' ||
-      (q.op === 'object' && q.subject.types.length > 0) ||
-      (q.op === 'field' && isQueueField(model.table, q.field)),
-  );
-
 /** A condition in the filter language. */
 export function wantedBy(model: TraceModel, query: Query): Wanted {
-  const calls = model.reader.query('SELECT DISTINCT call FROM origins LIMIT 5000').map((row) => String(row.call));
-  const plan = planQuery(query, { calls });
+  const plan = planQuery(query, { calls: model.reader.calls() });
   const matches = plan.rest.op === 'all' ? undefined : compileQuery(plan.rest, model.table, { entered: (seq) => model.event(seq) });
   return {
     where: plan.where === '1' ? '' : plan.where,
@@ -220,7 +208,7 @@ export function wantedBy(model: TraceModel, query: Query): Wanted {
     within: plan.within,
     failed: plan.failed,
     matches,
-    folds: plan.rest.op !== 'all' && asksState(plan.rest, model),
+    folds: plan.rest.op !== 'all' && asksState(plan.rest, model.table),
     from: plan.from,
     to: plan.to,
   };

@@ -2,12 +2,11 @@
  * Events that meet a query, in order: the index answers what it can, the rest is decided on the frame and, where the query
  * speaks of types of objects or of changes, on the state that the fold builds up along the way.
  */
-import type { UapiTable } from '../../hw/uapi/table.ts';
 import type { Change } from '../../replayer/change.ts';
-import { and, type Query, someQuery } from '../../replayer/query.ts';
+import { and, type Query } from '../../replayer/query.ts';
 import { compileQuery } from '../../replayer/query-match.ts';
-import { isQueueField } from '../../replayer/query-records.ts';
 import { planQuery } from '../../replayer/query-sql.ts';
+import { asksState } from '../../replayer/query-state.ts';
 import type { SessionState } from '../../replayer/state.ts';
 import { Timeline } from '../../replayer/timeline.ts';
 import type { Frame } from '../../store/frame.ts';
@@ -40,17 +39,6 @@ export interface SelectOptions {
 const PAGE = 1024;
 /** Events that a timeline goes through one by one to the next one that is asked for, rather than to seek. */
 const NEAR = 4096;
-
-/** Does the query speak of what only the fold knows? */
-export const needsTimeline = (query: Query, table: UapiTable): boolean =>
-  someQuery(
-    query,
-    (q) =>
-      q.op === 'change' ||
-      q.op === 'register' ||
-      (q.op === 'object' && q.subject.types.length > 0) ||
-      (q.op === 'field' && isQueueField(table, q.field)),
-  );
 
 class Selected implements SelectedEvent {
   readonly seq: number;
@@ -96,9 +84,8 @@ export const timelineOf = (opened: Opened): Timeline => new Timeline(opened.read
 /** The events that meet the query; where it speaks of what only the fold knows, there is a timeline without being asked for. */
 export function* eachEvent(opened: Opened, query: Query, options: SelectOptions = {}): Generator<SelectedEvent> {
   const { reader, table } = opened;
-  const timeline = options.timeline ?? (needsTimeline(query, table) ? timelineOf(opened) : undefined);
-  const calls = reader.query('SELECT DISTINCT call FROM origins LIMIT 5000').map((row) => String(row.call));
-  const plan = planQuery(query, { calls });
+  const timeline = options.timeline ?? (asksState(query, table) ? timelineOf(opened) : undefined);
+  const plan = planQuery(query, { calls: reader.calls() });
   const matches = plan.rest.op === 'all' ? undefined : compileQuery(plan.rest, table, { entered: (seq) => reader.frame(seq) });
   const backward = options.backward === true;
   const low = Math.max(1, plan.from);

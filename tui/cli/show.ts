@@ -5,13 +5,14 @@ import { secondsText, tookText } from '../../hw/time-text.ts';
 import { accessPlace } from '../../replayer/access-place.ts';
 import { and, type Query } from '../../replayer/query.ts';
 import { queueTypeOf } from '../../replayer/query-records.ts';
+import { asksState } from '../../replayer/query-state.ts';
 import type { Timeline } from '../../replayer/timeline.ts';
 import { Kind } from '../../store/frame.ts';
 import { looksLikeCallset, parseCallset } from './callset.ts';
 import type { Options, Run } from './commands.ts';
 import { UsageError } from './errors.ts';
 import { eventJson } from './event-json.ts';
-import { eachEvent, needsTimeline, queryOption, type SelectedEvent, timelineOf } from './events.ts';
+import { eachEvent, queryOption, type SelectedEvent, timelineOf } from './events.ts';
 import { hexDump } from './hex.ts';
 import { Notes, notedLines } from './notes.ts';
 import { type Out, type Piece, Progress, paint } from './output.ts';
@@ -134,7 +135,7 @@ function* chosen(
 
 /** Number of the event with which the last `n` matches begin. */
 function startOfLast(opened: Opened, query: Query, n: number, timeline: Timeline | undefined): number {
-  if (!needsTimeline(query, opened.table)) {
+  if (!asksState(query, opened.table)) {
     let [seen, first] = [0, 1];
     for (const event of eachEvent(opened, query, { backward: true })) {
       first = event.seq;
@@ -161,7 +162,7 @@ export const run: Run = async (args, options, io) => {
   const asked = and(callset === undefined ? { op: 'all' } : parseCallset(callset), queryOption(options, opened) ?? { op: 'all' });
   const query = and(notes?.query ?? { op: 'all' }, asked);
   const resolve = options.resolve !== false && style !== 'raw';
-  const timeline = options.changes === true || resolve || needsTimeline(query, opened.table) ? timelineOf(opened) : undefined;
+  const timeline = options.changes === true || resolve || asksState(query, opened.table) ? timelineOf(opened) : undefined;
   const changes = options.changes === true ? await changeWords(timeline) : () => [];
   const out = io.out(options.pager !== false && !json);
   const progress = new Progress('searching');

@@ -3,11 +3,11 @@
  * the index, what is left to look at in each event, and whether that needs the state.
  */
 import { type EventLike, eventText } from '../../hw/event-text.ts';
-import { parseQuery, type Query, someQuery } from '../../replayer/query.ts';
+import { parseQuery, type Query } from '../../replayer/query.ts';
 import { vocabularyOf } from '../../replayer/query-fields.ts';
 import { compileQuery, type Matcher } from '../../replayer/query-match.ts';
-import { isQueueField } from '../../replayer/query-records.ts';
 import { planQuery } from '../../replayer/query-sql.ts';
+import { asksState } from '../../replayer/query-state.ts';
 import type { SqlValue, Window } from '../../store/read.ts';
 import type { TraceModel } from '../model.ts';
 import { type EventContext, textOptions } from '../present/event.ts';
@@ -70,17 +70,8 @@ export function wrongFilter(model: TraceModel, text: string): string | undefined
 function queryNeedle(model: TraceModel, query: Query): Needle {
   const { table, reader } = model;
   const options = { entered: (seq: number) => model.event(seq) };
-  const folded = someQuery(
-    query,
-    (q) =>
-      q.op === 'change' ||
-      q.op === 'register' ||
-      (q.op === 'object' && q.subject.types.length > 0) ||
-      (q.op === 'field' && isQueueField(table, q.field)),
-  );
-  if (folded) return { kind: 'folded', test: compileQuery(query, table, options) };
-  const calls = reader.query('SELECT DISTINCT call FROM origins LIMIT 5000').map((row) => String(row.call));
-  const plan = planQuery(query, { calls });
+  if (asksState(query, table)) return { kind: 'folded', test: compileQuery(query, table, options) };
+  const plan = planQuery(query, { calls: reader.calls() });
   const rows: Rows = {
     where: plan.where,
     params: plan.params,
