@@ -7,8 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sampleTrace } from './cli/sample.ts';
 import { sampleSession } from './cli/sample-session.ts';
+import { MAIN } from './pictures/scenes.ts';
 
-const MAIN = fileURLToPath(new URL('../dist/bin/iommufd-rr.js', import.meta.url));
 const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/traces/${name}`, import.meta.url));
 let folder = '';
 beforeAll(() => {

@@ -13,19 +13,18 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { uapiTable } from '../hw/uapi/table.ts';
 import { Script } from '../replayer/script.ts';
 import { Start } from '../store/frame.ts';
 import { TraceSide } from '../store/side.ts';
 import { sampleTrace } from './cli/sample.ts';
+import { MAIN } from './pictures/scenes.ts';
 import { PROMPT_LIMIT } from './prompt.ts';
 import { cells } from './term/text.ts';
 import { longSession } from './testing.ts';
 import { type Pane, quoteWord, Tmux, tmuxVersion } from './tmux.ts';
 
-const MAIN = fileURLToPath(new URL('../dist/bin/iommufd-rr.js', import.meta.url));
 const tmux = new Tmux();
 const inTerminal = describe.skipIf(tmuxVersion() === undefined).concurrent;
 let folder = '';

@@ -4,6 +4,8 @@
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { ExpectStatic } from 'vitest';
 
 /** Milliseconds from one look at the screen to the next, and after which waiting is given up. */
 const LOOK = 40;
@@ -175,4 +177,11 @@ export class Pane {
   kill(): void {
     this.#tmux.run('kill-session', '-t', this.#name);
   }
+}
+
+const GOLDEN = fileURLToPath(new URL('../fixtures/golden/screens', import.meta.url));
+
+/** Holds a screen against the golden one. `size`: its folder, as "80x24". `own`: the test's own expect, for tests run side by side. */
+export async function golden(own: ExpectStatic, size: string, name: string, screen: string): Promise<void> {
+  await own(`${screen}\n`).toMatchFileSnapshot(`${GOLDEN}/${size}/${name}.txt`);
 }

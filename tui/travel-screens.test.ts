@@ -4,17 +4,16 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } 
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, type ExpectStatic, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { uapiTable } from '../hw/uapi/table.ts';
 import { Script } from '../replayer/script.ts';
 import { Start } from '../store/frame.ts';
 import { sampleTrace } from './cli/sample.ts';
 import { sampleSession } from './cli/sample-session.ts';
-import { quoteWord, Tmux, tmuxVersion } from './tmux.ts';
+import { MAIN } from './pictures/scenes.ts';
+import { golden, quoteWord, Tmux, tmuxVersion } from './tmux.ts';
 
-const MAIN = fileURLToPath(new URL('../dist/bin/iommufd-rr.js', import.meta.url));
 const RECORDED = fileURLToPath(new URL('../fixtures/traces/vmm-7.2.irr', import.meta.url));
-const GOLDEN = '../fixtures/golden/screens';
 const tmux = new Tmux();
 let folder = '';
 const inFolder = (name: string): string => join(folder, name);
@@ -44,9 +43,6 @@ function traceOf(kind: 'sample' | 'recorded' | 'error'): string {
 const program = (path: string, ...options: readonly string[]): string => ['node', MAIN, path, ...options].map(quoteWord).join(' ');
 const inTerminal = describe.skipIf(tmuxVersion() === undefined).concurrent;
 
-async function golden(own: ExpectStatic, size: string, name: string, screen: string): Promise<void> {
-  await own(`${screen}\n`).toMatchFileSnapshot(`${GOLDEN}/${size}/travel-${name}.txt`);
-}
 type Walk = readonly (readonly [name: string, ...keys: readonly string[]])[];
 
 const SAMPLE: Walk = [
@@ -88,7 +84,7 @@ inTerminal.each([
     await pane.settled();
     for (const [name, ...keys] of SAMPLE) {
       for (const key of keys) await pane.press(key);
-      await golden(own, size, name, await pane.settled());
+      await golden(own, size, `travel-${name}`, await pane.settled());
     }
     pane.kill();
   });
@@ -97,21 +93,21 @@ inTerminal.each([
     const pane = tmux.open(columns, rows, program(traceOf('recorded'), '--at', '50%'));
     await pane.settled();
     await pane.press('<Tab>', '<Tab>');
-    await golden(own, size, 'object-chosen', await pane.press('j', 'j', 'j'));
-    await golden(own, size, 'object-birth', await pane.press('<Enter>'));
-    await golden(own, size, 'object-next', await pane.press(']o'));
+    await golden(own, size, 'travel-object-chosen', await pane.press('j', 'j', 'j'));
+    await golden(own, size, 'travel-object-birth', await pane.press('<Enter>'));
+    await golden(own, size, 'travel-object-next', await pane.press(']o'));
     pane.kill();
   });
 
   test('registers and their watches, in a scenario of a CMDQV', async ({ expect: own }) => {
     const pane = tmux.open(columns, rows, program(traceOf('error')));
     await pane.settled();
-    await golden(own, size, 'run-register', await pane.press(':run LVCMDQ1.GERROR != 0', '<Enter>'));
+    await golden(own, size, 'travel-run-register', await pane.press(':run LVCMDQ1.GERROR != 0', '<Enter>'));
     await pane.press(':run kind == mmio && reg == GERROR', '<Enter>');
     // one by one: a key ends what runs
-    await golden(own, size, 'next-of-register', await pane.press(']r'));
+    await golden(own, size, 'travel-next-of-register', await pane.press(']r'));
     await pane.press('[r');
-    await golden(own, size, 'previous-of-register', await pane.press('[r'));
+    await golden(own, size, 'travel-previous-of-register', await pane.press('[r'));
     pane.kill();
   });
 });

@@ -79,7 +79,7 @@ export function travelAct(ui: Ui, action: TravelAction, { count, letter }: Asked
   }
 }
 
-export function startTrip(ui: Ui, aim: Aim, direction: 1 | -1, times: number): Ui {
+function startTrip(ui: Ui, aim: Aim, direction: 1 | -1, times: number): Ui {
   const { job } = ui;
   if (sameTrip(job, aim, direction)) return { ...ui, job: { ...job, times: job.times + times } };
   const id = ui.jobs + 1;

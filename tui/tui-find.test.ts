@@ -3,8 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, existsSync, mkdtempSync, openSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, type ExpectStatic, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { uapiTable } from '../hw/uapi/table.ts';
 import { RowIndex } from '../recorder/index-row.ts';
 import { createSpool } from '../recorder/spool-layout.ts';
@@ -12,11 +11,10 @@ import { TraceWriter } from '../store/append.ts';
 import { FrameCursor } from '../store/frame.ts';
 import { sampleTrace } from './cli/sample.ts';
 import { sampleSession } from './cli/sample-session.ts';
+import { MAIN } from './pictures/scenes.ts';
 import { longSession } from './testing.ts';
-import { type Pane, quoteWord, Tmux, tmuxVersion } from './tmux.ts';
+import { golden, type Pane, quoteWord, Tmux, tmuxVersion } from './tmux.ts';
 
-const MAIN = fileURLToPath(new URL('../dist/bin/iommufd-rr.js', import.meta.url));
-const GOLDEN = '../fixtures/golden/screens';
 const tmux = new Tmux();
 let folder = '';
 const inFolder = (name: string): string => join(folder, name);
@@ -36,10 +34,6 @@ afterAll(() => {
 const program = (trace: string, ...options: readonly string[]): string =>
   ['node', MAIN, ...(options.includes('--follow') ? ['tui'] : []), inFolder(trace), ...options].map(quoteWord).join(' ');
 const inTerminal = describe.skipIf(tmuxVersion() === undefined).concurrent;
-
-async function golden(own: ExpectStatic, size: string, name: string, screen: string): Promise<void> {
-  await own(`${screen}\n`).toMatchFileSnapshot(`${GOLDEN}/${size}/${name}.txt`);
-}
 
 /** A golden screen, and the keys that lead there from the one before. */
 const WALK: readonly (readonly [name: string, ...keys: readonly string[]])[] = [

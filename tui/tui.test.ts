@@ -3,16 +3,14 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
-import { afterAll, beforeAll, describe, type ExpectStatic, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { sampleTrace } from './cli/sample.ts';
 import { sampleSession } from './cli/sample-session.ts';
+import { MAIN } from './pictures/scenes.ts';
 import { longSession } from './testing.ts';
-import { type Pane, quoteWord, Tmux, tmuxVersion } from './tmux.ts';
+import { golden, type Pane, quoteWord, Tmux, tmuxVersion } from './tmux.ts';
 
-const MAIN = fileURLToPath(new URL('../dist/bin/iommufd-rr.js', import.meta.url));
-const GOLDEN = '../fixtures/golden/screens';
 const version = tmuxVersion();
 if (version === undefined) console.warn('no tmux here: the screens are not tested in a terminal');
 
@@ -36,10 +34,6 @@ const program = (trace: string, ...options: readonly string[]): string =>
   ['node', MAIN, inFolder(trace), ...options].map(quoteWord).join(' ');
 /** Side by side: most of the time a program starts, or waits. */
 const inTerminal = describe.skipIf(version === undefined).concurrent;
-
-async function golden(own: ExpectStatic, size: string, name: string, screen: string): Promise<void> {
-  await own(`${screen}\n`).toMatchFileSnapshot(`${GOLDEN}/${size}/${name}.txt`);
-}
 
 /** One walk through the screens: a golden screen, and the keys that lead there from the one before. */
 const WALK: readonly (readonly [name: string, ...keys: readonly string[]])[] = [

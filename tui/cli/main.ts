@@ -45,7 +45,6 @@ async function help(words: readonly string[]): Promise<number> {
 }
 
 async function runCommand(row: CommandRow, words: readonly string[]): Promise<number> {
-  const loading = row.load();
   // the library that reads options is loaded where there are some
   const parsed = parseOne(row, words) ?? (await import('./parse.ts')).parseOptions(row, words);
   if (parsed === 'help') return say(commandHelp(row));
@@ -58,7 +57,7 @@ async function runCommand(row: CommandRow, words: readonly string[]): Promise<nu
     },
     note,
   };
-  const { run } = await loading;
+  const { run } = await row.load();
   let status: number;
   try {
     status = await run(args, options, io);

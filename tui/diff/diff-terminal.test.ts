@@ -1,11 +1,10 @@
 /** The diff view of the built program in a real terminal. */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, type ExpectStatic, expect, test } from 'vitest';
-import { quoteWord, Tmux, tmuxVersion } from '../tmux.ts';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { MAIN } from '../pictures/scenes.ts';
+import { golden, quoteWord, Tmux, tmuxVersion } from '../tmux.ts';
 
-const MAIN = fileURLToPath(new URL('../../dist/bin/iommufd-rr.js', import.meta.url));
-const GOLDEN = '../../fixtures/golden/screens';
 const fixture = (name: string): string => fileURLToPath(new URL(`../../fixtures/traces/${name}`, import.meta.url));
 const program = (...options: readonly string[]): string =>
   ['node', MAIN, 'tui', fixture('vmm-6.12.irr'), fixture('vmm-7.2.irr'), ...options].map(quoteWord).join(' ');
@@ -16,10 +15,6 @@ beforeAll(() => {
   if (!existsSync(MAIN)) throw new Error('the program is not built: npm run build');
 });
 afterAll(() => tmux.kill());
-
-async function golden(own: ExpectStatic, size: string, name: string, screen: string): Promise<void> {
-  await own(`${screen}\n`).toMatchFileSnapshot(`${GOLDEN}/${size}/${name}.txt`);
-}
 
 const WALK: readonly (readonly [name: string, ...keys: readonly string[]])[] = [
   ['diff-start'],
