@@ -11,14 +11,17 @@ export interface Name {
 
 /**
  * value: as it is. object, file: by who made it. created: the kernel's choice, of which only that there is one counts.
- * address: of the program's memory; only that it is not NULL counts. iova: the kernel's choice where the area was its
- * choice, else as it is. skip: says nothing (lengths of structs).
+ * offset: the same, where 0 is a choice as good as any. address: of the program's memory; only that it is not NULL counts.
+ * iova: the kernel's choice where the area was its choice, else as it is. log2: of so many entries of a queue. skip: says nothing (lengths of structs).
  */
-export type How = 'value' | 'object' | 'file' | 'created' | 'address' | 'iova' | 'skip';
+export type How = 'value' | 'object' | 'file' | 'created' | 'offset' | 'address' | 'iova' | 'log2' | 'skip';
 
 /** A field and how to read it. */
 export interface Form {
+  /** as the newest dialect calls it */
   readonly name: Name;
+  /** the same in an answer */
+  readonly answer: Name;
   readonly how: How;
   readonly field: Field;
   readonly offset: number;
@@ -28,6 +31,10 @@ export interface Form {
   readonly output: boolean;
   /** iova: which of the call's objects has the address space: 0 the first, 1 the second, -1 the last before the field */
   readonly space: number;
+  /** the kernel reads what the pointer points to only where one of these bits of a field is set */
+  readonly reads?: { readonly at: number; readonly mask: number };
+  /** of entries: offset of the field with their number, into which the kernel writes how many it has done; -1: there is none */
+  readonly done: number;
 }
 
 export interface StructForms {
@@ -56,6 +63,39 @@ export function named(text: string): Name {
   return known;
 }
 
+/** Calls of patch series that became another: the same step, in other words. */
+const CALLS: Readonly<Record<string, string>> = { IOMMU_VCMDQ_ALLOC: 'IOMMU_HW_QUEUE_ALLOC', IOMMU_VQUEUE_ALLOC: 'IOMMU_HW_QUEUE_ALLOC' };
+
+const QUEUE_FIELDS = {
+  addr: 'nesting_parent_iova',
+  base_addr: 'nesting_parent_iova',
+  out_vcmdq_id: 'out_hw_queue_id',
+  out_vqueue_id: 'out_hw_queue_id',
+};
+/** Of vcmdq-v1, where a struct of its own had what is in the call's since: the fields in the order of those. */
+const NESTED_QUEUE = 'iommu_vcmdq_tegra241_cmdqv';
+const NESTED_ORDER = ['index', 'nesting_parent_iova', 'length'];
+/** Fields of patch series that became others, by struct. */
+const FIELDS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  iommu_vcmdq_alloc: QUEUE_FIELDS,
+  iommu_vqueue_alloc: QUEUE_FIELDS,
+  iommu_hw_queue_alloc: QUEUE_FIELDS,
+  iommu_viommu_tegra241_cmdqv: { out_vintf_page0_pgoff: 'out_vintf_mmap_offset', out_vintf_page0_pgsz: 'out_vintf_mmap_length' },
+  iommu_viommu_selftest: { out_mmap_pgoff: 'out_mmap_offset', out_mmap_pgsz: 'out_mmap_length' },
+  [NESTED_QUEUE]: { vcmdq_id: 'index', vcmdq_base: 'nesting_parent_iova', vcmdq_log2size: 'length' },
+  // one field for both directions, before it became a union of two
+  iommu_hw_info: { data_type: 'in_data_type' },
+};
+const ANSWERS: Readonly<Record<string, Readonly<Record<string, string>>>> = { iommu_hw_info: { data_type: 'out_data_type' } };
+
+/** What a call is called here. */
+export const callName = (name: string): string => CALLS[name] ?? name;
+
+/** Pointers that the kernel reads through only with a flag, and writes through without it. */
+const READS: Readonly<Record<string, { readonly field: string; readonly mask: number }>> = {
+  'access_rw.uptr': { field: 'access_rw.flags', mask: 1 },
+};
+
 const CHOOSES: ReadonlySet<string> = new Set(['IOMMU_IOAS_MAP', 'IOMMU_IOAS_MAP_FILE', 'IOMMU_IOAS_COPY']);
 
 /** The forms of all structs of a table. */
@@ -77,7 +117,9 @@ export class Forms {
   struct(struct: Struct): StructForms {
     let made = this.#structs.get(struct);
     if (made === undefined) {
-      made = { struct, forms: struct.fields.flatMap((f) => formOf(f, struct) ?? []) };
+      const forms = struct.fields.map((f) => formOf(f, struct));
+      if (struct.name === NESTED_QUEUE) forms.sort((x, y) => NESTED_ORDER.indexOf(x.name.text) - NESTED_ORDER.indexOf(y.name.text));
+      made = { struct, forms };
       this.#structs.set(struct, made);
     }
     return made;
@@ -100,15 +142,21 @@ export class Forms {
           }),
     );
     const choice = CHOOSES.has(command.name) ? (struct.byName.get('flags')?.offset ?? -1) : -1;
-    return { ...this.struct(struct), command, name: named(command.name), choice, arms };
+    return { ...this.struct(struct), command, name: named(callName(command.name)), choice, arms };
   }
 }
 
-function formOf(field: Field, struct: Struct): Form | undefined {
+function formOf(field: Field, struct: Struct): Form {
   const width = SCALAR_BYTES[field.type];
+  const plain = field.name.slice(field.name.lastIndexOf('.') + 1);
+  const name = FIELDS[struct.name]?.[plain] ?? plain;
+  const reads = READS[field.name];
   return {
-    name: named(field.name.slice(field.name.lastIndexOf('.') + 1)),
-    how: howOf(field, struct),
+    name: named(name),
+    answer: named(ANSWERS[struct.name]?.[plain] ?? name),
+    how: howOf(field, name, struct),
+    ...(reads === undefined ? {} : { reads: { at: struct.byName.get(reads.field)?.offset ?? 0, mask: reads.mask } }),
+    done: countAt(field, struct),
     field,
     offset: field.offset,
     width,
@@ -119,14 +167,24 @@ function formOf(field: Field, struct: Struct): Form | undefined {
   };
 }
 
-function howOf(field: Field, struct: Struct): How {
-  const { name } = field;
+/** Offset of the number of entries behind a pointer: the factor of its length that is not the length of one. */
+function countAt({ nested }: Field, struct: Struct): number {
+  if (nested?.of !== 'entries' || nested.length.rule !== 'product') return -1;
+  const { a, b } = nested.length;
+  const field = struct.byName.get(a === nested.entry ? b : a);
+  return field === undefined || field.dir === 'in' ? -1 : field.offset;
+}
+
+function howOf(field: Field, name: string, struct: Struct): How {
   if (field.offset === 0 && (name === 'size' || name === 'argsz')) return 'skip';
+  if (struct.name === NESTED_QUEUE && name === 'length') return 'log2';
+  // that there is a struct behind it says no more than its fields
+  if (struct.name === 'iommu_vcmdq_alloc' && name.startsWith('data_')) return 'skip';
   if (field.creates !== undefined || (field.fd !== undefined && field.dir === 'out')) return 'created';
   if (field.fd !== undefined) return 'file';
   if (field.ref !== undefined) return 'object';
   if (field.nested !== undefined) return 'address';
-  if (field.dir !== 'in' && /(mmap_offset|pgoff)$/.test(name)) return 'created';
+  if (field.dir !== 'in' && name.endsWith('mmap_offset')) return 'offset';
   // how far VFIO's capabilities are from the beginning depends on how many there are
   if (field.chain !== undefined) return 'skip';
   return field.type === 'u64' && /(^|\.|_)iova$/.test(name) && struct.header !== 'kvm.h' ? 'iova' : 'value';

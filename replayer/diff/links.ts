@@ -1,9 +1,10 @@
 /** What ids, descriptors and addresses in a call stand for: the event that made the thing, whatever number it got. */
 import type { Change } from '../change.ts';
+import { mappingAt, regionOf } from '../cmdqv-fold.ts';
 import type { EventBytes } from '../event.ts';
 import type { KernelObject, Uid } from '../object-types.ts';
 import { type Context, contextOfFile, objectById, type SessionState } from '../state.ts';
-import { minus, type U64 } from '../u64.ts';
+import { minus, plus, type U64 } from '../u64.ts';
 
 /**
  * Who made a thing: 8 times the number of the event, and which of the things that it made: 0 … 5 objects in order of their
@@ -31,6 +32,10 @@ export interface Links {
   mapping(e: EventBytes, address: U64): Origin;
   /** undefined: nothing that the kernel chose */
   chosen(e: EventBytes, space: number, iova: U64): Chosen | undefined;
+  /** the region of a vIOMMU that an offset in the iommufd is in, or behind; undefined: there is none at or before it */
+  region(e: EventBytes, offset: U64): Chosen | undefined;
+  /** the mapping of a vIOMMU's region that an access is through, and where in the region; undefined: not known */
+  access(e: EventBytes, address: U64): Chosen | undefined;
 }
 
 const NOBODY = { origin: 0, type: '' } as const;
@@ -97,7 +102,31 @@ export class LiveLinks implements Links {
     if (area === undefined || area.last < iova || !this.#chosen.has(area.seq)) return undefined;
     return { origin: originOf(area.seq, AREA), offset: Number(minus(iova, area.start)) & 0x7fff_ffff };
   }
+
+  region(e: EventBytes, offset: U64): Chosen | undefined {
+    const context = contextOfFile(this.state, e.file);
+    let best: { readonly uid: Uid; readonly start: U64 } | undefined;
+    for (const o of context?.objects.values() ?? []) {
+      const start = o.type === 'VIOMMU' ? o.region?.offset : undefined;
+      if (start !== undefined && start <= offset && (best === undefined || start > best.start)) best = { uid: o.uid, start };
+    }
+    if (best === undefined) return undefined;
+    return { origin: this.#origins.get(best.uid) ?? 0, offset: within(minus(offset, best.start)) };
+  }
+
+  access(e: EventBytes, address: U64): Chosen | undefined {
+    const mapping = mappingAt(this.state, this.state.processes.get(e.pid)?.memory ?? e.pid, address);
+    const start = mapping === undefined ? undefined : regionOf(this.state, mapping);
+    if (mapping === undefined || start === undefined) return undefined;
+    const offset = minus(plus(minus(address, mapping.address), mapping.offset), start);
+    return { origin: originOf(mapping.seq, OTHER), offset: within(offset) };
+  }
 }
+
+/** Far from the region that it is counted from: it is not told how far. */
+const FAR = 0x7fff_ffff;
+
+const within = (distance: U64): number => Math.min(FAR, Number(distance));
 
 /** The IOAS that an object's addresses are in; 0 where that is not known. A hostile log may know of circles. */
 function spaceOf(context: Context, object: KernelObject, depth: number): Uid {
@@ -127,6 +156,9 @@ function typeNumber(type: string): number {
   return known >= 0 ? known : TYPES.push(type) - 1;
 }
 
+/** In the place of an offset: there is nothing. */
+const NOTHING = 0;
+
 /** Links as they were found before, in the order in which they were asked for. */
 export class KeptLinks implements Links {
   readonly #links: Int32Array;
@@ -148,8 +180,14 @@ export class KeptLinks implements Links {
     return this.#take();
   }
   chosen(): Chosen | undefined {
-    const origin = this.#take();
-    return origin === 0 ? undefined : { origin, offset: -1 - this.#take() };
+    const offset = this.#take();
+    return offset === NOTHING ? undefined : { origin: this.#take(), offset: -1 - offset };
+  }
+  region(): Chosen | undefined {
+    return this.chosen();
+  }
+  access(): Chosen | undefined {
+    return this.chosen();
   }
 }
 
@@ -188,9 +226,17 @@ export class KeepingLinks implements Links {
     return origin;
   }
   chosen(e: EventBytes, space: number, iova: U64): Chosen | undefined {
-    const found = this.live.chosen(e, space, iova);
-    this.#keep(found?.origin ?? 0);
-    if (found !== undefined) this.#keep(-1 - found.offset);
+    return this.#kept(this.live.chosen(e, space, iova));
+  }
+  region(e: EventBytes, offset: U64): Chosen | undefined {
+    return this.#kept(this.live.region(e, offset));
+  }
+  access(e: EventBytes, address: U64): Chosen | undefined {
+    return this.#kept(this.live.access(e, address));
+  }
+  #kept(found: Chosen | undefined): Chosen | undefined {
+    this.#keep(found === undefined ? NOTHING : -1 - found.offset);
+    if (found !== undefined) this.#keep(found.origin);
     return found;
   }
 }

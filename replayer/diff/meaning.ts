@@ -12,7 +12,7 @@ import type { Command, Struct } from '../../hw/uapi/types.ts';
 import { FileKind, Kind, MMIO_SOURCE_SHIFT, PartKind, State } from '../../store/frame.ts';
 import type { EventBytes, Span } from '../event.ts';
 import type { U64 } from '../u64.ts';
-import { type CommandForms, type Form, Forms, type How, type Name, named } from './forms.ts';
+import { type CommandForms, callName, type Form, Forms, type How, type Name, named } from './forms.ts';
 import type { Links, Origin } from './links.ts';
 
 /** Takes what an event says. */
@@ -52,6 +52,10 @@ const ARGS: Partial<Readonly<Record<number, readonly (Name | null)[]>>> = {
   [Kind.QUEUE]: [null, named('index'), named('log2size'), named('first')],
   [Kind.REGION]: [null, named('length')],
 };
+/** Word of an MMIO event that is the offset in its file. */
+const MMIO_OFFSET = 1;
+/** Bytes of an entry of a command queue. */
+const QUEUE_ENTRY = 16;
 /** Texts that are told. A path of /proc and the names of sockets have numbers in them that say nothing. */
 const TEXTS: Partial<Readonly<Record<number, readonly [slot: number, name: Name][]>>> = {
   [Kind.OPEN]: [[0, named('path')]],
@@ -68,6 +72,7 @@ export class Meaning {
   readonly forms: Forms;
   /** the event has made areas where the kernel chose */
   chose = false;
+  #answering = false;
 
   constructor(table: UapiTable) {
     // an older mainline's table is a part of the newest one's: what only the newer kernel knows is the same question all the same
@@ -83,6 +88,7 @@ export class Meaning {
   /** Tells what was asked, with the state before the event. */
   ask(e: EventBytes, links: Links, to: Sink): void {
     this.chose = false;
+    this.#answering = false;
     to.value(WORDS.call, e.kind);
     // a file that the event itself brings is not there before it
     if (e.fd >= 0 && e.kind !== Kind.OPEN && e.kind !== Kind.FD) to.link(WORDS.file, links.file(e, e.fd), '', e.fd);
@@ -94,6 +100,7 @@ export class Meaning {
   /** Tells what was answered, with the state after the event. */
   answer(e: EventBytes, links: Links, to: Sink, began?: EventBytes): void {
     to.answer();
+    this.#answering = true;
     if (e.state === State.ENTERED) {
       to.value(WORDS.unfinished, 1);
       return;
@@ -114,7 +121,7 @@ export class Meaning {
     const command = this.command(e);
     const forms = command === undefined ? undefined : this.forms.command(command);
     if (command === undefined) to.value(named('request'), e.request);
-    else to.value(named(command.name), 1);
+    else to.value(named(callName(command.name)), 1);
     if (forms === undefined || e.in.bytes < 0) {
       if (command?.arg === 'fd-pointer' && e.in.bytes === 4) to.link(WORDS.argument, links.file(e, e.s32(e.in, 0)), '', e.u32(e.in, 0));
       else if (e.in.bytes >= 0) to.bytes(WORDS.argument, e.buffer, e.in.start, e.in.bytes);
@@ -132,40 +139,48 @@ export class Meaning {
       if (f.how === 'iova' && f.output && this.chose) continue;
       const how: How = op !== undefined && f.field.ref?.[0] === 'OP' ? op.id : f.how;
       this.#field(e, e.in, 0, f, how, links, to);
-      if (f.how === 'address') this.#nested(e, forms, f, PartKind.NESTED_IN, links, to);
+      // what the kernel only writes is there as whatever the program had left in it
+      const read = f.reads === undefined || (e.u32(e.in, f.reads.at) & f.reads.mask) !== 0;
+      if (f.field.nested !== undefined && read) this.#nested(e, forms, f, PartKind.NESTED_IN, links, to);
     }
     this.#tail(e, e.in, forms.struct, to);
   }
 
-  /** Bytes behind the struct that are not all zero. */
-  #tail(e: EventBytes, span: Span, struct: Struct, to: Sink): void {
+  /**
+   * Bytes behind the struct that are not all zero. Where the kernel `refused` the call they may be anything that happened to lie
+   * behind what the program meant.
+   */
+  #tail(e: EventBytes, span: Span, struct: Struct, to: Sink, refused = false): void {
     if (span.bytes <= struct.size) return;
     let end = span.bytes;
     while (end > struct.size && e.buffer[span.start + end - 1] === 0) end--;
-    if (end > struct.size) to.bytes(WORDS.rest, e.buffer, span.start + struct.size, end - struct.size);
+    if (end > struct.size && refused) to.chosen(WORDS.rest, end - struct.size);
+    else if (end > struct.size) to.bytes(WORDS.rest, e.buffer, span.start + struct.size, end - struct.size);
   }
 
   /** One field. A zero is not told: a caller that does not know the field says the same. */
   #field(e: EventBytes, span: Span, base: number, f: Form, how: How, links: Links, to: Sink): void {
     if (how === 'skip') return;
+    const name = this.#answering ? f.answer : f.name;
     for (let i = 0; i < f.count; i++) {
       const at = base + f.offset + i * f.width;
       const value = readAt(e, span, at, f.width);
-      if (value === 0 && how !== 'file') continue;
-      if (how === 'value') to.value(f.name, value);
+      if (value === 0 && how !== 'file' && how !== 'offset') continue;
+      if (how === 'value') to.value(name, value);
       else if (how === 'object') {
         const { origin, type } = links.object(e, Number(value));
-        if (type === '' && origin === 0) to.value(f.name, value);
-        else to.link(f.name, origin, type, value);
-      } else if (how === 'file') this.#file(e, f.name, Number(value) | 0, links, to);
+        if (type === '' && origin === 0) to.value(name, value);
+        else to.link(name, origin, type, value);
+      } else if (how === 'file') this.#file(e, name, Number(value) | 0, links, to);
       else if (how === 'iova') {
         const chosen = links.chosen(e, f.space, value);
-        if (chosen === undefined) to.value(f.name, value);
+        if (chosen === undefined) to.value(name, value);
         else {
-          to.link(f.name, chosen.origin, 'area', value);
-          to.value(f.name, chosen.offset);
+          to.link(name, chosen.origin, 'area', value);
+          to.value(name, chosen.offset);
         }
-      } else to.chosen(f.name, value);
+      } else if (how === 'log2') to.value(name, QUEUE_ENTRY * 2 ** Math.min(Number(value), 40));
+      else to.chosen(name, value);
     }
   }
 
@@ -189,7 +204,10 @@ export class Meaning {
     }
     const entry = nested.of === 'entries' && nested.entry !== undefined ? forms.struct.byName.get(nested.entry) : undefined;
     const stride = Math.max(1, entry === undefined ? struct.size : e.u32(e.in, entry.offset));
-    this.#elements(e, span, struct, nested.of === 'payload' ? span.bytes : stride, links, to);
+    // a call that failed has not come further than the entry at which it did
+    const failed = kind === PartKind.NESTED_IN && e.error !== 0 && f.done >= 0 && e.out.bytes >= 0;
+    const most = failed ? e.u32(e.out, f.done) + 1 : Number.POSITIVE_INFINITY;
+    this.#elements(e, span, struct, nested.of === 'payload' ? span.bytes : stride, links, to, most);
   }
 
   #pointedTo(e: EventBytes, forms: CommandForms, f: Form): Struct | undefined {
@@ -205,12 +223,12 @@ export class Meaning {
     return this.forms.payload(forms.command, f.field.name, numberIn)?.struct;
   }
 
-  #elements(e: EventBytes, span: Span, struct: Struct, stride: number, links: Links, to: Sink): void {
+  #elements(e: EventBytes, span: Span, struct: Struct, stride: number, links: Links, to: Sink, most = Number.POSITIVE_INFINITY): void {
     const { forms } = this.forms.struct(struct);
-    for (let at = 0; at < span.bytes && stride > 0; at += stride) {
+    for (let at = 0; at < span.bytes && stride > 0 && at < most * stride; at += stride) {
       const one: Span = { start: span.start + at, bytes: Math.min(stride, span.bytes - at) };
       for (const f of forms) if (f.offset < one.bytes) this.#field(e, one, 0, f, f.how, links, to);
-      this.#tail(e, one, struct, to);
+      this.#tail(e, one, struct, to, e.error !== 0);
     }
   }
 
@@ -230,7 +248,7 @@ export class Meaning {
       // a call that failed tells only what it has changed
       const tells = f.output && (e.error === 0 || differs(e, call, f));
       if (tells) this.#field(e, e.out, 0, f, f.how === 'iova' && chose ? 'created' : f.how, links, to);
-      if (f.how === 'address' && touched) this.#nested(e, forms, f, PartKind.NESTED_OUT, links, to);
+      if (f.field.nested !== undefined && touched) this.#nested(e, forms, f, PartKind.NESTED_OUT, links, to);
     }
     if (e.error === 0) this.#tail(e, e.out, forms.struct, to);
   }
@@ -246,15 +264,19 @@ export class Meaning {
   #askOther(e: EventBytes, links: Links, to: Sink): void {
     // who saw an access is no part of it
     to.value(named('how'), e.kind === Kind.MMIO ? e.request & ((1 << MMIO_SOURCE_SHIFT) - 1) : e.request);
+    const place = e.kind === Kind.MMIO && e.fileKind === FileKind.IOMMUFD ? links.access(e, e.arg(0)) : undefined;
+    if (place !== undefined) {
+      to.link(named('mapping'), place.origin, 'mapping', e.arg(0));
+      to.value(named('offset'), place.offset);
+    }
     ARGS[e.kind]?.forEach((name, i) => {
+      if (i === MMIO_OFFSET && place !== undefined) return;
       if (name !== null && e.args.bytes >= 8 * (i + 1)) to.value(name, e.arg(i));
     });
     for (const [slot, name] of TEXTS[e.kind] ?? []) this.#text(e, slot, name, to);
     switch (e.kind) {
       case Kind.MMAP:
-        // of an iommufd the kernel chose the offset, of a device it is the region
-        if (e.fileKind === FileKind.IOMMUFD) to.chosen(named('offset'), e.arg(4));
-        else to.value(named('offset'), e.arg(4));
+        this.#offset(e, links, to);
         break;
       case Kind.MUNMAP:
       case Kind.MREMAP:
@@ -276,6 +298,21 @@ export class Meaning {
         break;
       default:
         if (e.in.bytes >= 0) to.bytes(WORDS.data, e.buffer, e.in.start, e.in.bytes);
+    }
+  }
+
+  /** What is mapped. Of an iommufd the kernel chose where a region begins; of a device the offset says which region it is. */
+  #offset(e: EventBytes, links: Links, to: Sink): void {
+    const name = named('offset');
+    if (e.fileKind !== FileKind.IOMMUFD) {
+      to.value(name, e.arg(4));
+      return;
+    }
+    const region = links.region(e, e.arg(4));
+    if (region === undefined) to.chosen(name, e.arg(4));
+    else {
+      to.link(name, region.origin, 'VIOMMU', e.arg(4));
+      to.value(name, region.offset);
     }
   }
 

@@ -1,7 +1,8 @@
 /**
- * Which process of one trace is which of the other. Those whose calls and answers are all the same are matched first, in order
- * of birth; between them by how many calls they have in common; what is left of those with the same calls at last in any order.
- * Threads of matched processes are matched by order of birth.
+ * Which process of one trace is which of the other: first those that nobody in the trace forked, then the children of each pair.
+ * Among siblings those whose calls and answers are all the same (and their children's) are matched first, in the order in which
+ * they were forked, then those in another order; the rest by how many calls they have in common, in order. Threads of matched
+ * processes are matched by order of birth.
  */
 import { align } from './align.ts';
 import { Hash, Interner } from './hash.ts';
@@ -13,11 +14,35 @@ const MOST_PAIRS = 400_000;
 const LEAST = 0.15;
 
 interface Signature {
-  /** all that its threads ask and are answered */
+  /** all that its threads, and its children's, ask and are answered */
   readonly all: number;
   /** how often each call (name alone, and with arguments) is made */
   readonly counts: ReadonlyMap<number, number>;
   readonly total: number;
+}
+
+/** Of every process, with what its children do: a process may be there only to fork another. */
+function* signatures(reading: Reading): Generator<void, Signature[]> {
+  const hash = new Hash();
+  const own: Signature[] = [];
+  for (const process of reading.processes) {
+    own.push(signature(reading, process, hash));
+    yield;
+  }
+  const index = new Map(reading.processes.map((p, i) => [p, i]));
+  const whole = own.map((s) => ({ all: s.all, counts: new Map(s.counts), total: s.total }));
+  // children come behind their parents, so their own is complete when it is told to the parent
+  for (let i = own.length - 1; i >= 0; i--) {
+    const parent = reading.processes[i]!.parent;
+    const of = parent === undefined ? undefined : index.get(parent);
+    if (of === undefined || of >= i) continue;
+    const to = whole[of]!;
+    to.all = hash.reset().value(to.all).value(whole[i]!.all).key;
+    // what grandchildren do is not told: in a long line of forks all would be told again and again
+    for (const [key, n] of own[i]!.counts) to.counts.set(key, (to.counts.get(key) ?? 0) + n);
+    to.total += own[i]!.total;
+  }
+  return whole;
 }
 
 function signature(reading: Reading, process: ReadProcess, hash: Hash): Signature {
@@ -40,30 +65,72 @@ function signature(reading: Reading, process: ReadProcess, hash: Hash): Signatur
   return { all: hash.key, counts, total };
 }
 
+/**
+ * How much two processes have in common, 0 … 1: of all that both do, and of all that the one does that does less. A process that
+ * ends early, because a call failed, is like the one that went on.
+ */
 function likeness(a: Signature, b: Signature): number {
   if (a.counts.size > b.counts.size) return likeness(b, a);
+  if (a.total === 0 || b.total === 0) return a.total === b.total ? 1 : 0;
   let common = 0;
   for (const [key, n] of a.counts) common += Math.min(n, b.counts.get(key) ?? 0);
-  return a.total + b.total === 0 ? 1 : (2 * common) / (a.total + b.total);
+  return common / (a.total + b.total) + common / (2 * Math.min(a.total, b.total));
 }
 
 /** → for each process of `a` the index of that of `b`, -1 for none */
 export function* matchProcesses(a: Reading, b: Reading): Generator<void, Int32Array> {
-  const hash = new Hash();
-  const signs: [Signature[], Signature[]] = [[], []];
-  for (const [side, reading] of [a, b].entries()) {
-    for (const process of reading.processes) {
-      signs[side]!.push(signature(reading, process, hash));
-      yield;
-    }
+  const signs = [yield* signatures(a), yield* signatures(b)] as const;
+  const families = [familiesOf(a), familiesOf(b)] as const;
+  const partners = new Int32Array(a.processes.length).fill(-1);
+  yield* matchSiblings(families[0].get(-1) ?? [], families[1].get(-1) ?? [], signs, partners);
+  // parents come before their children
+  for (let i = 0; i < partners.length; i++) {
+    const [mine, theirs] = [families[0].get(i), families[1].get(partners[i]!)];
+    if (partners[i]! >= 0 && mine !== undefined && theirs !== undefined) yield* matchSiblings(mine, theirs, signs, partners);
   }
-  const numbers = new Interner();
-  const column = (of: readonly Signature[]): Int32Array => Int32Array.from(of, (s) => numbers.number(s.all));
-  const [allA, allB] = [column(signs[0]), column(signs[1])];
-  const partners = yield* align(allA, allB);
-  for (const gap of gaps(partners, b.processes.length)) yield* likest(gap, signs, partners);
-  leftOver(partners, allA, allB);
+  const used = new Set(partners);
+  const free = (of: Reading, taken: (i: number) => boolean): number[] => [...of.processes.keys()].filter((i) => !taken(i));
+  yield* matchSiblings(
+    free(a, (i) => partners[i]! >= 0),
+    free(b, (j) => used.has(j)),
+    signs,
+    partners,
+  );
   return partners;
+}
+
+/** Children by the index of their parent, in the order in which it forked them; -1: of nobody known. */
+function familiesOf(reading: Reading): Map<number, number[]> {
+  const index = new Map(reading.processes.map((p, i) => [p, i]));
+  const families = new Map<number, number[]>();
+  reading.processes.forEach((p, i) => {
+    const parent = p.parent === undefined ? -1 : (index.get(p.parent) ?? -1);
+    const key = parent < i ? parent : -1;
+    const siblings = families.get(key);
+    if (siblings === undefined) families.set(key, [i]);
+    else siblings.push(i);
+  });
+  for (const siblings of families.values()) siblings.sort((x, y) => reading.processes[x]!.born - reading.processes[y]!.born);
+  return families;
+}
+
+/** Two lists of processes: those that do all the same in order, then those out of order, then the likest of the rest. */
+function* matchSiblings(
+  a: readonly number[],
+  b: readonly number[],
+  signs: readonly [readonly Signature[], readonly Signature[]],
+  partners: Int32Array,
+): Generator<void> {
+  const numbers = new Interner();
+  const column = (of: readonly number[], side: 0 | 1): Int32Array => Int32Array.from(of, (i) => numbers.number(signs[side][i]!.all));
+  const [allA, allB] = [column(a, 0), column(b, 1)];
+  const found = yield* align(allA, allB);
+  const taken = leftOver(found, allA, allB);
+  for (const gap of gaps(found, b.length)) yield* likest(gap, a, b, taken, signs, partners);
+  found.forEach((j, i) => {
+    if (j >= 0) partners[a[i]!] = b[j]!;
+  });
+  for (const [i, j] of taken.pairs) partners[a[i]!] = b[j]!;
 }
 
 interface Gap {
@@ -86,25 +153,34 @@ export function gaps(partners: Int32Array, lengthB: number): Gap[] {
   return found;
 }
 
+/** Of two lists of siblings those that are matched already, though out of order. */
+interface Taken {
+  readonly pairs: ReadonlyMap<number, number>;
+  readonly b: ReadonlySet<number>;
+}
+
 /** The pairs, in order, that have the most in common together. */
-function* likest({ a0, a1, b0, b1 }: Gap, [a, b]: readonly [Signature[], Signature[]], partners: Int32Array): Generator<void> {
-  const [n, m] = [a1 - a0, b1 - b0];
-  if (n === 1 && m === 1) {
-    partners[a0] = b0;
-    return;
-  }
-  if (n * m > MOST_PAIRS) {
-    // too many to compare each with each: by order of birth
-    for (let i = 0; i < Math.min(n, m); i++) partners[a0 + i] = b0 + i;
+function* likest(
+  { a0, a1, b0, b1 }: Gap,
+  allA: readonly number[],
+  allB: readonly number[],
+  taken: Taken,
+  signs: readonly [readonly Signature[], readonly Signature[]],
+  partners: Int32Array,
+): Generator<void> {
+  const a = allA.slice(a0, a1).filter((_, i) => !taken.pairs.has(a0 + i));
+  const b = allB.slice(b0, b1).filter((_, j) => !taken.b.has(b0 + j));
+  const [n, m] = [a.length, b.length];
+  if ((n === 1 && m === 1) || n * m > MOST_PAIRS) {
+    // one each, or too many to compare each with each: by order of birth
+    for (let i = 0; i < Math.min(n, m); i++) partners[a[i]!] = b[i]!;
     return;
   }
   const width = m + 1;
   const best = new Float64Array((n + 1) * width);
-  const like = new Float32Array(n * m);
   for (let i = n - 1; i >= 0; i--) {
     for (let j = m - 1; j >= 0; j--) {
-      const l = likeness(a[a0 + i]!, b[b0 + j]!);
-      like[i * m + j] = l;
+      const l = likeness(signs[0][a[i]!]!, signs[1][b[j]!]!);
       const pair = l < LEAST ? 0 : l + best[(i + 1) * width + j + 1]!;
       best[i * width + j] = Math.max(pair, best[(i + 1) * width + j]!, best[i * width + j + 1]!);
     }
@@ -114,19 +190,24 @@ function* likest({ a0, a1, b0, b1 }: Gap, [a, b]: readonly [Signature[], Signatu
     const here = best[i * width + j]!;
     if (here === best[(i + 1) * width + j]) i++;
     else if (here === best[i * width + j + 1]) j++;
-    else partners[a0 + i++] = b0 + j++;
+    else partners[a[i++]!] = b[j++]!;
   }
 }
 
 /** The same calls in another order of birth. */
-function leftOver(partners: Int32Array, allA: Int32Array, allB: Int32Array): void {
-  const used = new Set(partners);
+function leftOver(found: Int32Array, allA: Int32Array, allB: Int32Array): Taken {
+  const used = new Set(found);
   const free = new Map<number, number[]>();
-  allB.forEach((key, j) => {
-    if (!used.has(j)) free.set(key, [...(free.get(key) ?? []), j]);
-  });
+  for (let j = allB.length - 1; j >= 0; j--) {
+    if (used.has(j)) continue;
+    const known = free.get(allB[j]!);
+    if (known === undefined) free.set(allB[j]!, [j]);
+    else known.push(j);
+  }
+  const pairs = new Map<number, number>();
   allA.forEach((key, i) => {
-    const j = partners[i]! < 0 ? free.get(key)?.shift() : undefined;
-    if (j !== undefined) partners[i] = j;
+    const j = found[i]! < 0 ? free.get(key)?.pop() : undefined;
+    if (j !== undefined) pairs.set(i, j);
   });
+  return { pairs, b: new Set(pairs.values()) };
 }

@@ -29,6 +29,10 @@ export interface ReadProcess {
   exe: string;
   /** in order of birth */
   readonly lanes: Lane[];
+  /** who forked it; undefined: not known */
+  parent: ReadProcess | undefined;
+  /** the fork, else its own first event */
+  born: number;
 }
 
 /** A trace that has been read. All arrays go by the number of the event; 0 is none. */
@@ -128,6 +132,8 @@ class Reader {
   readonly #began = new EventBytes();
   readonly #processes: ReadProcess[] = [];
   readonly #living = new Map<number, ReadProcess>();
+  /** by pid of a child that has not done anything yet */
+  readonly #forks = new Map<number, { readonly parent: ReadProcess; readonly seq: number }>();
   /** by event: what it is about, for those that are about something */
   readonly #about = new Map<number, readonly Origin[]>();
   readonly #entered = new Map<number, Buffer>();
@@ -193,9 +199,7 @@ class Reader {
     let process = this.#living.get(pid);
     // the START of a fork begins a process; that of an exec goes on with the one there is
     if (process === undefined || (e.kind === Kind.START && e.request === 2 && process.lanes.length > 0 && process.exe !== '')) {
-      process = this.#living.get(pid) ?? { pid, exe: '', lanes: [] };
-      if (!this.#living.has(pid)) this.#processes.push(process);
-      this.#living.set(pid, process);
+      process = this.#living.get(pid) ?? this.#begun(e, seq);
     }
     if (e.kind === Kind.START) process.exe = e.text(0).replace(/^.*\//s, '');
     const { tid } = e;
@@ -207,14 +211,30 @@ class Reader {
     lane.events.push(seq);
     if (e.kind === Kind.EXIT) this.#living.delete(pid);
     // the pid of a new child is that of no older process
-    if (e.kind === Kind.FORK && e.request === Fork.FORK && e.ret > 0) this.#forked(e.ret, seq);
+    if (e.kind === Kind.FORK && e.ret > 0) this.#forked(e.ret, e.request, process, seq);
   }
 
-  #forked(child: number, seq: number): void {
+  #begun(e: EventBytes, seq: number): ReadProcess {
+    const fork = this.#forks.get(e.pid);
+    this.#forks.delete(e.pid);
+    const parent = fork?.parent ?? (e.kind === Kind.START ? this.#living.get(Number(e.arg(0))) : undefined);
+    const process: ReadProcess = { pid: e.pid, exe: '', lanes: [], parent, born: fork?.seq ?? seq };
+    this.#processes.push(process);
+    this.#living.set(e.pid, process);
+    return process;
+  }
+
+  #forked(child: number, how: number, parent: ReadProcess, seq: number): void {
     const known = this.#living.get(child);
     // the child's own first events may come before its parent's call has returned
-    if (known === undefined || (known.lanes[0]?.events[0] ?? seq) > seq - SLICE) return;
-    this.#living.delete(child);
+    const first = known?.lanes[0]?.events[0] ?? 0;
+    if (known !== undefined && first > seq - SLICE) {
+      known.parent ??= parent;
+      known.born = Math.min(known.born, seq);
+      return;
+    }
+    if (how === Fork.FORK) this.#living.delete(child);
+    if (known === undefined || how === Fork.FORK) this.#forks.set(child, { parent, seq });
   }
 
   /** What becomes of a thing (the calls that it is in, one after the other) tells it from its like. */
