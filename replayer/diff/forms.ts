@@ -1,7 +1,10 @@
 /** How each field of the uAPI is compared: worked out once per table from what the table says of the field. */
-import type { UapiTable } from '../../hw/uapi/table.ts';
+import { type UapiTable, uapiTable } from '../../hw/uapi/table.ts';
 import { type Command, type Field, type Payload, SCALAR_BYTES, type Struct } from '../../hw/uapi/types.ts';
 import { Hash } from './hash.ts';
+
+/** The table that knows most. */
+export const NEWEST = 'linux-7.2';
 
 /** What a value is called, and a number in its place. */
 export interface Name {
@@ -20,8 +23,6 @@ export type How = 'value' | 'object' | 'file' | 'created' | 'offset' | 'address'
 export interface Form {
   /** as the newest dialect calls it */
   readonly name: Name;
-  /** the same in an answer */
-  readonly answer: Name;
   readonly how: How;
   readonly field: Field;
   readonly offset: number;
@@ -83,10 +84,9 @@ const FIELDS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   iommu_viommu_tegra241_cmdqv: { out_vintf_page0_pgoff: 'out_vintf_mmap_offset', out_vintf_page0_pgsz: 'out_vintf_mmap_length' },
   iommu_viommu_selftest: { out_mmap_pgoff: 'out_mmap_offset', out_mmap_pgsz: 'out_mmap_length' },
   [NESTED_QUEUE]: { vcmdq_id: 'index', vcmdq_base: 'nesting_parent_iova', vcmdq_log2size: 'length' },
-  // one field for both directions, before it became a union of two
-  iommu_hw_info: { data_type: 'in_data_type' },
 };
-const ANSWERS: Readonly<Record<string, Readonly<Record<string, string>>>> = { iommu_hw_info: { data_type: 'out_data_type' } };
+/** Structs whose layout never changed, though names did and what the kernel looks at: they are read as the newest dialect has them. */
+const LASTING: ReadonlySet<string> = new Set(['iommu_hw_info']);
 
 /** What a call is called here. */
 export const callName = (name: string): string => CALLS[name] ?? name;
@@ -125,13 +125,18 @@ export class Forms {
     return made;
   }
 
-  /** What is in the buffer behind a pointer, by the value of the field that decides. */
+  /**
+   * What is in the buffer behind a pointer, by the value of the field that decides. What this dialect does not know is told as
+   * the newest mainline knows it: both sides say the same of it then.
+   */
   payload(command: Command, pointer: string, numberIn: (field: string) => number): Payload | undefined {
-    return this.table.payloads(command.name, pointer).find((p) => (numberIn(p.by) & p.mask) >>> 0 === p.value);
+    const is = (p: Payload): boolean => (numberIn(p.by) & p.mask) >>> 0 === p.value;
+    return this.table.payloads(command.name, pointer).find(is) ?? uapiTable(NEWEST).payloads(callName(command.name), pointer).find(is);
   }
 
   #make(command: Command): CommandForms | undefined {
-    const { struct } = command;
+    const lasting = LASTING.has(command.struct?.name ?? '') ? uapiTable(NEWEST).struct(command.struct!.name) : undefined;
+    const struct = lasting ?? command.struct;
     if (struct === undefined) return undefined;
     const arms = new Map(
       command.name !== 'IOMMU_TEST_CMD'
@@ -153,7 +158,6 @@ function formOf(field: Field, struct: Struct): Form {
   const reads = READS[field.name];
   return {
     name: named(name),
-    answer: named(ANSWERS[struct.name]?.[plain] ?? name),
     how: howOf(field, name, struct),
     ...(reads === undefined ? {} : { reads: { at: struct.byName.get(reads.field)?.offset ?? 0, mask: reads.mask } }),
     done: countAt(field, struct),

@@ -12,7 +12,7 @@ import type { Command, Struct } from '../../hw/uapi/types.ts';
 import { FileKind, Kind, MMIO_SOURCE_SHIFT, PartKind, State } from '../../store/frame.ts';
 import type { EventBytes, Span } from '../event.ts';
 import type { U64 } from '../u64.ts';
-import { type CommandForms, callName, type Form, Forms, type How, type Name, named } from './forms.ts';
+import { type CommandForms, callName, type Form, Forms, type How, type Name, NEWEST, named } from './forms.ts';
 import type { Links, Origin } from './links.ts';
 
 /** Takes what an event says. */
@@ -72,11 +72,10 @@ export class Meaning {
   readonly forms: Forms;
   /** the event has made areas where the kernel chose */
   chose = false;
-  #answering = false;
 
   constructor(table: UapiTable) {
     // an older mainline's table is a part of the newest one's: what only the newer kernel knows is the same question all the same
-    this.forms = new Forms(table.dialect.startsWith('linux-') ? uapiTable('linux-7.2') : table);
+    this.forms = new Forms(table.dialect.startsWith('linux-') ? uapiTable(NEWEST) : table);
   }
 
   /** The call of an ioctl, by the file that it is on; undefined: not in the table. */
@@ -88,7 +87,6 @@ export class Meaning {
   /** Tells what was asked, with the state before the event. */
   ask(e: EventBytes, links: Links, to: Sink): void {
     this.chose = false;
-    this.#answering = false;
     to.value(WORDS.call, e.kind);
     // a file that the event itself brings is not there before it
     if (e.fd >= 0 && e.kind !== Kind.OPEN && e.kind !== Kind.FD) to.link(WORDS.file, links.file(e, e.fd), '', e.fd);
@@ -100,7 +98,6 @@ export class Meaning {
   /** Tells what was answered, with the state after the event. */
   answer(e: EventBytes, links: Links, to: Sink, began?: EventBytes): void {
     to.answer();
-    this.#answering = true;
     if (e.state === State.ENTERED) {
       to.value(WORDS.unfinished, 1);
       return;
@@ -161,7 +158,7 @@ export class Meaning {
   /** One field. A zero is not told: a caller that does not know the field says the same. */
   #field(e: EventBytes, span: Span, base: number, f: Form, how: How, links: Links, to: Sink): void {
     if (how === 'skip') return;
-    const name = this.#answering ? f.answer : f.name;
+    const { name } = f;
     for (let i = 0; i < f.count; i++) {
       const at = base + f.offset + i * f.width;
       const value = readAt(e, span, at, f.width);
@@ -311,7 +308,7 @@ export class Meaning {
     const region = links.region(e, e.arg(4));
     if (region === undefined) to.chosen(name, e.arg(4));
     else {
-      to.link(name, region.origin, 'VIOMMU', e.arg(4));
+      to.link(named('region'), region.origin, 'VIOMMU', e.arg(4));
       to.value(name, region.offset);
     }
   }
