@@ -43,7 +43,7 @@ const differences = (a: Script, b: Script): string[] =>
   differencesOf(compared({ source: a.source(), table }, { source: b.source(), table }));
 
 describe('which process is which', () => {
-  const works = [numbered(1, 5), numbered(2, 5), numbered(3, 9), numbered(4, 40)];
+  const works = [numbered(1, 50), numbered(2, 50), numbered(3, 90), numbered(4, 400)];
 
   test('by who forked it, in whatever order they run', () => {
     expect(differences(harness(works, 100), harness(works, 900, [3, 1, 0, 2]))).toEqual([]);
@@ -57,7 +57,7 @@ describe('which process is which', () => {
   test('one that ends early is the one that goes on', () => {
     const early = works.map((_, i) => numbered(i + 1, 0, true));
     const found = differences(harness(early, 100), harness(works, 100));
-    const calls = 5 + 5 + 9 + 40;
+    const calls = 50 + 50 + 90 + 400;
     expect(found.filter((f) => f.startsWith('-'))).toEqual([]);
     expect(found.filter((f) => f.startsWith('~')).map((f) => f.replace(/^\S+ \S+ /, ''))).toEqual(works.map(() => 'errno ret out_ioas_id'));
     expect(found.filter((f) => f.startsWith('+')).length).toBe(calls);
