@@ -54,6 +54,24 @@ describe('which process is which', () => {
     expect(differences(harness(same, 100), harness(same, 900, [2, 0, 1]))).toEqual([]);
   });
 
+  test('one that ends early is the one that goes on, if nothing else tells them apart', () => {
+    const flat = (of: readonly Work[]): Script => {
+      const s = new Script(table, 99);
+      s.start();
+      for (const i of of.keys()) s.fork(100 + i);
+      of.forEach((work, i) => {
+        s.pid = 100 + i;
+        s.start(2, 99);
+        work(s);
+        s.exit(i);
+      });
+      return s;
+    };
+    const found = differences(flat(works.map((_, i) => numbered(i + 1, 0, true))), flat(works));
+    expect(found.filter((f) => f.startsWith('-'))).toEqual([]);
+    expect(found.filter((f) => f.startsWith('~')).length).toBe(works.length);
+  });
+
   test('one that ends early is the one that goes on', () => {
     const early = works.map((_, i) => numbered(i + 1, 0, true));
     const found = differences(harness(early, 100), harness(works, 100));
