@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type AlignOptions, align } from './align.ts';
+import { type AlignOptions, align, settle } from './align.ts';
 
 function aligned(a: readonly number[], b: readonly number[], options?: AlignOptions): number[] {
   const run = align(Int32Array.from(a), Int32Array.from(b), options);
@@ -85,4 +85,36 @@ describe('align', () => {
     }
     expect(slices).toBeGreaterThan(10);
   });
+});
+
+test('a gap goes to where the pairs agree, and nothing else changes', () => {
+  // which of the sevens is missing is open: their second values say it
+  const a = [5, 7, 7, 7, 6].map((key, i) => ({ key, value: i }));
+  const b = [a[0]!, a[2]!, a[3]!, a[4]!];
+  const partners = Int32Array.from([0, 1, 2, -1, 3]);
+  expect(
+    settle(
+      Int32Array.from(a, (x) => x.key),
+      partners,
+      (i, j) => a[i]!.value === b[j]!.value,
+    ),
+  ).toBe(true);
+  expect([...partners]).toEqual([0, -1, 1, 2, 3]);
+
+  const list = fc.array(fc.nat(2), { maxLength: 30 });
+  fc.assert(
+    fc.property(list, list, fc.nat(7), (x, y, salt) => {
+      const before = aligned(x, y);
+      const after = Int32Array.from(before);
+      const agree = (i: number, j: number): boolean => (i * 5 + j * 3 + salt) % 4 === 0;
+      const agreeing = (all: readonly number[]): number => all.filter((j, i) => j >= 0 && agree(i, j)).length;
+      settle(Int32Array.from(x), after, agree);
+      expect(after.filter((j) => j >= 0)).toEqual(Int32Array.from(before.filter((j) => j >= 0)));
+      after.forEach((j, i) => {
+        if (j >= 0) expect(x[i]).toBe(y[j]);
+      });
+      expect(agreeing([...after])).toBeGreaterThanOrEqual(agreeing(before));
+    }),
+    { numRuns: 300 },
+  );
 });

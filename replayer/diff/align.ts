@@ -270,3 +270,49 @@ function slideRun(a: Int32Array, partners: Int32Array, s: number, e: number, len
     return;
   }
 }
+
+/** Steps that a gap is tried at without any gain. */
+const PATIENCE = 64;
+
+/**
+ * Of elements that are alike in a row, any may be the one without a partner. Moves each gap in `a` to where most pairs agree: there
+ * the others mean the same things. → whether something was moved
+ */
+export function settle(a: Int32Array, partners: Int32Array, agree: (i: number, j: number) => boolean): boolean {
+  let moved = false;
+  for (let s = 0; s < a.length; s++) {
+    if (partners[s]! >= 0) continue;
+    let e = s;
+    while (e < a.length && partners[e]! < 0) e++;
+    const by = bestShift(a, partners, s, e, agree);
+    if (by !== 0) shift(partners, s, e, by);
+    moved ||= by !== 0;
+    s = Math.max(e, e + by);
+  }
+  return moved;
+}
+
+/** By how much the gap a[s … e) is moved, negative to the front. */
+function bestShift(a: Int32Array, partners: Int32Array, s: number, e: number, agree: (i: number, j: number) => boolean): number {
+  const n = e - s;
+  let [best, most] = [0, 0];
+  for (const way of [-1, 1] as const) {
+    let gain = 0;
+    for (let k = 1, idle = 0; idle < PATIENCE; k++, idle++) {
+      // the element that gives its partner away, and the one that takes it
+      const from = way < 0 ? s - k : e + k - 1;
+      const to = from - way * n;
+      const partner = partners[from] ?? -1;
+      if (partner < 0 || a[from] !== a[to]) break;
+      gain += Number(agree(to, partner)) - Number(agree(from, partner));
+      if (gain > most) [best, most, idle] = [way * k, gain, 0];
+    }
+  }
+  return best;
+}
+
+function shift(partners: Int32Array, s: number, e: number, by: number): void {
+  const n = e - s;
+  for (let i = s - 1; i >= s + by; i--) [partners[i + n], partners[i]] = [partners[i]!, -1];
+  for (let i = e; i < e + by; i++) [partners[i - n], partners[i]] = [partners[i]!, -1];
+}

@@ -15,7 +15,7 @@ import { Kind } from '../../store/frame.ts';
 import { EventBytes } from '../event.ts';
 import type { TimelineSource } from '../timeline.ts';
 import type { U64 } from '../u64.ts';
-import { align, slide } from './align.ts';
+import { align, settle, slide } from './align.ts';
 import type { Name } from './forms.ts';
 import { eventOf, KeptLinks, type Origin, whichOf } from './links.ts';
 import type { Sink } from './meaning.ts';
@@ -113,6 +113,7 @@ class Comparing {
     for (const first of ['whole', 'asked'] as const) {
       const partners = yield* this.#aligned(a, b, first);
       this.#take(a, b, partners);
+      if (this.#settle(a, b, partners)) this.#take(a, b, partners);
       const left = this.#left(a, b, partners);
       if (left < least) [best, least] = [partners, left];
       if (least === 0) return;
@@ -139,6 +140,18 @@ class Comparing {
     return partners;
   }
 
+  /** Moves what has no partner, on either side, among its like to where the pairs agree. */
+  #settle(a: Lane, b: Lane, partners: Int32Array): boolean {
+    const keys = (side: Reading, lane: Lane): Int32Array => Int32Array.from(lane.events, (seq) => side.asked[seq]!);
+    const agree = (i: number, j: number): boolean => this.#agree(a.events[i]!, b.events[j]!);
+    const forward = partners.includes(-1) && settle(keys(this.#a, a), partners, agree);
+    if (forward) this.#take(a, b, partners);
+    const back = inverse(partners, b.events.length);
+    const backward = back.includes(-1) && settle(keys(this.#b, b), back, (j, i) => agree(i, j));
+    if (backward) partners.set(inverse(back, partners.length));
+    return forward || backward;
+  }
+
   /** How many rows of two threads differ. */
   #left(a: Lane, b: Lane, partners: Int32Array): number {
     let matched = 0;
@@ -152,10 +165,9 @@ class Comparing {
   }
 
   #take(a: Lane, b: Lane, partners: Int32Array): void {
-    const back = new Int32Array(b.events.length).fill(-1);
+    const back = inverse(partners, b.events.length);
     partners.forEach((j, i) => {
       this.partners[a.events[i]!] = j < 0 ? 0 : b.events[j]!;
-      if (j >= 0) back[j] = i;
     });
     let behind = Math.max(0, (a.events[0] ?? 1) - 1);
     b.events.forEach((seq, j) => {
@@ -218,6 +230,15 @@ class Comparing {
     }
     return true;
   }
+}
+
+/** Of partners by index: those of the other side. */
+function inverse(partners: Int32Array, length: number): Int32Array {
+  const back = new Int32Array(length).fill(-1);
+  partners.forEach((j, i) => {
+    if (j >= 0) back[j] = i;
+  });
+  return back;
 }
 
 /** Two origins: the same thing of events that are partners. What stands beside them (types, distances) is negative and must be equal. */

@@ -72,6 +72,15 @@ test.each<readonly [DialectName, DialectName, readonly string[]]>([
   if (rows.length === 0) expect(compare(a, b).equal).toBe(true);
 });
 
+test('of two steps that ask the same the one is missing that means what the other side does not have', () => {
+  const c = compare('hw-queue-v9', 'linux-7.2');
+  const [a, b] = [session('hw-queue-v9').steps, session('linux-7.2').steps];
+  // the first vDEVICE's end; the second one was never made
+  const first = c.rowOf('a', a.get('end of vDEVICE 0')!);
+  expect([c.b[first], c.how[first]]).toEqual([b.get('end of vDEVICE 0'), How.SAME]);
+  expect(c.how[c.rowOf('a', a.get('end of vDEVICE 1')!)]).toBe(How.ONLY_A);
+});
+
 describe('the same step in other words', () => {
   test.each(['vcmdq-v1', 'vcmdq-v2', 'vcmdq-v3', 'hw-queue-v4'] as const)('a queue of %s is a queue of the newest', (dialect) => {
     const c = compare(dialect, 'linux-7.2');
