@@ -21,6 +21,9 @@ import { eventOf, KeptLinks, type Origin, whichOf } from './links.ts';
 import type { Sink } from './meaning.ts';
 import { gaps, matchProcesses } from './processes.ts';
 import { type Lane, newNumbers, type Reading, readTrace } from './reading.ts';
+import { How, orderRows, type Rows } from './rows.ts';
+
+export { How } from './rows.ts';
 
 /** One trace to compare. */
 export interface Side {
@@ -30,10 +33,6 @@ export interface Side {
 
 /** Rows between two yields. */
 const SLICE = 8192;
-
-/** How two events that stand beside each other compare; `onlyA`, `onlyB`: there is one only. */
-export const How = { SAME: 0, CHANGED: 1, ONLY_A: 2, ONLY_B: 3 } as const;
-export type How = (typeof How)[keyof typeof How];
 
 /** A value of both events; undefined: the event does not say it. */
 export interface FieldPair {
@@ -67,26 +66,16 @@ function* scaled<T>(run: Generator<number, T>, from: number, to: number): Genera
   }
 }
 
-interface Rows {
-  /** numbers of the events of a row, 0 none */
-  readonly a: Int32Array;
-  readonly b: Int32Array;
-  readonly how: Uint8Array;
-}
-
 class Comparing {
   /** by event of a: that of b, 0 none */
   readonly partners: Int32Array;
   readonly #a: Reading;
   readonly #b: Reading;
-  /** by event of b that has no partner: the event of a behind which it stands */
-  readonly #behind: Int32Array;
 
   constructor(a: Reading, b: Reading) {
     this.#a = a;
     this.#b = b;
     this.partners = new Int32Array(a.last + 1);
-    this.#behind = new Int32Array(b.last + 1).fill(-1);
   }
 
   *run(): Generator<number> {
@@ -165,58 +154,14 @@ class Comparing {
   }
 
   #take(a: Lane, b: Lane, partners: Int32Array): void {
-    const back = inverse(partners, b.events.length);
     partners.forEach((j, i) => {
       this.partners[a.events[i]!] = j < 0 ? 0 : b.events[j]!;
     });
-    let behind = Math.max(0, (a.events[0] ?? 1) - 1);
-    b.events.forEach((seq, j) => {
-      if (back[j]! >= 0) behind = a.events[back[j]!]!;
-      else this.#behind[seq] = behind;
-    });
   }
 
-  /** All rows: the events of a in their order, and what only b has behind what it follows there. */
-  *rows(): Generator<number, Rows> {
-    const [lastA, lastB] = [this.#a.last, this.#b.last];
-    const partnerOfB = new Int32Array(lastB + 1);
-    for (let i = 1; i <= lastA; i++) partnerOfB[this.partners[i]!] = this.partners[i] === 0 ? 0 : i;
-    partnerOfB[0] = 0;
-    const starts = new Int32Array(lastA + 2);
-    let place = 0;
-    let alone = 0;
-    for (let j = 1; j <= lastB; j++) {
-      if (partnerOfB[j] !== 0) {
-        place = partnerOfB[j]!;
-        continue;
-      }
-      if (j % SLICE === 0) yield 0.99;
-      // of a thread that a does not have: behind what came before it in b
-      if (this.#behind[j]! < 0) this.#behind[j] = place;
-      starts[this.#behind[j]! + 1]!++;
-      alone++;
-    }
-    const a = new Int32Array(lastA + alone);
-    const b = new Int32Array(lastA + alone);
-    const how = new Uint8Array(lastA + alone);
-    // row of event i of a: its number, and what has come in before it
-    for (let i = 1; i <= lastA + 1; i++) starts[i]! += starts[i - 1]!;
-    for (let i = 1; i <= lastA; i++) {
-      const row = i - 1 + starts[i]!;
-      if (i % SLICE === 0) yield 0.99;
-      a[row] = i;
-      b[row] = this.partners[i]!;
-      how[row] = this.partners[i] === 0 ? How.ONLY_A : this.#agree(i, this.partners[i]!) ? How.SAME : How.CHANGED;
-    }
-    const next = starts.slice();
-    for (let j = 1; j <= lastB; j++) {
-      if (partnerOfB[j] !== 0) continue;
-      const behind = this.#behind[j]!;
-      const row = behind + next[behind]!++;
-      b[row] = j;
-      how[row] = How.ONLY_B;
-    }
-    return { a, b, how };
+  /** All rows, in order. */
+  rows(): Generator<number, Rows> {
+    return orderRows(this.#a, this.#b, this.partners, (i, j) => this.#agree(i, j));
   }
 
   #agree(i: number, j: number): boolean {

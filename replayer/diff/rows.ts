@@ -1,0 +1,87 @@
+/** In which order the events of two traces stand beside each other. */
+import type { Reading } from './reading.ts';
+
+/** How two events that stand beside each other compare; `onlyA`, `onlyB`: there is one only. */
+export const How = { SAME: 0, CHANGED: 1, ONLY_A: 2, ONLY_B: 3 } as const;
+export type How = (typeof How)[keyof typeof How];
+
+export interface Rows {
+  /** numbers of the events of a row, 0 none */
+  readonly a: Int32Array;
+  readonly b: Int32Array;
+  readonly how: Uint8Array;
+}
+
+/** Rows between two yields. */
+const SLICE = 8192;
+
+/** All rows: the events of a in their order, and what only b has behind what it follows there. `partners`: by event of a, that of b. */
+export function* orderRows(
+  a: Reading,
+  b: Reading,
+  partners: Int32Array,
+  agree: (i: number, j: number) => boolean,
+): Generator<number, Rows> {
+  const back = new Int32Array(b.last + 1);
+  for (let i = 1; i <= a.last; i++) if (partners[i] !== 0) back[partners[i]!] = i;
+  const behind = yield* placesOf(b, back, a.last);
+  // row of event i of a: its number, and what has come in before it
+  const starts = new Int32Array(a.last + 2);
+  let alone = 0;
+  for (let j = 1; j <= b.last; j++) {
+    if (back[j] !== 0) continue;
+    starts[behind[j]! + 1]!++;
+    alone++;
+  }
+  for (let i = 1; i <= a.last + 1; i++) starts[i]! += starts[i - 1]!;
+  const rows = { a: new Int32Array(a.last + alone), b: new Int32Array(a.last + alone), how: new Uint8Array(a.last + alone) };
+  for (let i = 1; i <= a.last; i++) {
+    if (i % SLICE === 0) yield 0.99;
+    const row = i - 1 + starts[i]!;
+    const j = partners[i]!;
+    rows.a[row] = i;
+    rows.b[row] = j;
+    rows.how[row] = j === 0 ? How.ONLY_A : agree(i, j) ? How.SAME : How.CHANGED;
+  }
+  for (let j = 1; j <= b.last; j++) {
+    if (back[j] !== 0) continue;
+    const row = behind[j]! + starts[behind[j]!]!++;
+    rows.b[row] = j;
+    rows.how[row] = How.ONLY_B;
+  }
+  return rows;
+}
+
+/**
+ * By event of b that has no partner: the event of a behind which it stands. That is the partner of the last one before it in b
+ * that has one; but never before what came earlier in its own thread (nor before the fork of its process), nor behind what
+ * comes later there.
+ */
+function* placesOf(b: Reading, back: Int32Array, lastA: number): Generator<number, Int32Array> {
+  const behind = new Int32Array(b.last + 1);
+  /** the event before it in its thread, 0 none */
+  const previous = new Int32Array(b.last + 1);
+  const latest = new Int32Array(b.last + 1).fill(lastA);
+  for (const { lanes, born } of b.processes) {
+    for (const { events } of lanes) {
+      let before = born < events[0]! ? born : 0;
+      for (const seq of events) {
+        previous[seq] = before;
+        before = seq;
+      }
+      let next = lastA;
+      for (let n = events.length - 1; n >= 0; n--) {
+        latest[events[n]!] = next;
+        if (back[events[n]!] !== 0) next = back[events[n]!]! - 1;
+      }
+    }
+    yield 0.99;
+  }
+  let place = 0;
+  for (let j = 1; j <= b.last; j++) {
+    if (j % SLICE === 0) yield 0.99;
+    if (back[j] !== 0) place = back[j]!;
+    behind[j] = back[j] !== 0 ? place : Math.min(latest[j]!, Math.max(place, behind[previous[j]!]!));
+  }
+  return behind;
+}
