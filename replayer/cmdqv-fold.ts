@@ -66,6 +66,7 @@ function setNotes(s: Step, queue: Uid, to: QueueNotes | undefined): void {
 
 /** An object has come, or is known better. */
 export function born(s: Step, c: Context, o: KernelObject): void {
+  if (!s.registers) return;
   if (o.type === 'VIOMMU') viommuBorn(s, o);
   else if (o.type === 'VDEVICE') vdeviceBorn(s, o);
   else if (o.type === 'HW_QUEUE') queueBorn(s, c, o);
@@ -161,6 +162,7 @@ function rename(s: Step): void {
 
 /** GET_HW_INFO, returned: what it says of the CMDQV, and IDR1.CMDQS. `type`: of the data. */
 export function hwInfo(s: Step, type: number, slot: number, length: number): void {
+  if (!s.registers) return;
   const data = s.e.part(PartKind.NESTED_OUT, slot);
   if (data === undefined) return;
   const bytes = Math.min(data.bytes, length);
@@ -178,6 +180,7 @@ function isReachedUnseen(s: Step, viommu: Uid): boolean {
 
 /** A region was mapped, or is not trapped any more: of its queues nothing is sure from here on. */
 export function reached(s: Step, m: Mapping): void {
+  if (!s.registers) return;
   if (m.viommu === 0 || m.trapped) return;
   const vintf = vintfOf(s.state.cmdqv, m.viommu);
   for (const q of vintf?.queues ?? []) follow(s, { kind: 'unseen', vintf: vintf!.index, lvcmdq: q.lvcmdq });
@@ -232,6 +235,7 @@ function access(s: Step, a: Access, view: View, offset: bigint): void {
 
 /** MMIO of a process: through a mapping of a vIOMMU's region, or a guest's that left it to the program. */
 export function mmio(s: Step, process: Process): void {
+  if (!s.registers) return;
   const { e } = s;
   const source = e.request >>> MMIO_SOURCE_SHIFT;
   if (source === MmioSource.KVM) {
@@ -274,6 +278,7 @@ export function regionOf(s: SessionState, m: Mapping): U64 | undefined {
 
 /** REGION: what an importer found out of physical addresses. The first CMDQV is the one that is followed. */
 export function region(s: Step): void {
+  if (!s.registers) return;
   const { e } = s;
   if (e.request !== RegionKind.CMDQV || s.state.cmdqv.aperture !== undefined) return;
   const to = { physical: e.arg(0), length: e.arg(1), virtual: e.arg(2) };
@@ -282,6 +287,7 @@ export function region(s: Step): void {
 
 /** MMIO of the kernel: it has the whole of the CMDQV. */
 export function hostAccess(s: Step): void {
+  if (!s.registers) return;
   const { e } = s;
   const { aperture } = s.state.cmdqv;
   if (aperture === undefined) return;
@@ -306,6 +312,7 @@ function sizeInParam(param: Value): Size {
 
 /** KVM_SET_USER_MEMORY_REGION(2), returned: page 0 of a VINTF in a guest's memory tells where its CMDQV is. */
 export function slotSet(s: Step, vm: number): void {
+  if (!s.registers) return;
   const { e } = s;
   const memory = s.state.processes.get(e.pid)?.memory ?? e.pid;
   const [guest, size, address] = [e.u64(e.in, 8), e.u64(e.in, 16), e.u64(e.in, 24)];
@@ -382,6 +389,7 @@ function see(s: Step, vm: number, piece: Piece, value: bigint, store: boolean): 
 
 /** QUEUE: commands and page 0 of a HW queue. */
 export function queueRead(s: Step): void {
+  if (!s.registers) return;
   const { e, state } = s;
   const c = contextOfFile(state, e.file);
   const o = c === undefined ? undefined : objectById(c, e.arg32(0) >>> 0);
@@ -436,6 +444,7 @@ function prune(s: Step, queue: Queue, vintf: number): void {
 
 /** A vEVENT was read from the queue of a VIOMMU. `at`: of its 16 bytes in the OUT part. */
 export function told(s: Step, viommu: Uid, at: number): void {
+  if (!s.registers) return;
   const vintf = vintfOf(s.state.cmdqv, viommu);
   if (vintf === undefined) return;
   const map = [BigInt(s.e.u64(s.e.out, at)), BigInt(s.e.u64(s.e.out, at + 8))] as const;

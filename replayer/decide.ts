@@ -41,8 +41,10 @@ export class Folder {
   readonly #step: Step;
   readonly #event = new EventBytes();
 
-  constructor(plan: Plan, state: SessionState) {
+  /** `registers` false: those of the CMDQV are left out */
+  constructor(plan: Plan, state: SessionState, registers = true) {
     this.#step = new Step(plan, this.#event, state);
+    this.#step.registers = registers;
   }
 
   get state(): SessionState {

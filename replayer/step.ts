@@ -18,6 +18,8 @@ export class Step {
   changes: Change[] = NONE;
   /** the event that the call was stored as: e.seq, or less where a RETURN brought its results */
   call = 0;
+  /** false: the registers of the CMDQV are not followed, which nothing else depends on */
+  registers = true;
 
   constructor(plan: Plan, e: EventBytes, state: SessionState) {
     this.plan = plan;

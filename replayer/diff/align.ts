@@ -316,3 +316,20 @@ function shift(partners: Int32Array, s: number, e: number, by: number): void {
   for (let i = s - 1; i >= s + by; i--) [partners[i + n], partners[i]] = [partners[i]!, -1];
   for (let i = e; i < e + by; i++) [partners[i - n], partners[i]] = [partners[i]!, -1];
 }
+
+/** Of partners by index: those of the other side. */
+export function inverse(partners: Int32Array, length: number): Int32Array {
+  const back = new Int32Array(length).fill(-1);
+  partners.forEach((j, i) => {
+    if (j >= 0) back[j] = i;
+  });
+  return back;
+}
+
+/** Runs to the end at once. */
+export function drained<T>(run: Generator<void, T>): T {
+  for (;;) {
+    const next = run.next();
+    if (next.done === true) return next.value;
+  }
+}

@@ -15,7 +15,7 @@ import { Kind } from '../../store/frame.ts';
 import { EventBytes } from '../event.ts';
 import type { TimelineSource } from '../timeline.ts';
 import type { U64 } from '../u64.ts';
-import { align, settle, slide } from './align.ts';
+import { align, inverse, settle, slide } from './align.ts';
 import type { Name } from './forms.ts';
 import { eventOf, KeptLinks, type Origin, whichOf } from './links.ts';
 import type { Sink } from './meaning.ts';
@@ -175,15 +175,6 @@ class Comparing {
     }
     return true;
   }
-}
-
-/** Of partners by index: those of the other side. */
-function inverse(partners: Int32Array, length: number): Int32Array {
-  const back = new Int32Array(length).fill(-1);
-  partners.forEach((j, i) => {
-    if (j >= 0) back[j] = i;
-  });
-  return back;
 }
 
 /** Two origins: the same thing of events that are partners. What stands beside them (types, distances) is negative and must be equal. */

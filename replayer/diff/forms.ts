@@ -40,6 +40,8 @@ export interface Form {
 
 export interface StructForms {
   readonly struct: Struct;
+  /** behind a pointer: in other dialects its fields are the call's own */
+  readonly flat: boolean;
   readonly forms: readonly Form[];
 }
 
@@ -119,7 +121,7 @@ export class Forms {
     if (made === undefined) {
       const forms = struct.fields.map((f) => formOf(f, struct));
       if (struct.name === NESTED_QUEUE) forms.sort((x, y) => NESTED_ORDER.indexOf(x.name.text) - NESTED_ORDER.indexOf(y.name.text));
-      made = { struct, forms };
+      made = { struct, forms, flat: struct.name === NESTED_QUEUE };
       this.#structs.set(struct, made);
     }
     return made;

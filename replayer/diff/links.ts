@@ -1,10 +1,11 @@
 /** What ids, descriptors and addresses in a call stand for: the event that made the thing, whatever number it got. */
+import type { AreaTree } from '../areas.ts';
 import type { Change } from '../change.ts';
 import { mappingAt, regionOf } from '../cmdqv-fold.ts';
 import type { EventBytes } from '../event.ts';
 import type { KernelObject, Uid } from '../object-types.ts';
 import { type Context, contextOfFile, objectById, type SessionState } from '../state.ts';
-import { minus, plus, type U64 } from '../u64.ts';
+import { minus, plus, type U64, U64_MAX } from '../u64.ts';
 
 /**
  * Who made a thing: 8 times the number of the event, and which of the things that it made: 0 … 5 objects in order of their
@@ -53,6 +54,14 @@ export class LiveLinks implements Links {
     this.state = state;
   }
 
+  /** The same for a state of its own. */
+  copy(state: SessionState): LiveLinks {
+    const made = new LiveLinks(state);
+    for (const [uid, origin] of this.#origins) made.#origins.set(uid, origin);
+    for (const seq of this.#chosen) made.#chosen.add(seq);
+    return made;
+  }
+
   /** A new event is read. */
   begin(): void {
     if (this.#named.length > 0) this.#named = [];
@@ -64,6 +73,25 @@ export class LiveLinks implements Links {
     for (const c of changes) {
       if (c.op === 'object.create') this.#origins.set(c.object.uid, originOf(seq, Math.min(made++, AREA - 1)));
       else if (c.op === 'area.add' && chose) this.#chosen.add(c.area.seq);
+    }
+  }
+
+  /** Tells all origins that may still be asked for, and forgets the others. */
+  keep(tell: (origin: Origin) => void): void {
+    const uids = new Set<Uid>();
+    const areas = new Set<number>();
+    for (const c of this.state.contexts.values()) {
+      for (const uid of c.objects.keys()) uids.add(uid);
+      for (const ended of c.ended.values()) uids.add(ended.uid);
+      for (const tree of c.areas.values()) for (const area of tree) areas.add(area.seq);
+    }
+    for (const [uid, origin] of this.#origins) {
+      if (uids.has(uid)) tell(origin);
+      else this.#origins.delete(uid);
+    }
+    for (const seq of this.#chosen) {
+      if (areas.has(seq)) tell(originOf(seq, AREA));
+      else this.#chosen.delete(seq);
     }
   }
 
@@ -98,7 +126,21 @@ export class LiveLinks implements Links {
     const context = contextOfFile(this.state, e.file);
     const named = space < 0 ? this.#named.at(-1) : this.#named[space];
     if (context === undefined || named === undefined) return undefined;
-    const area = context.areas.get(spaceOf(context, named, 0))?.floor(iova);
+    const areas = context.areas.get(spaceOf(context, named, 0));
+    return areas === undefined ? undefined : this.chosenIn(areas, iova);
+  }
+
+  /** The areas of the space of the object that was named last; undefined where there are none. */
+  areasOfLast(e: EventBytes): AreaTree | undefined {
+    const context = contextOfFile(this.state, e.file);
+    const named = this.#named.at(-1);
+    if (this.#chosen.size === 0 || context === undefined || named === undefined) return undefined;
+    const areas = context.areas.get(spaceOf(context, named, 0));
+    return areas?.floor(U64_MAX) === undefined ? undefined : areas;
+  }
+
+  chosenIn(areas: AreaTree, iova: U64): Chosen | undefined {
+    const area = areas.floor(iova);
     if (area === undefined || area.last < iova || !this.#chosen.has(area.seq)) return undefined;
     return { origin: originOf(area.seq, AREA), offset: Number(minus(iova, area.start)) & 0x7fff_ffff };
   }

@@ -17,19 +17,20 @@ import type { Links, Origin } from './links.ts';
 
 /** Takes what an event says. */
 export interface Sink {
-  /** a number that counts as it is */
-  value(name: Name, value: U64): void;
+  /** a number that counts as it is; `place` tells values of one name apart: 0, or of which element behind which pointer */
+  value(name: Name, value: U64, place?: number): void;
   /** something by who made it; `raw` is the number that it had, `type` '' where it is not known */
-  link(name: Name, origin: Origin, type: string, raw: U64): void;
+  link(name: Name, origin: Origin, type: string, raw: U64, place?: number): void;
   /** the number was the kernel's or the program's choice: that there is one counts */
-  chosen(name: Name, raw: U64): void;
-  bytes(name: Name, buffer: Uint8Array, start: number, count: number): void;
+  chosen(name: Name, raw: U64, place?: number): void;
+  bytes(name: Name, buffer: Uint8Array, start: number, count: number, place?: number): void;
   /** from here on it is what was answered */
   answer(): void;
 }
 
-const WORDS = {
+export const WORDS = {
   call: named('call'),
+  kindOfFile: named('file'),
   file: named('on'),
   ret: named('ret'),
   errno: named('errno'),
@@ -39,8 +40,11 @@ const WORDS = {
   data: named('data'),
 } as const;
 
+/** Places of the values of one element: more than a field has values. */
+const ELEMENT = 256;
+
 /** Words of ARGS that are told, by kind of event; null: left out. */
-const ARGS: Partial<Readonly<Record<number, readonly (Name | null)[]>>> = {
+export const ARGS: Partial<Readonly<Record<number, readonly (Name | null)[]>>> = {
   [Kind.OPEN]: [null, named('flags'), named('mode')],
   [Kind.DUP]: [null, named('flags')],
   [Kind.MMAP]: [null, named('length'), named('prot'), named('flags')],
@@ -53,7 +57,7 @@ const ARGS: Partial<Readonly<Record<number, readonly (Name | null)[]>>> = {
   [Kind.REGION]: [null, named('length')],
 };
 /** Word of an MMIO event that is the offset in its file. */
-const MMIO_OFFSET = 1;
+export const MMIO_OFFSET = 1;
 /** Bytes of an entry of a command queue. */
 const QUEUE_ENTRY = 16;
 /** Texts that are told. A path of /proc and the names of sockets have numbers in them that say nothing. */
@@ -72,6 +76,8 @@ export class Meaning {
   readonly forms: Forms;
   /** the event has made areas where the kernel chose */
   chose = false;
+  /** place of the element that is being told */
+  #place = 0;
 
   constructor(table: UapiTable) {
     // an older mainline's table is a part of the newest one's: what only the newer kernel knows is the same question all the same
@@ -90,7 +96,7 @@ export class Meaning {
     to.value(WORDS.call, e.kind);
     // a file that the event itself brings is not there before it
     if (e.fd >= 0 && e.kind !== Kind.OPEN && e.kind !== Kind.FD) to.link(WORDS.file, links.file(e, e.fd), '', e.fd);
-    to.value(named('file'), e.fileKind);
+    to.value(WORDS.kindOfFile, e.fileKind);
     if (e.kind === Kind.IOCTL) this.#askIoctl(e, links, to);
     else this.#askOther(e, links, to);
   }
@@ -151,8 +157,8 @@ export class Meaning {
     if (span.bytes <= struct.size) return;
     let end = span.bytes;
     while (end > struct.size && e.buffer[span.start + end - 1] === 0) end--;
-    if (end > struct.size && refused) to.chosen(WORDS.rest, end - struct.size);
-    else if (end > struct.size) to.bytes(WORDS.rest, e.buffer, span.start + struct.size, end - struct.size);
+    if (end > struct.size && refused) to.chosen(WORDS.rest, end - struct.size, this.#place);
+    else if (end > struct.size) to.bytes(WORDS.rest, e.buffer, span.start + struct.size, end - struct.size, this.#place);
   }
 
   /** One field. A zero is not told: a caller that does not know the field says the same. */
@@ -161,32 +167,33 @@ export class Meaning {
     const { name } = f;
     for (let i = 0; i < f.count; i++) {
       const at = base + f.offset + i * f.width;
+      const place = this.#place + i;
       const value = readAt(e, span, at, f.width);
       if (value === 0 && how !== 'file' && how !== 'offset') continue;
-      if (how === 'value') to.value(name, value);
+      if (how === 'value') to.value(name, value, place);
       else if (how === 'object') {
         const { origin, type } = links.object(e, Number(value));
-        if (type === '' && origin === 0) to.value(name, value);
-        else to.link(name, origin, type, value);
-      } else if (how === 'file') this.#file(e, name, Number(value) | 0, links, to);
+        if (type === '' && origin === 0) to.value(name, value, place);
+        else to.link(name, origin, type, value, place);
+      } else if (how === 'file') this.#file(e, name, Number(value) | 0, links, to, place);
       else if (how === 'iova') {
         const chosen = links.chosen(e, f.space, value);
-        if (chosen === undefined) to.value(name, value);
+        if (chosen === undefined) to.value(name, value, place);
         else {
-          to.link(name, chosen.origin, 'area', value);
-          to.value(name, chosen.offset);
+          to.link(name, chosen.origin, 'area', value, place);
+          to.value(name, chosen.offset, place);
         }
-      } else if (how === 'log2') to.value(name, QUEUE_ENTRY * 2 ** Math.min(Number(value), 40));
-      else to.chosen(name, value);
+      } else if (how === 'log2') to.value(name, QUEUE_ENTRY * 2 ** Math.min(Number(value), 40), place);
+      else to.chosen(name, value, place);
     }
   }
 
-  #file(e: EventBytes, name: Name, fd: number, links: Links, to: Sink): void {
+  #file(e: EventBytes, name: Name, fd: number, links: Links, to: Sink, place: number): void {
     if (fd < 0) {
-      to.value(name, fd >>> 0);
+      to.value(name, fd >>> 0, place);
       return;
     }
-    to.link(name, links.file(e, fd), 'file', fd);
+    to.link(name, links.file(e, fd), 'file', fd, place);
   }
 
   /** What a pointer points to. */
@@ -204,7 +211,7 @@ export class Meaning {
     // a call that failed has not come further than the entry at which it did
     const failed = kind === PartKind.NESTED_IN && e.error !== 0 && f.done >= 0 && e.out.bytes >= 0;
     const most = failed ? e.u32(e.out, f.done) + 1 : Number.POSITIVE_INFINITY;
-    this.#elements(e, span, struct, nested.of === 'payload' ? span.bytes : stride, links, to, most);
+    this.#elements(e, span, struct, nested.of === 'payload' ? span.bytes : stride, links, to, f.name, most);
   }
 
   #pointedTo(e: EventBytes, forms: CommandForms, f: Form): Struct | undefined {
@@ -220,13 +227,24 @@ export class Meaning {
     return this.forms.payload(forms.command, f.field.name, numberIn)?.struct;
   }
 
-  #elements(e: EventBytes, span: Span, struct: Struct, stride: number, links: Links, to: Sink, most = Number.POSITIVE_INFINITY): void {
-    const { forms } = this.forms.struct(struct);
+  #elements(
+    e: EventBytes,
+    span: Span,
+    struct: Struct,
+    stride: number,
+    links: Links,
+    to: Sink,
+    behind: Name,
+    most = Number.POSITIVE_INFINITY,
+  ): void {
+    const { forms, flat } = this.forms.struct(struct);
     for (let at = 0; at < span.bytes && stride > 0 && at < most * stride; at += stride) {
+      this.#place = flat ? 0 : behind.hash + (at / stride) * ELEMENT;
       const one: Span = { start: span.start + at, bytes: Math.min(stride, span.bytes - at) };
       for (const f of forms) if (f.offset < one.bytes) this.#field(e, one, 0, f, f.how, links, to);
       this.#tail(e, one, struct, to, e.error !== 0);
     }
+    this.#place = 0;
   }
 
   #answerIoctl(e: EventBytes, call: EventBytes, command: Command | undefined, links: Links, to: Sink): void {
@@ -255,7 +273,7 @@ export class Meaning {
     if (span.bytes < 0) return;
     const struct = e.fileKind === FileKind.FAULT ? this.forms.table.record('FAULT', call) : undefined;
     if (struct === undefined) to.bytes(WORDS.data, e.buffer, span.start, span.bytes);
-    else this.#elements(e, span, struct, struct.size, links, to);
+    else this.#elements(e, span, struct, struct.size, links, to, WORDS.data);
   }
 
   #askOther(e: EventBytes, links: Links, to: Sink): void {
@@ -322,6 +340,15 @@ export class Meaning {
     to.bytes(name, bytes, 0, bytes.length);
   }
 }
+
+/** Kind, kind of file and call as one number; of IOMMU_TEST_CMD with its operation. */
+export function calledOf(e: EventBytes, command: Command | undefined): number {
+  const how = e.kind === Kind.MMIO ? e.request & ((1 << MMIO_SOURCE_SHIFT) - 1) : e.request;
+  const call = command === undefined ? how : named(callName(command.name)).hash;
+  return calledAs(e.kind, e.fileKind, call, command?.name === 'IOMMU_TEST_CMD' ? e.u32(e.in, 4) : 0);
+}
+export const calledAs = (kind: number, fileKind: number, call: number, op: number): number =>
+  Math.imul(kind | (fileKind << 8), 0x9e37_79b1) ^ (Math.imul(call, 0x85eb_ca6b) + op);
 
 function readAt(e: EventBytes, span: Span, at: number, width: 1 | 2 | 4 | 8): U64 {
   switch (width) {

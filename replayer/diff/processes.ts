@@ -77,60 +77,123 @@ function likeness(a: Signature, b: Signature): number {
   return common / (a.total + b.total) + common / (2 * Math.min(a.total, b.total));
 }
 
+/** The processes of a trace: who forked whom, and which are the same. */
+export interface Family {
+  /** by process: the index of its parent, which is less than its own; -1 not known */
+  readonly parents: readonly number[];
+  /** when it was forked */
+  readonly born: readonly number[];
+  /** those that do all the same, and their children, have equal numbers, in both traces */
+  readonly all: readonly number[];
+}
+/** How much process i of a and process j of b have in common, 0 … 1. */
+export type Likeness = (i: number, j: number) => number;
+
 /** → for each process of `a` the index of that of `b`, -1 for none */
 export function* matchProcesses(a: Reading, b: Reading): Generator<void, Int32Array> {
-  const signs = [yield* signatures(a), yield* signatures(b)] as const;
-  const families = [familiesOf(a), familiesOf(b)] as const;
-  const partners = new Int32Array(a.processes.length).fill(-1);
-  yield* matchSiblings(families[0].get(-1) ?? [], families[1].get(-1) ?? [], signs, partners);
+  const [mine, theirs] = [yield* signatures(a), yield* signatures(b)];
+  return yield* matchFamilies(familyOf(a, mine), familyOf(b, theirs), (i, j) => likeness(mine[i]!, theirs[j]!));
+}
+
+function familyOf({ processes }: Reading, signs: readonly Signature[]): Family {
+  const index = new Map(processes.map((p, i) => [p, i]));
+  return {
+    parents: processes.map((p) => (p.parent === undefined ? -1 : (index.get(p.parent) ?? -1))),
+    born: processes.map((p) => p.born),
+    all: signs.map((s) => s.all),
+  };
+}
+
+/** The same for processes of which that is known. */
+export function* matchFamilies(a: Family, b: Family, like: Likeness): Generator<void, Int32Array> {
+  const matching = new Matching(a, b, like);
+  const families = [siblingsOf(a), siblingsOf(b)] as const;
+  const { partners } = matching;
+  yield* matching.siblings(families[0].get(-1) ?? [], families[1].get(-1) ?? []);
   // parents come before their children
   for (let i = 0; i < partners.length; i++) {
     const [mine, theirs] = [families[0].get(i), families[1].get(partners[i]!)];
-    if (partners[i]! >= 0 && mine !== undefined && theirs !== undefined) yield* matchSiblings(mine, theirs, signs, partners);
+    if (partners[i]! >= 0 && mine !== undefined && theirs !== undefined) yield* matching.siblings(mine, theirs);
   }
   const used = new Set(partners);
-  const free = (of: Reading, taken: (i: number) => boolean): number[] => [...of.processes.keys()].filter((i) => !taken(i));
-  yield* matchSiblings(
+  const free = (of: Family, taken: (i: number) => boolean): number[] => [...of.all.keys()].filter((i) => !taken(i));
+  yield* matching.siblings(
     free(a, (i) => partners[i]! >= 0),
     free(b, (j) => used.has(j)),
-    signs,
-    partners,
   );
   return partners;
 }
 
 /** Children by the index of their parent, in the order in which it forked them; -1: of nobody known. */
-function familiesOf(reading: Reading): Map<number, number[]> {
-  const index = new Map(reading.processes.map((p, i) => [p, i]));
+function siblingsOf({ parents, born }: Family): Map<number, number[]> {
   const families = new Map<number, number[]>();
-  reading.processes.forEach((p, i) => {
-    const parent = p.parent === undefined ? -1 : (index.get(p.parent) ?? -1);
+  parents.forEach((parent, i) => {
     const key = parent < i ? parent : -1;
     const siblings = families.get(key);
     if (siblings === undefined) families.set(key, [i]);
     else siblings.push(i);
   });
-  for (const siblings of families.values()) siblings.sort((x, y) => reading.processes[x]!.born - reading.processes[y]!.born);
+  for (const siblings of families.values()) siblings.sort((x, y) => born[x]! - born[y]!);
   return families;
 }
 
-/** Two lists of processes: those that do all the same in order, then those out of order, then the likest of the rest. */
-function* matchSiblings(
-  a: readonly number[],
-  b: readonly number[],
-  signs: readonly [readonly Signature[], readonly Signature[]],
-  partners: Int32Array,
-): Generator<void> {
-  const numbers = new Interner();
-  const column = (of: readonly number[], side: 0 | 1): Int32Array => Int32Array.from(of, (i) => numbers.number(signs[side][i]!.all));
-  const [allA, allB] = [column(a, 0), column(b, 1)];
-  const found = yield* align(allA, allB);
-  const taken = leftOver(found, allA, allB);
-  for (const gap of gaps(found, b.length)) yield* likest(gap, a, b, taken, signs, partners);
-  found.forEach((j, i) => {
-    if (j >= 0) partners[a[i]!] = b[j]!;
-  });
-  for (const [i, j] of taken.pairs) partners[a[i]!] = b[j]!;
+class Matching {
+  readonly partners: Int32Array;
+  readonly #a: Family;
+  readonly #b: Family;
+  readonly #like: Likeness;
+
+  constructor(a: Family, b: Family, like: Likeness) {
+    this.partners = new Int32Array(a.all.length).fill(-1);
+    this.#a = a;
+    this.#b = b;
+    this.#like = like;
+  }
+
+  /** Two lists of processes: those that do all the same in order, then those out of order, then the likest of the rest. */
+  *siblings(a: readonly number[], b: readonly number[]): Generator<void> {
+    const numbers = new Interner();
+    const column = (of: readonly number[], { all }: Family): Int32Array => Int32Array.from(of, (i) => numbers.number(all[i]!));
+    const [allA, allB] = [column(a, this.#a), column(b, this.#b)];
+    const found = yield* align(allA, allB);
+    const taken = leftOver(found, allA, allB);
+    for (const { a0, a1, b0, b1 } of gaps(found, b.length)) {
+      yield* this.#likest(
+        a.slice(a0, a1).filter((_, i) => !taken.pairs.has(a0 + i)),
+        b.slice(b0, b1).filter((_, j) => !taken.b.has(b0 + j)),
+      );
+    }
+    found.forEach((j, i) => {
+      if (j >= 0) this.partners[a[i]!] = b[j]!;
+    });
+    for (const [i, j] of taken.pairs) this.partners[a[i]!] = b[j]!;
+  }
+
+  /** The pairs, in order, that have the most in common together. */
+  *#likest(a: readonly number[], b: readonly number[]): Generator<void> {
+    const [n, m] = [a.length, b.length];
+    if ((n === 1 && m === 1) || n * m > MOST_PAIRS) {
+      // one each, or too many to compare each with each: by order of birth
+      for (let i = 0; i < Math.min(n, m); i++) this.partners[a[i]!] = b[i]!;
+      return;
+    }
+    const width = m + 1;
+    const best = new Float64Array((n + 1) * width);
+    for (let i = n - 1; i >= 0; i--) {
+      for (let j = m - 1; j >= 0; j--) {
+        const l = this.#like(a[i]!, b[j]!);
+        const pair = l < LEAST ? 0 : l + best[(i + 1) * width + j + 1]!;
+        best[i * width + j] = Math.max(pair, best[(i + 1) * width + j]!, best[i * width + j + 1]!);
+      }
+      yield;
+    }
+    for (let [i, j] = [0, 0]; i < n && j < m; ) {
+      const here = best[i * width + j]!;
+      if (here === best[(i + 1) * width + j]) i++;
+      else if (here === best[i * width + j + 1]) j++;
+      else this.partners[a[i++]!] = b[j++]!;
+    }
+  }
 }
 
 interface Gap {
@@ -157,41 +220,6 @@ export function gaps(partners: Int32Array, lengthB: number): Gap[] {
 interface Taken {
   readonly pairs: ReadonlyMap<number, number>;
   readonly b: ReadonlySet<number>;
-}
-
-/** The pairs, in order, that have the most in common together. */
-function* likest(
-  { a0, a1, b0, b1 }: Gap,
-  allA: readonly number[],
-  allB: readonly number[],
-  taken: Taken,
-  signs: readonly [readonly Signature[], readonly Signature[]],
-  partners: Int32Array,
-): Generator<void> {
-  const a = allA.slice(a0, a1).filter((_, i) => !taken.pairs.has(a0 + i));
-  const b = allB.slice(b0, b1).filter((_, j) => !taken.b.has(b0 + j));
-  const [n, m] = [a.length, b.length];
-  if ((n === 1 && m === 1) || n * m > MOST_PAIRS) {
-    // one each, or too many to compare each with each: by order of birth
-    for (let i = 0; i < Math.min(n, m); i++) partners[a[i]!] = b[i]!;
-    return;
-  }
-  const width = m + 1;
-  const best = new Float64Array((n + 1) * width);
-  for (let i = n - 1; i >= 0; i--) {
-    for (let j = m - 1; j >= 0; j--) {
-      const l = likeness(signs[0][a[i]!]!, signs[1][b[j]!]!);
-      const pair = l < LEAST ? 0 : l + best[(i + 1) * width + j + 1]!;
-      best[i * width + j] = Math.max(pair, best[(i + 1) * width + j]!, best[i * width + j + 1]!);
-    }
-    yield;
-  }
-  for (let [i, j] = [0, 0]; i < n && j < m; ) {
-    const here = best[i * width + j]!;
-    if (here === best[(i + 1) * width + j]) i++;
-    else if (here === best[i * width + j + 1]) j++;
-    else partners[a[i++]!] = b[j++]!;
-  }
 }
 
 /** The same calls in another order of birth. */

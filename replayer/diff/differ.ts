@@ -1,0 +1,198 @@
+/**
+ * Two traces of any length beside each other. First both are read for their digests (digests.ts): processes, threads and blocks
+ * that are the same are done with then. What is left is read again, event by event, and aligned piece by piece.
+ *
+ * Memory: the digests (0.1 bytes an event, a hundred bytes a process), and the events of the pieces under work. What it does not see: an
+ * event that has been moved farther than its piece is one that is missing and one that is too much.
+ */
+import { drained, inverse } from './align.ts';
+import { Block, type LaneDigest, type ProcessDigest, type TraceDigest } from './digests.ts';
+import { agree, alignPiece, type Events, learn, makerOf } from './piece-align.ts';
+import { cut, type LaneBlocks, type LanePair, lanesOf, type Piece, planned } from './pieces.ts';
+import { type Family, matchFamilies } from './processes.ts';
+import { type Recorded, Row, type Stretch } from './records.ts';
+import { both, likenessOf } from './sketch.ts';
+import { mixHigh, mixLow } from './sums.ts';
+
+/** One of the two traces. */
+export interface DiffSide {
+  digest(): Promise<TraceDigest>;
+  /** the events of stretches, which are ascending within a lane */
+  records(stretches: readonly Stretch[]): Promise<Recorded>;
+}
+
+export type DifferenceKind = 'changed' | 'only-a' | 'only-b';
+export interface StreamDifference {
+  readonly kind: DifferenceKind;
+  /** numbers of the events, 0 none */
+  readonly a: number;
+  readonly b: number;
+}
+export interface StreamComparison {
+  readonly eventsA: number;
+  readonly eventsB: number;
+  readonly matched: number;
+  /** ordered by their places in a */
+  readonly differences: readonly StreamDifference[];
+  /** events that had to be read again */
+  readonly again: number;
+}
+
+/** Events of the pieces that are read together, of both sides. */
+const BATCH = 1 << 18;
+
+export async function compareStreams(a: DiffSide, b: DiffSide): Promise<StreamComparison> {
+  const [x, y] = await Promise.all([a.digest(), b.digest()]);
+  return new Differ(a, b, x, y).run();
+}
+
+class Differ {
+  readonly #a: DiffSide;
+  readonly #b: DiffSide;
+  readonly #x: TraceDigest;
+  readonly #y: TraceDigest;
+  readonly #differences: StreamDifference[] = [];
+  #only = { a: 0, b: 0 };
+  #again = 0;
+
+  constructor(a: DiffSide, b: DiffSide, x: TraceDigest, y: TraceDigest) {
+    this.#a = a;
+    this.#b = b;
+    this.#x = x;
+    this.#y = y;
+  }
+
+  async run(): Promise<StreamComparison> {
+    const todo: { piece: Piece; plan: number }[] = [];
+    for (const pair of this.#pairs()) for (const piece of planned(pair)) todo.push({ piece, plan: 0 });
+    while (todo.length > 0) {
+      const batch: Piece[] = [];
+      for (let events = 0; todo.length > 0 && events < BATCH; ) {
+        const { piece, plan } = todo.shift()!;
+        if (plan < piece.pair.plan) continue;
+        events += piece.events;
+        batch.push(piece);
+      }
+      await this.#compare(batch, (piece) => todo.unshift({ piece, plan: piece.pair.plan }));
+    }
+    const place = (d: StreamDifference): number => d.a || d.b;
+    this.#differences.sort((p, q) => place(p) - place(q));
+    return {
+      eventsA: this.#x.events,
+      eventsB: this.#y.events,
+      matched: this.#x.events - this.#only.a,
+      differences: this.#differences,
+      again: this.#again,
+    };
+  }
+
+  // ---- who is who ----
+
+  #pairs(): LanePair[] {
+    const partners = matchDigests(this.#x.processes, this.#y.processes);
+    const [lanesA, lanesB] = [lanesOf(this.#x), lanesOf(this.#y)];
+    const pairs: LanePair[] = [];
+    const taken = new Set<number>();
+    const pair = (a: LaneDigest | undefined, b: LaneDigest | undefined): void => {
+      pairs.push({ a: a && lanesA.get(a.lane), b: b && lanesB.get(b.lane), called: new Map(), plan: 0 });
+    };
+    this.#x.processes.forEach((p, i) => {
+      const q = this.#y.processes[partners[i]!];
+      if (q !== undefined) taken.add(partners[i]!);
+      if (q !== undefined && q.low === p.low && q.high === p.high) return;
+      for (let n = 0; n < Math.max(p.lanes.length, q?.lanes.length ?? 0); n++) pair(p.lanes[n], q?.lanes[n]);
+    });
+    this.#y.processes.forEach((q, j) => {
+      if (!taken.has(j)) for (const lane of q.lanes) pair(undefined, lane);
+    });
+    return pairs;
+  }
+
+  // ---- event by event ----
+
+  async #compare(pieces: readonly Piece[], again: (piece: Piece) => void): Promise<void> {
+    const stretch = (lane: LaneBlocks | undefined, from: number, to: number): Stretch[] => {
+      if (lane === undefined || from >= to) return [];
+      const [first, last] = [lane.blocks[lane.at[from]! + Block.FIRST]!, lane.blocks[lane.at[to - 1]! + Block.LAST]!];
+      return [{ lane: lane.lane, first, last }];
+    };
+    const [sa, sb] = [pieces.flatMap((p) => stretch(p.pair.a, p.a0, p.a1)), pieces.flatMap((p) => stretch(p.pair.b, p.b0, p.b1))];
+    const [ra, rb] = await Promise.all([this.#a.records(sa), this.#b.records(sb)]);
+    const NOTHING = new Int32Array(0);
+    let [ia, ib] = [0, 0];
+    for (const piece of pieces) {
+      const placesA = piece.a0 < piece.a1 ? ra.places[ia++]! : NOTHING;
+      const placesB = piece.b0 < piece.b1 ? rb.places[ib++]! : NOTHING;
+      this.#again += placesA.length + placesB.length;
+      const { pair } = piece;
+      // names were found to be exchanged: what was the same by name has to be looked at again
+      if (this.#piece(pair, { words: ra.words, places: placesA }, { words: rb.words, places: placesB }) && pair.plan === 0) {
+        pair.plan = 1;
+        const rest = cut(pair, piece.a1, pair.a!.at.length, piece.b1, pair.b!.at.length);
+        for (const p of rest.reverse()) again(p);
+        // pieces of this batch that are beyond are in the rest again
+        pieces = pieces.filter((p) => p.pair !== pair || pieces.indexOf(p) <= pieces.indexOf(piece));
+        return this.#compareRest(pieces, piece, again);
+      }
+    }
+  }
+
+  /** The rest of a batch after its plan has changed. */
+  async #compareRest(pieces: readonly Piece[], done: Piece, again: (piece: Piece) => void): Promise<void> {
+    const rest = pieces.slice(pieces.indexOf(done) + 1);
+    if (rest.length > 0) await this.#compare(rest, again);
+  }
+
+  /** → whether a name was found to stand for another */
+  #piece(pair: LanePair, a: Events, b: Events): boolean {
+    const partners = alignPiece(a, b, pair.called);
+    const back = inverse(partners, b.places.length);
+    const exchanged = learn(pair.called, a, b, partners);
+    const seq = (side: Events, i: number): number => side.words[side.places[i]! + Row.SEQ]!;
+    const alone = new Set<number>();
+    partners.forEach((j, i) => {
+      if (j < 0) {
+        this.#only.a++;
+        this.#differences.push({ kind: 'only-a', a: seq(a, i), b: 0 });
+        alone.add(makerOf(a.words, a.places[i]!));
+      } else if (!agree(pair.called, a.words, a.places[i]!, b.words, b.places[j]!))
+        this.#differences.push({ kind: 'changed', a: seq(a, i), b: seq(b, j) });
+    });
+    alone.delete(0);
+    let takenOver = false;
+    back.forEach((i, j) => {
+      if (i >= 0) return;
+      this.#only.b++;
+      this.#differences.push({ kind: 'only-b', a: 0, b: seq(b, j) });
+      takenOver ||= alone.has(makerOf(b.words, b.places[j]!));
+    });
+    return exchanged || takenOver;
+  }
+}
+
+/** → for each process of `a` the index of that of `b`, -1 for none */
+function matchDigests(a: readonly ProcessDigest[], b: readonly ProcessDigest[]): Int32Array {
+  const [mine, theirs] = [withChildren(a), withChildren(b)];
+  const like = (i: number, j: number): number => likenessOf(mine.sketches[i]!, mine.events[i]!, theirs.sketches[j]!, theirs.events[j]!);
+  return drained(matchFamilies(mine, theirs, like));
+}
+
+/** Processes with what their children do: a process may be there only to fork another. */
+function withChildren(processes: readonly ProcessDigest[]): Family & { readonly sketches: Uint32Array[]; readonly events: number[] } {
+  const parents = processes.map((p) => p.parent);
+  const low = processes.map((p) => p.low);
+  const high = processes.map((p) => p.high);
+  const sketches = processes.map((p) => p.sketch);
+  const events = processes.map((p) => p.events);
+  // children come behind their parents, so their own is complete when it is told to the parent
+  for (let i = processes.length - 1; i >= 0; i--) {
+    const of = parents[i]!;
+    if (of < 0 || of >= i) continue;
+    low[of] = (low[of]! + mixLow(0, low[i]!, high[i]!)) | 0;
+    high[of] = (high[of]! + mixHigh(0, low[i]!, high[i]!)) | 0;
+    sketches[of] = both(sketches[of]!, processes[i]!.sketch);
+    events[of]! += processes[i]!.events;
+  }
+  const all = low.map((n, i) => (n >>> 0) * 0x20_0000 + (high[i]! >>> 11));
+  return { parents, born: processes.map((p) => p.born), all, sketches, events };
+}

@@ -1,0 +1,137 @@
+/** A trace to compare: read in this thread, or in one of its own. */
+import { Worker } from 'node:worker_threads';
+import type { UapiTable } from '../../hw/uapi/table.ts';
+import { type StoreCode, StoreError } from '../../store/errors.ts';
+import type { FrameSource } from '../fold.ts';
+import type { DiffSide } from './differ.ts';
+import { type BlockSizes, Digests, type TraceDigest } from './digests.ts';
+import { type Recorded, Records, type Stretch } from './records.ts';
+import { EventStream, type Listener } from './stream.ts';
+
+/** Events between two checkpoints at first, and checkpoints that are kept: beyond that every second one goes. */
+const INTERVAL = 1 << 15;
+const CHECKPOINTS = 128;
+
+interface Checkpoint {
+  /** the last event that it knows */
+  readonly seq: number;
+  readonly stream: EventStream;
+}
+const NOBODY: Listener = { event: () => {}, begin: () => {}, forked: () => {}, exe: () => {}, end: () => {} };
+
+/** Reads one trace, in this thread. */
+export class NearSide implements DiffSide {
+  readonly #source: FrameSource;
+  readonly #table: UapiTable;
+  readonly #sizes: BlockSizes | undefined;
+  #interval: number;
+  #checkpoints: Checkpoint[] = [];
+
+  constructor(source: FrameSource, table: UapiTable, sizes?: BlockSizes, interval = INTERVAL) {
+    this.#source = source;
+    this.#table = table;
+    this.#sizes = sizes;
+    this.#interval = interval;
+  }
+
+  digestNow(): TraceDigest {
+    const digests = new Digests(this.#sizes);
+    const stream = new EventStream(this.#table, digests);
+    this.#checkpoints = [];
+    let next = this.#interval;
+    for (const batch of this.#source.scan(1, this.#source.last)) {
+      stream.batch(batch);
+      const seq = batch.first + batch.count - 1;
+      if (seq < next) continue;
+      this.#checkpoints.push({ seq, stream: stream.copy(NOBODY) });
+      if (this.#checkpoints.length > CHECKPOINTS) {
+        this.#checkpoints = this.#checkpoints.filter((_, i) => i % 2 === 1);
+        this.#interval *= 2;
+      }
+      next = seq + this.#interval;
+    }
+    return digests.result();
+  }
+
+  recordsNow(stretches: readonly Stretch[]): Recorded {
+    const records = new Records(stretches);
+    const spans = stretches.map(({ first, last }) => ({ first, last })).sort((p, q) => p.first - q.first);
+    let at = 0;
+    let stream = new EventStream(this.#table, records, { links: true });
+    for (const { first, last } of spans) {
+      if (last <= at) continue;
+      const from = this.#checkpoints.findLast((c) => c.seq < first);
+      if (from !== undefined && from.seq > at) {
+        stream = from.stream.copy(records, { links: true });
+        at = from.seq;
+      }
+      for (const batch of this.#source.scan(at + 1, last)) stream.batch(batch);
+      at = last;
+    }
+    return records.result();
+  }
+
+  digest(): Promise<TraceDigest> {
+    return Promise.resolve().then(() => this.digestNow());
+  }
+  records(stretches: readonly Stretch[]): Promise<Recorded> {
+    return Promise.resolve().then(() => this.recordsNow(stretches));
+  }
+}
+
+/** What is asked of the thread, one after the other; each is answered once, in this order. */
+export type Request = { readonly digest: true } | { readonly records: readonly Stretch[] };
+/** `code`: of a StoreError */
+export interface Failure {
+  readonly message: string;
+  readonly code?: StoreCode;
+  readonly hint?: string;
+}
+export type Answer = { readonly value: TraceDigest | Recorded } | { readonly failure: Failure };
+
+/** In a thread of its own. */
+export class FarSide implements DiffSide {
+  readonly #path: string;
+  readonly #worker: Worker;
+  readonly #waiting: { readonly resolve: (value: TraceDigest | Recorded) => void; readonly reject: (error: Error) => void }[] = [];
+  #failed: Error | undefined;
+
+  /** `program`: what the thread runs */
+  constructor(path: string, program: URL = new URL('./side-worker.js', import.meta.url)) {
+    this.#path = path;
+    this.#worker = new Worker(program, { workerData: { path } });
+    this.#worker.on('message', (answer: Answer) => {
+      const { resolve, reject } = this.#waiting.shift()!;
+      if ('value' in answer) resolve(answer.value);
+      else reject(this.#error(answer.failure));
+    });
+    this.#worker.on('error', (error) => this.#fail(error));
+    this.#worker.on('exit', () => this.#fail(new Error(`${path}: the thread that reads it has ended`)));
+  }
+
+  #error({ code, message, hint }: Failure): Error {
+    const error = code === undefined ? new Error(message) : new StoreError(code, this.#path, hint === undefined ? {} : { hint });
+    error.message = message;
+    return error;
+  }
+  #fail(error: Error): void {
+    this.#failed ??= error;
+    for (const { reject } of this.#waiting.splice(0)) reject(this.#failed);
+  }
+  #ask(request: Request): Promise<TraceDigest | Recorded> {
+    if (this.#failed !== undefined) return Promise.reject(this.#failed);
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ resolve, reject });
+      this.#worker.postMessage(request);
+    });
+  }
+  digest(): Promise<TraceDigest> {
+    return this.#ask({ digest: true }) as Promise<TraceDigest>;
+  }
+  records(stretches: readonly Stretch[]): Promise<Recorded> {
+    return this.#ask({ records: stretches }) as Promise<Recorded>;
+  }
+  async close(): Promise<void> {
+    await this.#worker.terminate();
+  }
+}
