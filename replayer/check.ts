@@ -157,6 +157,12 @@ export class Checker {
     return asked === undefined ? undefined : { asked, answer: this.model.decide(asked) };
   }
 
+  /** Was the context or device that a file is of there before the log, so that the rules do not know its state? */
+  isOlder(file: number): boolean {
+    const known = this.recorded.kernel.files.get(file);
+    return this.#older.has(file) || (known?.context !== undefined && this.#older.has(known.context.file));
+  }
+
   /** What the last event that was taken changed in the state that the log leads to. */
   get changes(): readonly Change[] {
     return this.#changes;

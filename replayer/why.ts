@@ -50,30 +50,31 @@ export interface Why {
 
 /** Explains events on a way along the log, one after another: for who comes by many, or cannot wait for the whole way. */
 export class Explainer {
-  readonly #checker: Checker;
+  /** The rules, with the state before the next event. */
+  readonly checker: Checker;
   readonly #cursor = new FrameCursor();
 
   /** `last`: number of the log's last event. */
   constructor(table: UapiTable, last: number, options: CheckOptions = {}) {
-    this.#checker = new Checker(table, last, { ...options, keep: 0 });
+    this.checker = new Checker(table, last, { ...options, keep: 0 });
   }
 
   /** The event that was taken last; 0 before the first. */
   get at(): number {
-    return this.#checker.state.seq;
+    return this.checker.state.seq;
   }
 
   /** Takes the next event; `frame`: where its bytes begin. */
   take(buffer: Buffer, frame: number): void {
-    this.#checker.take(this.#cursor.at(buffer, frame), this.at + 1);
+    this.checker.take(this.#cursor.at(buffer, frame), this.at + 1);
   }
 
   /** Takes the next event and explains it; undefined where it is no call that there are rules for. */
   explain(buffer: Buffer, frame: number): Why | undefined {
     const seq = this.at + 1;
-    const found = explain(this.#checker, this.#cursor.at(buffer, frame), seq);
+    const found = explain(this.checker, this.#cursor.at(buffer, frame), seq);
     // what is not explained has not been taken
-    if (this.at < seq) this.#checker.take(this.#cursor.at(buffer, frame), seq);
+    if (this.at < seq) this.checker.take(this.#cursor.at(buffer, frame), seq);
     return found;
   }
 }

@@ -293,6 +293,17 @@ export class Comparison {
     });
   }
 
+  /** What was read of each side. */
+  get readings(): { readonly a: Reading; readonly b: Reading } {
+    return { a: this.#a, b: this.#b };
+  }
+
+  /** The event of the other side that an event stands beside; 0: none. */
+  partner(side: 'a' | 'b', seq: number): number {
+    const row = this.rowOf(side, seq);
+    return row < 0 ? 0 : (side === 'a' ? this.b : this.a)[row]!;
+  }
+
   #equal(x: Told | undefined, y: Told | undefined): boolean {
     if (x === undefined || y === undefined) return false;
     if (x.origin === undefined || y.origin === undefined) return x.key === y.key;

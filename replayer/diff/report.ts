@@ -1,6 +1,6 @@
 /**
  * What came of a comparison, in the order in which a person should read it: causes first, the earliest on top, each with what
- * follows from it. Made by causes.ts and explain.ts of a {@link Comparison}; printed by the command line and the screens.
+ * follows from it. Made by causes.ts; printed by the command line and the screens.
  */
 import type { Why } from '../why.ts';
 import type { FieldPair, How } from './compare.ts';
@@ -51,9 +51,13 @@ export interface Consequence {
 
 /** Whether what a side answered is what the rules of its kernel say. */
 export type Opinion =
-  | { readonly kind: 'agrees' }
-  /** the rules say something else: errno by name, '' success */
-  | { readonly kind: 'disagrees'; readonly expected: string; readonly rule: string }
+  | {
+      readonly kind: 'agrees';
+      /** an output is not determined by the rules, for this reason */
+      readonly but?: string;
+    }
+  /** the rules say something else: errno by name, '' success; `field`: they say the same errno, and this output otherwise */
+  | { readonly kind: 'disagrees'; readonly expected: string; readonly rule: string; readonly field?: string }
   /** the rules cannot tell, and why */
   | { readonly kind: 'open'; readonly because: string };
 

@@ -3,7 +3,10 @@ import { targetOfFileKind, type UapiTable } from '../../hw/uapi/table.ts';
 import { SCALAR_BYTES } from '../../hw/uapi/types.ts';
 import { encodeFrame, type Frame, FrameCursor, Kind, type Part, PartKind } from '../../store/frame.ts';
 import type { TimelineSource } from '../timeline.ts';
+import { type CauseOptions, findCauses } from './causes.ts';
 import { type Comparison, compareTraces, How, type Side } from './compare.ts';
+import { keptComparison } from './kept.ts';
+import type { Difference, Report } from './report.ts';
 
 /** Compares to the end. */
 export function compared(a: Side, b: Side): Comparison {
@@ -133,4 +136,26 @@ function renumberFault(f: Frame, bytes: Buffer, table: UapiTable, by: Shift): vo
   const at = struct?.byName.get('dev_id')?.offset;
   if (struct === undefined || at === undefined) return;
   for (let i = 0; i + struct.size <= bytes.length; i += struct.size) bytes.writeUInt32LE(bytes.readUInt32LE(i + at) + by.id, i + at);
+}
+
+function toTheEnd<T>(run: Generator<unknown, T>): T {
+  for (;;) {
+    const next = run.next();
+    if (next.done === true) return next.value;
+  }
+}
+
+/** What came of the comparison of two traces. */
+export function reportOf(a: Side, b: Side, options: CauseOptions = {}): Report {
+  const comparison = compared(a, b);
+  return toTheEnd(findCauses(toTheEnd(keptComparison(comparison, { a: a.table, b: b.table })), options));
+}
+
+/** A report without its values: `errno 7/8 IOMMU_DESTROY (order by index)`, and below it what follows, ` ended 0/9 IOMMU_DESTROY`. */
+export function causesText(report: Report): string[] {
+  const text = ({ sort, a, b, call }: Difference): string => `${sort} ${a}/${b} ${call}`;
+  return report.causes.flatMap((c) => [
+    `${text(c.difference)} (${c.known ?? '?'})`,
+    ...c.consequences.map((q) => `  ${q.link.by}: ${text(q.difference)}`),
+  ]);
 }

@@ -1,0 +1,200 @@
+/**
+ * From a comparison to what came of it: differences that follow from no other one on top, each with what follows from it, with
+ * what the rules of both kernels say to it, and with the known difference between those kernels that it is.
+ */
+
+import { errnoName } from '../../hw/errno.ts';
+import { type FieldPair, How } from './compare.ts';
+import type { Compared, SideName } from './compared.ts';
+import { Folding, STATE } from './folding.ts';
+import { type Judgement, judge } from './judge.ts';
+import { type Evidence, knownDifference } from './known.ts';
+import type { Cause, Consequence, Difference, Opinion, Report, SideView, StatLine } from './report.ts';
+
+export interface CauseOptions {
+  /** events of a trace that the rules are run along for all differences; beyond, they are for the first alone. default 2 000 000 */
+  readonly longest?: number;
+}
+
+const LONGEST = 2_000_000;
+const SIDES = ['a', 'b'] as const;
+const TOO_LONG: Opinion = { kind: 'open', because: 'the rules were not asked: the trace is too long' };
+const UNASKED: Judgement = { why: undefined, own: TOO_LONG, other: TOO_LONG };
+
+type Judgements = Readonly<Record<SideName, ReadonlyMap<number, Judgement>>>;
+
+/** Finds causes and what follows from them; yields how far it is, from 0 to 1. Throws a StoreError where a trace is damaged. */
+export function* findCauses(compared: Compared, options: CauseOptions = {}): Generator<number, Report> {
+  const folding = new Folding(compared);
+  for (const at of folding.run()) yield at * 0.3;
+  const { differences, under } = folding;
+  const open = differences.filter((_, place) => under[place]! < 0);
+  const limits: string[] = [];
+  const judged = {
+    a: yield* judgedSide(compared, 'a', open, options, limits, 0.3),
+    b: yield* judgedSide(compared, 'b', open, options, limits, 0.65),
+  };
+  differences.forEach((d, place) => {
+    const changed = folding.changed[place]!;
+    if (under[place]! >= 0 || changed < 0 || !isOfState(d, judged)) return;
+    under[place] = changed;
+    folding.links[place] = STATE;
+  });
+  const causes = causesOf(compared, folding, judged);
+  return {
+    eventsA: compared.a.source.last,
+    eventsB: compared.b.source.last,
+    same: compared.same,
+    matched: compared.matched,
+    differences: differences.length,
+    ignored: new Map(),
+    causes,
+    stat: statOf(causes, new Map()),
+    limits,
+  };
+}
+
+/** What the rules say to the events of one side that are in differences. */
+function* judgedSide(
+  compared: Compared,
+  name: SideName,
+  differences: readonly Difference[],
+  options: CauseOptions,
+  limits: string[],
+  at: number,
+): Generator<number, ReadonlyMap<number, Judgement>> {
+  const side = compared[name];
+  const longest = options.longest ?? LONGEST;
+  let seqs = differences.map((d) => d[name]).filter((seq) => seq !== 0);
+  seqs.sort((x, y) => x - y);
+  const within = seqs.findIndex((seq) => seq > longest);
+  if (within >= 0) {
+    const first = differences[0]![name];
+    seqs = within === 0 ? [first] : seqs.slice(0, within);
+    const which = within === 0 ? 'the first difference' : `what differs before event ${longest}`;
+    limits.push(
+      `${name === 'a' ? 'the first' : 'the second'} trace has ${side.source.last} events: the rules of the kernels were asked about ${which} only`,
+    );
+  }
+  const run = judge(
+    side,
+    (name === 'a' ? compared.b : compared.a).table.dialect,
+    seqs.filter((seq) => seq > 0),
+  );
+  for (;;) {
+    const next = run.next();
+    if (next.done === true) return next.value;
+    yield at + next.value * 0.35;
+  }
+}
+
+const settled = (opinion: Opinion): boolean => opinion.kind === 'agrees';
+
+/** The same question, and all four opinions find the answers right: then it is the state that differs. */
+function isOfState(d: Difference, judged: Judgements): boolean {
+  if (d.how !== How.CHANGED) return false;
+  return SIDES.every((side) => {
+    const found = judged[side].get(d[side]);
+    if (found === undefined || !settled(found.own) || !settled(found.other)) return false;
+    // an output that the rules leave open may be what differs
+    return d.sort === 'errno' || (!isOpen(found.own) && !isOpen(found.other));
+  });
+}
+
+const isOpen = (opinion: Opinion): boolean => opinion.kind === 'agrees' && opinion.but !== undefined;
+
+function causesOf(compared: Compared, folding: Folding, judged: Judgements): Cause[] {
+  const { differences, links } = folding;
+  const consequences = new Map<number, Consequence[]>();
+  const causeOf = folding.causes();
+  causeOf.forEach((cause, place) => {
+    if (cause === place) consequences.set(place, []);
+    else consequences.get(cause)!.push({ difference: differences[place]!, link: links[place]! });
+  });
+  return [...consequences].map(([place, follow]) => causeFor(compared, differences[place]!, follow, judged));
+}
+
+function causeFor(compared: Compared, difference: Difference, consequences: readonly Consequence[], judged: Judgements): Cause {
+  const fields = compared.fields(difference);
+  const of = (side: SideName): Judgement | undefined =>
+    difference[side] === 0 ? undefined : (judged[side].get(difference[side]) ?? UNASKED);
+  const [a, b] = [of('a'), of('b')];
+  const evidence = evidenceOf(difference, fields, a, b);
+  return {
+    difference,
+    fields,
+    consequences,
+    a: viewOf(a),
+    b: viewOf(b),
+    known: knownDifference(evidence, compared.a.table.dialect, compared.b.table.dialect),
+  };
+}
+
+const viewOf = (judgement: Judgement | undefined): SideView | undefined =>
+  judgement === undefined ? undefined : { why: judgement.why, opinion: judgement.own };
+
+function evidenceOf(difference: Difference, fields: readonly FieldPair[], a: Judgement | undefined, b: Judgement | undefined): Evidence {
+  const differing = fields.filter((f) => f.differs);
+  const errno = fields.find((f) => f.answer && f.name === 'errno');
+  const rules = new Set<string>();
+  for (const j of [a, b]) {
+    if (j?.why !== undefined && j.why.rule !== '') rules.add(j.why.rule);
+    for (const o of [j?.own, j?.other]) if (o?.kind === 'disagrees' && o.rule !== '') rules.add(o.rule);
+  }
+  return {
+    difference,
+    fields: new Set(differing.map((f) => f.name)),
+    asked: new Set(fields.filter((f) => !f.answer).map((f) => f.name)),
+    errnoA: nameOfErrno(errno?.a),
+    errnoB: nameOfErrno(errno?.b),
+    rules,
+    because: new Set([a, b].flatMap((j) => (j?.why?.because ?? []).map((o) => o.type))),
+  };
+}
+
+/** The errno of a field; '' for success, undefined where there is none. */
+function nameOfErrno(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  return Number(text) === 0 ? '' : errnoName(Number(text));
+}
+
+function statOf(causes: readonly Cause[], ignored: ReadonlyMap<Difference, string>): StatLine[] {
+  const lines = new Map<string, { sort: Difference['sort']; call: string; causes: number; consequences: number; ignored: number }>();
+  const line = ({ sort, call }: Difference) => {
+    const key = `${sort} ${call}`;
+    const known = lines.get(key) ?? { sort, call, causes: 0, consequences: 0, ignored: 0 };
+    lines.set(key, known);
+    return known;
+  };
+  for (const cause of causes) {
+    line(cause.difference).causes++;
+    for (const { difference } of cause.consequences) line(difference).consequences++;
+  }
+  for (const difference of ignored.keys()) line(difference).ignored++;
+  return [...lines.values()].sort((x, y) => y.causes - x.causes || y.consequences - x.consequences || x.call.localeCompare(y.call));
+}
+
+/** The name of the rule that ignores a difference; undefined: none does. `known`: of a cause, the row that it is. */
+export type Ignores = (difference: Difference, known: string | undefined) => string | undefined;
+
+/** A report without what is ignored. What follows from a cause that is ignored is ignored with it, by the same rule. */
+export function ignoring(report: Report, ignores: Ignores): Report {
+  const gone = new Map<Difference, string>();
+  const causes: Cause[] = [];
+  for (const cause of report.causes) {
+    const rule = ignores(cause.difference, cause.known);
+    if (rule !== undefined) {
+      for (const d of [cause.difference, ...cause.consequences.map((c) => c.difference)]) gone.set(d, rule);
+      continue;
+    }
+    const consequences = cause.consequences.filter(({ difference }) => {
+      const its = ignores(difference, undefined);
+      if (its !== undefined) gone.set(difference, its);
+      return its === undefined;
+    });
+    causes.push({ ...cause, consequences });
+  }
+  const ignored = new Map(report.ignored);
+  for (const rule of gone.values()) ignored.set(rule, (ignored.get(rule) ?? 0) + 1);
+  return { ...report, causes, ignored, differences: report.differences - gone.size, stat: statOf(causes, gone) };
+}
