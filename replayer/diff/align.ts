@@ -327,7 +327,7 @@ export function inverse(partners: Int32Array, length: number): Int32Array {
 }
 
 /** Runs to the end at once. */
-export function drained<T>(run: Generator<void, T>): T {
+export function drained<T>(run: Generator<unknown, T>): T {
   for (;;) {
     const next = run.next();
     if (next.done === true) return next.value;

@@ -58,7 +58,8 @@ export function* compareTraces(a: Side, b: Side): Generator<number, Comparison> 
   return comparison;
 }
 
-function* scaled<T>(run: Generator<number, T>, from: number, to: number): Generator<number, T> {
+/** A run as a part of a longer one, `from` … `to` of it. */
+export function* scaled<T>(run: Generator<number, T>, from: number, to: number): Generator<number, T> {
   for (;;) {
     const next = run.next();
     if (next.done === true) return next.value;

@@ -8,18 +8,19 @@ import type { Uid } from '../object-types.ts';
 import { planOf } from '../plan.ts';
 import { emptyState } from '../state.ts';
 import type { TimelineSource } from '../timeline.ts';
-import { type Comparison, type FieldPair, How } from './compare.ts';
+import { type CauseOptions, findCauses } from './causes.ts';
+import { type Comparison, compareTraces, type FieldPair, How, type Side, scaled } from './compare.ts';
 import type { Compared, ComparedSide, SideName } from './compared.ts';
 import { AREA, type Origin, OTHER, originOf } from './links.ts';
 import type { Reading } from './reading.ts';
-import type { Difference } from './report.ts';
+import type { Difference, Report } from './report.ts';
 import { sortOf } from './sorts.ts';
 
 /** Events between two yields. */
 const SLICE = 8192;
 const TEST_OP = 'IOMMU_TEST_OP_';
 
-/** The name of a call; of IOMMU_TEST_CMD with its operation: "IOMMU_TEST_CMD MOCK_DOMAIN". */
+/** The name of a call, as the newest kernel has it that the trace may be of; of IOMMU_TEST_CMD with its operation: "IOMMU_TEST_CMD MOCK_DOMAIN". */
 function nameOf(e: EventBytes, table: UapiTable): string {
   const name = callName(e, table);
   if (name !== 'IOMMU_TEST_CMD' || e.in.bytes < 8) return name;
@@ -82,7 +83,7 @@ class KeptSide implements ComparedSide {
   }
 
   #tell(e: EventBytes, seq: number): void {
-    this.#names.set(seq, nameOf(e, this.table));
+    this.#names.set(seq, nameOf(e, this.reading.meaning.forms.table));
     this.#kinds.set(seq, e.kind);
     if (e.error !== 0) this.#errors.set(seq, e.error);
   }
@@ -186,7 +187,7 @@ class Kept implements Compared {
       errno: this.a.error(a) === this.b.error(b),
       answered: readings.a.answered[a] === readings.b.answered[b],
     });
-    // one step has the name that the newer kernel gives it
+    // of a step that has two names: that of b
     return { how, a, b, sort, call: b === 0 ? this.a.call(a) : this.b.call(b) };
   }
 
@@ -214,4 +215,16 @@ export function* keptComparison(
     if (comparison.differences > 0) for (const _ of side.read(differs)) yield at;
   }
   return new Kept(comparison, a, b);
+}
+
+export interface Compares {
+  readonly comparison: Comparison;
+  readonly report: Report;
+}
+
+/** Compares two traces and finds the causes; yields how far it is, from 0 to 1. Throws a StoreError where one is damaged. */
+export function* compareForCauses(a: Side, b: Side, options: CauseOptions = {}): Generator<number, Compares> {
+  const comparison = yield* scaled(compareTraces(a, b), 0, 0.5);
+  const kept = yield* scaled(keptComparison(comparison, { a: a.table, b: b.table }), 0.5, 0.6);
+  return { comparison, report: yield* scaled(findCauses(kept, options), 0.6, 1) };
 }

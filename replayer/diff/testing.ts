@@ -3,18 +3,15 @@ import { targetOfFileKind, type UapiTable } from '../../hw/uapi/table.ts';
 import { SCALAR_BYTES } from '../../hw/uapi/types.ts';
 import { encodeFrame, type Frame, FrameCursor, Kind, type Part, PartKind } from '../../store/frame.ts';
 import type { TimelineSource } from '../timeline.ts';
-import { type CauseOptions, findCauses } from './causes.ts';
+import { drained } from './align.ts';
+import type { CauseOptions } from './causes.ts';
 import { type Comparison, compareTraces, How, type Side } from './compare.ts';
-import { keptComparison } from './kept.ts';
+import { compareForCauses } from './kept.ts';
 import type { Difference, Report } from './report.ts';
 
 /** Compares to the end. */
 export function compared(a: Side, b: Side): Comparison {
-  const run = compareTraces(a, b);
-  for (;;) {
-    const next = run.next();
-    if (next.done === true) return next.value;
-  }
+  return drained(compareTraces(a, b));
 }
 
 /** Rows that differ, as one reads them: `~ 7/8 errno ret`, `- 9`, `+ 10`. */
@@ -138,17 +135,9 @@ function renumberFault(f: Frame, bytes: Buffer, table: UapiTable, by: Shift): vo
   for (let i = 0; i + struct.size <= bytes.length; i += struct.size) bytes.writeUInt32LE(bytes.readUInt32LE(i + at) + by.id, i + at);
 }
 
-function toTheEnd<T>(run: Generator<unknown, T>): T {
-  for (;;) {
-    const next = run.next();
-    if (next.done === true) return next.value;
-  }
-}
-
 /** What came of the comparison of two traces. */
 export function reportOf(a: Side, b: Side, options: CauseOptions = {}): Report {
-  const comparison = compared(a, b);
-  return toTheEnd(findCauses(toTheEnd(keptComparison(comparison, { a: a.table, b: b.table })), options));
+  return drained(compareForCauses(a, b, options)).report;
 }
 
 /** A report without its values: `errno 7/8 IOMMU_DESTROY (order by index)`, and below it what follows, ` ended 0/9 IOMMU_DESTROY`. */
