@@ -51,6 +51,8 @@ export interface CommandRow {
   readonly exits?: readonly (readonly [string, string])[];
   /** exits as the program that it runs does: 0 and 2 have no meaning of their own beside `exits` */
   readonly ownStatus?: true;
+  /** the status for wrong use and unreadable input, by the words of the command line, where it is not always 2 */
+  readonly troubleStatus?: (words: readonly string[]) => number;
   /** everything behind the first argument belongs to the program that is run */
   readonly passThrough?: true;
   readonly load: () => Promise<{ readonly run: Run }>;
@@ -342,6 +344,64 @@ export const COMMANDS: readonly CommandRow[] = [
     ],
     exits: [['1', 'the log and the rules disagree']],
     load: () => import('./check.ts'),
+  },
+  {
+    name: 'diff',
+    summary: 'where two sessions part, and why',
+    description:
+      'Calls are matched by what they mean, not by number or time: ids, descriptors, pids and addresses may be others. What differs is shown causes first, each with both events, ' +
+      'the objects that they name, the rule behind each answer, and whether it is what the rules of that kernel say; what follows from a cause is folded under it. ' +
+      'For git bisect run: --since GOOD TRACE says with its exit status whether TRACE is good (0), bad (1), or cannot be judged (125): it is incomplete, of another program, cannot be ' +
+      'read, or (with --bad) did not come to where the bad one parts from the good one, or does there what neither did. What is wrong with the command itself is 128, which ends the bisection.',
+    args: [
+      { ...TRACE, name: '<a>' },
+      { name: '[b]', text: 'the second .irr file', completes: 'trace' },
+    ],
+    options: [
+      { flags: '-n, --limit <n>', text: 'causes that are shown (default: 10; 200 with --html)' },
+      { flags: '--all', text: 'every cause, and every difference that follows from one' },
+      { flags: '--stat', text: 'only counts: a line for each sort of difference and call' },
+      { flags: '--timing', text: 'compare latencies too, call by call, by a significance test; a call that differs is a difference' },
+      {
+        flags: '-i, --ignore <expr>',
+        text: 'differences do not count where this is true of either event, nor what follows from them',
+        many: true,
+      },
+      {
+        flags: '--rules <file>',
+        text: 'a file of such expressions, a line each: name: expression  # comment',
+        many: true,
+        completes: 'file',
+      },
+      { flags: '--preset <name>', text: 'differences that are known do not count', many: true },
+      { flags: '--since <good>', text: 'for git bisect run: judge the one trace that is given against this one', completes: 'trace' },
+      { flags: '--bad <trace>', text: 'with --since: only the first difference of this trace counts', completes: 'trace' },
+      { flags: '--html <file>', text: 'write one self-contained page', completes: 'file' },
+      {
+        flags: '--width <n>',
+        text: 'columns of the text (default: those of the terminal, else 80); from 160 on both sides stand beside each other',
+      },
+      { flags: '--no-pager', text: 'do not page on a terminal' },
+      JSON_OPTION,
+      COLOR,
+    ],
+    examples: [
+      ['diff good.irr bad.irr', 'the first differences, with their reasons'],
+      ["diff good.irr bad.irr --ignore 'call == IOMMU_TEST_CMD' --stat", 'how many of what, one call left aside'],
+      ['diff before.irr after.irr --timing', 'which calls became slower'],
+      [
+        "diff --since good.irr new.irr  (git bisect run sh -c './build-boot-record new.irr || exit 125; iommufd-rr diff --since good.irr new.irr')",
+        'the first commit whose kernel answers otherwise than that of good.irr',
+      ],
+      ['diff --since good.irr --bad bad.irr new.irr', 'the same, for the one difference with which bad.irr begins'],
+    ],
+    exits: [
+      ['1', 'there are differences; with --since: bad'],
+      ['125', 'with --since: cannot tell'],
+      ['128', 'with --since: wrong use, or the good trace or the rules cannot be read'],
+    ],
+    troubleStatus: (words) => (words.some((word) => /^--since(=|$)/.test(word)) ? 128 : 2),
+    load: () => import('./diff.ts'),
   },
   {
     name: 'tui',

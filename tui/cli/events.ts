@@ -107,6 +107,22 @@ export function* eachEvent(opened: Opened, query: Query, options: SelectOptions 
   }
 }
 
+/** Events by their numbers, ascending is quick; each is valid until the next one is asked for. */
+export function* eventsAt(opened: Opened, seqs: Iterable<number>, timeline?: Timeline): Generator<SelectedEvent> {
+  for (const seq of seqs) yield new Selected(opened, seq, undefined, timeline);
+}
+
+/** Which of the events, by their numbers in ascending order, meet the query. */
+export function matchingOf(opened: Opened, query: Query, seqs: Iterable<number>): Set<number> {
+  const { reader, table } = opened;
+  const matches = compileQuery(query, table, { entered: (seq) => reader.frame(seq) });
+  const found = new Set<number>();
+  for (const event of eventsAt(opened, seqs, needsTimeline(query, table) ? timelineOf(opened) : undefined)) {
+    if (matches(event)) found.add(event.seq);
+  }
+  return found;
+}
+
 /** The query of `--where` and `--errors`; undefined where none was given. */
 export function queryOption(options: Options, opened: Opened): Query | undefined {
   const where = typeof options.where === 'string' ? queryOf(options.where, opened.table) : undefined;

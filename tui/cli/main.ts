@@ -95,7 +95,7 @@ export async function main(words: readonly string[]): Promise<number> {
   } catch (error) {
     if (error instanceof OutputClosed) return 0;
     report(error);
-    return 2;
+    return commandRow(words[0] ?? '')?.troubleStatus?.(words) ?? 2;
   }
 }
 

@@ -6,6 +6,7 @@ import { accessPlace } from '../../replayer/access-place.ts';
 import { and, type Query } from '../../replayer/query.ts';
 import { queueTypeOf } from '../../replayer/query-records.ts';
 import { asksState } from '../../replayer/query-state.ts';
+import type { SessionState } from '../../replayer/state.ts';
 import type { Timeline } from '../../replayer/timeline.ts';
 import { Kind } from '../../store/frame.ts';
 import { looksLikeCallset, parseCallset } from './callset.ts';
@@ -71,10 +72,29 @@ interface Shown {
   readonly notes: Notes | undefined;
 }
 
+/** How an event of a trace is printed. `before`: the state just before it, where somebody folds. */
+export function eventStyle(
+  opened: Opened,
+  before: () => SessionState | undefined,
+  { style, resolve, full }: { readonly style: TextStyle; readonly resolve: boolean; readonly full: boolean },
+): TextOptions {
+  return {
+    table: opened.table,
+    style,
+    start: opened.meta.clock.monotonicNs,
+    machine: opened.meta.machine,
+    errorText: true,
+    entered: (seq) => opened.reader.frame(seq),
+    annotate: resolve ? (e, field, id) => typeOfId(before(), e, field, id, { table: opened.table, full }) : undefined,
+    queueType: (e) => queueTypeOf(before(), e.file),
+    place: (e) => (e.kind === Kind.MMIO || e.kind === Kind.QUEUE ? accessPlace(before(), e) : undefined),
+  };
+}
+
 const CALL_NAME = /^(ioctl\([^,]*, )?([A-Za-z_]\w*)/;
 
 /** The line in colours: the call's name, errors, remarks. */
-function pieces(event: EventLike, text: TextOptions): Piece[] {
+export function eventPieces(event: EventLike, text: TextOptions): Piece[] {
   const t = eventText(event, text);
   const match = CALL_NAME.exec(t.call);
   const head = match?.[1] ?? '';
@@ -104,7 +124,7 @@ function changeLine(text: string): Piece {
 }
 
 function showText(s: Shown, event: SelectedEvent): void {
-  s.out.line(...pieces(event.frame, s.text));
+  s.out.line(...eventPieces(event.frame, s.text));
   if (s.notes !== undefined) for (const text of notedLines(s.notes.at(event.seq))) s.out.line('    ', paint('changed', text));
   if (s.hex) for (const line of hexDump(event.frame.parts)) s.out.line('    ', paint('dim', line));
   for (const text of s.changes(event)) s.out.line('    ', changeLine(text));
@@ -167,19 +187,10 @@ export const run: Run = async (args, options, io) => {
   const out = io.out(options.pager !== false && !json);
   const progress = new Progress('searching');
   let current: SelectedEvent | undefined;
+  const before = (): SessionState | undefined => current?.before;
   const text: TextOptions = {
-    table: opened.table,
-    style,
-    start: opened.meta.clock.monotonicNs,
-    machine: opened.meta.machine,
-    errorText: true,
+    ...eventStyle(opened, before, { style, resolve, full: options.resolve === true }),
     time: timeColumn(options, opened, style),
-    entered: (seq) => opened.reader.frame(seq),
-    annotate: resolve
-      ? (e, field, id) => typeOfId(current?.before, e, field, id, { table: opened.table, full: options.resolve === true })
-      : undefined,
-    queueType: (e) => queueTypeOf(current?.before, e.file),
-    place: (e) => (e.kind === Kind.MMIO || e.kind === Kind.QUEUE ? accessPlace(current?.before, e) : undefined),
   };
   const shown: Shown = { opened, out, text, hex: options.hex === true, changes, notes };
   let lines = 0;

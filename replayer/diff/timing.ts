@@ -1,0 +1,147 @@
+/**
+ * How long the calls of two traces took, call by call, and where the difference is more than chance. Only calls with the same
+ * answer are held against each other: a call that fails early is no faster call.
+ */
+import { errnoName } from '../../hw/errno.ts';
+import { callName } from '../../hw/event-words.ts';
+import { targetOfFileKind, type UapiTable } from '../../hw/uapi/table.ts';
+import { FrameCursor, Kind, PartKind, State } from '../../store/frame.ts';
+import type { FrameSource } from '../fold.ts';
+import { Latencies } from './latencies.ts';
+import { holm, leastP, type RankTest, rankTest } from './rank-test.ts';
+
+/** The chance of a false finding, over all calls together. */
+export const LEVEL = 0.01;
+
+export interface TimingSide {
+  readonly count: number;
+  /** ns; 0 where there is none */
+  readonly median: number;
+  readonly p99: number;
+}
+
+/** One call with one answer. */
+export interface TimingRow {
+  /** "IOMMU_IOAS_MAP"; of IOMMU_TEST_CMD with its operation */
+  readonly call: string;
+  /** '' success */
+  readonly errno: string;
+  readonly a: TimingSide;
+  readonly b: TimingSide;
+  /** undefined: too few on a side to tell anything */
+  readonly test: (RankTest & { readonly corrected: number; readonly differs: boolean }) | undefined;
+}
+
+export interface Timing {
+  readonly level: number;
+  /** how many rows were tested together */
+  readonly tested: number;
+  /** most certain first, then by name */
+  readonly rows: readonly TimingRow[];
+}
+
+/** Latencies by call and answer. */
+export type LatencyMap = ReadonlyMap<string, Latencies>;
+
+const NO_CALL: ReadonlySet<number> = new Set([Kind.START, Kind.EXIT, Kind.FD, Kind.GAP, Kind.QUEUE, Kind.REGION, Kind.MMIO]);
+/** between the call and its answer in a key */
+const BETWEEN = '\0';
+
+/** Latencies of all calls of a trace that have returned; yields how far it is, from 0 to 1. */
+export function* latenciesOf(source: FrameSource, table: UapiTable): Generator<number, LatencyMap> {
+  const found = new Map<string, Latencies>();
+  const names = new Names(table);
+  const entered = new Map<number, string>();
+  const cursor = new FrameCursor();
+  for (const batch of source.scan(1)) {
+    for (let i = 0; i < batch.count; i++) {
+      const f = cursor.at(batch.buffer, batch.offsets[i]!);
+      if (NO_CALL.has(f.kind)) continue;
+      let name: string | undefined;
+      if (f.kind === Kind.RETURN) {
+        name = entered.get(Number(f.arg(0)));
+        entered.delete(Number(f.arg(0)));
+      } else {
+        name = names.of(f);
+        if (f.state === State.ENTERED) entered.set(batch.first + i, name);
+      }
+      if (name === undefined || f.state === State.ENTERED || f.tExit === 0n) continue;
+      const key = `${name}${BETWEEN}${f.error === 0 ? '' : errnoName(f.error)}`;
+      let latencies = found.get(key);
+      if (latencies === undefined) {
+        latencies = new Latencies();
+        found.set(key, latencies);
+      }
+      latencies.add(Math.max(0, Number(f.tExit - f.tEnter)));
+    }
+    yield (batch.first + batch.count) / Math.max(1, source.last);
+  }
+  return found;
+}
+
+/** Names of calls, each of which costs a look into the table only once. */
+class Names {
+  readonly #known = new Map<number, string>();
+  readonly #ops = new Map<number, string>();
+  readonly #table: UapiTable;
+  readonly #test: number | undefined;
+  readonly #op: number;
+
+  constructor(table: UapiTable) {
+    this.#table = table;
+    this.#test = table.byName('IOMMU_TEST_CMD')?.request;
+    this.#op = table.offsetOf('IOMMU_TEST_CMD', 'op');
+  }
+  of(f: FrameCursor): string {
+    const key = (f.fileKind * 32 + f.kind) * 2 ** 32 + f.request;
+    let name = this.#known.get(key);
+    if (name === undefined) {
+      name = callName(f, this.#table);
+      this.#known.set(key, name);
+    }
+    if (f.kind !== Kind.IOCTL || f.request !== this.#test || targetOfFileKind(f.fileKind) !== 'iommufd') return name;
+    if (!f.part(PartKind.IN) || f.partBytes < this.#op + 4) return name;
+    const op = f.buffer.readUInt32LE(f.partStart + this.#op);
+    let full = this.#ops.get(op);
+    if (full === undefined) {
+      full = `${name} ${this.#table.testOp(op)?.name ?? op}`;
+      this.#ops.set(op, full);
+    }
+    return full;
+  }
+}
+
+const sideOf = (l: Latencies | undefined): TimingSide => ({
+  count: l?.count ?? 0,
+  median: l?.quantile(0.5) ?? 0,
+  p99: l?.quantile(0.99) ?? 0,
+});
+
+/** Both against each other, and which calls differ. */
+export function timing(a: LatencyMap, b: LatencyMap, level = LEVEL): Timing {
+  const keys = [...new Set([...a.keys(), ...b.keys()])].sort();
+  const tests = keys.map((key) => testOf(a.get(key), b.get(key), level));
+  const corrected = holm(tests.flatMap((t) => (t === undefined ? [] : [t.p])));
+  let next = 0;
+  const rows = keys.map((key, i): TimingRow => {
+    const [call = '', errno = ''] = key.split(BETWEEN);
+    const test = tests[i];
+    const p = test === undefined ? 1 : corrected[next++]!;
+    return {
+      call,
+      errno,
+      a: sideOf(a.get(key)),
+      b: sideOf(b.get(key)),
+      test: test === undefined ? undefined : { ...test, corrected: p, differs: p < level },
+    };
+  });
+  const certainty = (r: TimingRow): number => r.test?.corrected ?? 2;
+  return { level, tested: next, rows: rows.sort((x, y) => certainty(x) - certainty(y)) };
+}
+
+/** Samples that could not be told apart however different they are take no part: they would only weaken the others. */
+function testOf(a: Latencies | undefined, b: Latencies | undefined, level: number): RankTest | undefined {
+  if (a === undefined || b === undefined || leastP(a.count, b.count) >= level) return undefined;
+  const binned = a.binned || b.binned;
+  return rankTest(a.tally(binned), b.tally(binned));
+}

@@ -1,0 +1,115 @@
+/** Differences that do not count: expressions, files of them, and presets of what is known to differ between kernels. */
+import { readFileSync } from 'node:fs';
+import { type IgnoreRule, ignoring } from '../../replayer/diff/ignore.ts';
+import type { Difference, Report } from '../../replayer/diff/report.ts';
+import { parseQuery, type Query, type QueryError, underline } from '../../replayer/query.ts';
+import { vocabularyOf } from '../../replayer/query-fields.ts';
+import type { Options } from './commands.ts';
+import { presetRule } from './diff-presets.ts';
+import { UsageError } from './errors.ts';
+import { matchingOf } from './events.ts';
+import type { Opened } from './trace.ts';
+
+/** An expression, as each side reads it: a dialect may not know a name that the other one knows. */
+interface Expression {
+  readonly name: string;
+  readonly a: Query | undefined;
+  readonly b: Query | undefined;
+}
+
+export interface Rules {
+  readonly expressions: readonly Expression[];
+  readonly presets: readonly IgnoreRule[];
+}
+
+const MOST_BYTES = 1 << 20;
+
+/** The rules that the options give, in their order. Throws a UsageError that says where one cannot be read. */
+export function rulesOf(options: Options, a: Opened, b: Opened): Rules {
+  const given = (name: string): readonly string[] => {
+    const value = options[name];
+    return Array.isArray(value) ? value : typeof value === 'string' ? [value] : [];
+  };
+  const expressions = given('ignore').map((text) =>
+    readExpression(
+      text,
+      text,
+      a,
+      b,
+      (error) => new UsageError(`--ignore: ${error.message}\n    ${underline(text, error).replace('\n', '\n    ')}`),
+    ),
+  );
+  for (const path of given('rules')) expressions.push(...readRules(path, a, b));
+  return { expressions, presets: given('preset').map(presetRule) };
+}
+
+function readExpression(name: string, text: string, a: Opened, b: Opened, complain: (error: QueryError) => Error): Expression {
+  const [ofA, ofB] = [parseQuery(text, vocabularyOf(a.table)), parseQuery(text, vocabularyOf(b.table))];
+  if (!ofA.ok && !ofB.ok) throw complain(ofA.error);
+  if (text.trim() === '') throw complain({ message: 'an expression is expected', at: 0, length: 1 });
+  return { name, a: ofA.ok ? ofA.query : undefined, b: ofB.ok ? ofB.query : undefined };
+}
+
+/** A rule a line: `name: expression`; what follows a `#` at the beginning of a line or behind a space is a comment. */
+function readRules(path: string, a: Opened, b: Opened): Expression[] {
+  const rules: Expression[] = [];
+  for (const [i, line] of fileLines(path).entries()) {
+    const text = withoutComment(line);
+    if (text.trim() === '') continue;
+    const wrong = (column: number, message: string): UsageError =>
+      new UsageError(`${path}:${i + 1}:${column}: ${message}\n    ${line}\n    ${' '.repeat(column - 1)}^`);
+    const [, lead = '', name = '', rest] = /^(\s*)([^:"]*):(.*)$/.exec(text) ?? [];
+    if (rest === undefined) throw wrong(1 + text.search(/\S/), 'a rule is written name: expression');
+    if (name.trim() === '') throw wrong(lead.length + 1, 'a rule needs a name before the colon');
+    const before = lead.length + name.length + 1 + (rest.length - rest.trimStart().length);
+    if (rules.some((r) => r.name === name.trim())) throw wrong(lead.length + 1, `there is a rule "${name.trim()}" already`);
+    rules.push(readExpression(name.trim(), rest.trim(), a, b, (error) => wrong(before + error.at + 1, error.message)));
+  }
+  return rules;
+}
+
+function fileLines(path: string): string[] {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? '';
+    const said: Readonly<Record<string, string>> = { ENOENT: 'no such file', EACCES: 'permission denied', EISDIR: 'is a directory' };
+    throw new UsageError(`${path}: ${said[code] ?? (error instanceof Error ? error.message : code)}`);
+  }
+  if (text.length > MOST_BYTES) throw new UsageError(`${path}: too long for a file of rules (1 MiB)`);
+  return text.split(/\r?\n/);
+}
+
+/** A `#` inside of a quoted text is no comment. */
+function withoutComment(line: string): string {
+  let quoted = false;
+  for (let i = 0; i < line.length; i++) {
+    if (line[i] === '\\' && quoted) i++;
+    else if (line[i] === '"') quoted = !quoted;
+    else if (line[i] === '#' && !quoted && (i === 0 || /\s/.test(line[i - 1]!))) return line.slice(0, i);
+  }
+  return line;
+}
+
+/** The report without what the rules ignore. An expression is true of a difference where it is true of either event. */
+export function applied(report: Report, { expressions, presets }: Rules, a: Opened, b: Opened): Report {
+  if (report.causes.length === 0 && expressions.length + presets.length === 0) return report;
+  const seqs = { a: [] as number[], b: [] as number[] };
+  const take = (d: Difference): void => {
+    if (d.a !== 0) seqs.a.push(d.a);
+    if (d.b !== 0) seqs.b.push(d.b);
+  };
+  for (const cause of report.causes) {
+    take(cause.difference);
+    for (const c of cause.consequences) take(c.difference);
+  }
+  seqs.a.sort((x, y) => x - y);
+  seqs.b.sort((x, y) => x - y);
+  const rules = expressions.map((e): IgnoreRule => {
+    const ofA = e.a === undefined ? undefined : matchingOf(a, e.a, seqs.a);
+    const ofB = e.b === undefined ? undefined : matchingOf(b, e.b, seqs.b);
+    return { name: e.name, ignores: (d) => (d.a !== 0 && ofA?.has(d.a) === true) || (d.b !== 0 && ofB?.has(d.b) === true) };
+  });
+  return ignoring(report, [...rules, ...presets]);
+}

@@ -1,0 +1,265 @@
+/** The report of a comparison for a person at a terminal. */
+
+import { tookText } from '../../hw/time-text.ts';
+import { How } from '../../replayer/diff/compare.ts';
+import type { Cause, Consequence, Difference, Report, SideView, StatLine } from '../../replayer/diff/report.ts';
+import type { Timing, TimingRow } from '../../replayer/diff/timing.ts';
+import type { EventFacts, SideFacts } from './diff-facts.ts';
+import {
+  commandText,
+  consequencesText,
+  counted,
+  differingOf,
+  ignoredLines,
+  opinionText,
+  SORTS,
+  summaryText,
+  titleOf,
+  traceText,
+  valueText,
+  whyLines,
+} from './diff-words.ts';
+import { type Out, type Piece, paint, type Style } from './output.ts';
+import { besidePieces, wrapPieces } from './wrap-pieces.ts';
+
+/** What is printed about. */
+export interface Scene {
+  readonly a: SideFacts;
+  readonly b: SideFacts;
+  readonly report: Report;
+  readonly timing: Timing | undefined;
+}
+
+export interface TextChoice {
+  readonly width: number;
+  /** causes that are shown */
+  readonly limit: number;
+  /** consequences are spelled out, calls that take no longer are listed */
+  readonly all: boolean;
+}
+
+/** From so many columns on both sides stand beside each other. */
+export const WIDE = 160;
+const INDENT = 3;
+/** of "state a" */
+const LABEL = 8;
+
+export class DiffText {
+  readonly #out: Out;
+  readonly #scene: Scene;
+  readonly #choice: TextChoice;
+
+  constructor(out: Out, scene: Scene, choice: TextChoice) {
+    this.#out = out;
+    this.#scene = scene;
+    this.#choice = choice;
+  }
+
+  async print(): Promise<void> {
+    const { report, timing } = this.#scene;
+    this.head();
+    for (const [i, cause] of report.causes.slice(0, this.#choice.limit).entries()) {
+      this.cause(cause, i + 1);
+      await this.#out.drain();
+    }
+    const left = report.causes.length - this.#choice.limit;
+    if (left > 0) {
+      this.#out.line();
+      this.#line([
+        paint('heading', `… and ${counted(left, 'more cause')}`),
+        ', each with what follows from it: --limit N or --all shows them, --stat counts them',
+      ]);
+    }
+    if (timing !== undefined) this.timing(timing);
+  }
+
+  head(): void {
+    const { a, b, report } = this.#scene;
+    for (const [name, style, side] of [
+      ['a', 'destroyed', a],
+      ['b', 'created', b],
+    ] as const)
+      this.#line([paint(style, name), '  ', paint('name', side.opened.path), '  ', traceText(side.opened)], INDENT);
+    const [mine, theirs] = [commandText(a.opened), commandText(b.opened)];
+    if (mine === theirs) this.#line([paint('dim', `   ${mine}`)], INDENT);
+    else
+      for (const [name, text] of [
+        ['a', mine],
+        ['b', theirs],
+      ] as const)
+        this.#line([paint('dim', `   ${name} ran ${text}`)], INDENT);
+    this.#line([paint(report.differences === 0 ? 'ok' : 'heading', summaryText(report))]);
+    for (const text of ignoredLines(report)) this.#line([paint('dim', text)], 2);
+    for (const text of report.limits) this.#line([paint('changed', 'not looked at: '), text], 2);
+  }
+
+  cause(cause: Cause, number: number): void {
+    const { a, b } = this.#scene;
+    const { difference } = cause;
+    this.#out.line();
+    const known = cause.known === undefined ? [] : ['  ', paint('ok', `known: ${cause.known}`)];
+    this.#line([paint('heading', `${number}. ${difference.call}`), '  ', paint('changed', titleOf(cause)), ...known], INDENT);
+    const mine = difference.a === 0 ? undefined : a.at(difference.a);
+    const theirs = difference.b === 0 ? undefined : b.at(difference.b);
+    this.#both('', mine?.line, theirs?.line);
+    this.#fields(cause);
+    this.#both('state', stateOf(mine), stateOf(theirs));
+    this.#both('why', whyOf(cause.a), whyOf(cause.b));
+    this.#both('rules', rulesOf(cause.a, a), rulesOf(cause.b, b));
+    if (cause.consequences.length === 0) return;
+    this.#line(
+      [' '.repeat(INDENT), paint('dim', consequencesText(cause.consequences, [...(mine?.made ?? []), ...(theirs?.made ?? [])]))],
+      INDENT,
+    );
+    if (this.#choice.all) for (const c of cause.consequences) this.#consequence(c);
+  }
+
+  #fields(cause: Cause): void {
+    const all = differingOf(cause);
+    // what a call that failed did not bring says no more than its errno
+    const differing = all[0]?.name === 'errno' ? all.filter((f) => f.a !== undefined && f.b !== undefined) : all;
+    const width = Math.min(28, Math.max(0, ...differing.map((f) => f.name.length)));
+    for (const f of differing) {
+      const pieces = [
+        ' '.repeat(INDENT),
+        paint('changed', '~ '),
+        f.name.padEnd(width),
+        '  ',
+        paint('destroyed', valueText(f, 'a')),
+        ' | ',
+        paint('created', valueText(f, 'b')),
+        f.answer ? '' : paint('dim', '  (asked)'),
+      ];
+      this.#line(pieces, INDENT + 4 + width);
+    }
+  }
+
+  #consequence({ difference, link }: Consequence): void {
+    const { a, b } = this.#scene;
+    const mine = difference.a === 0 ? undefined : a.line(difference.a);
+    const theirs = difference.b === 0 ? undefined : b.line(difference.b);
+    const how = link.may ? 'may follow' : link.by === 'names' || link.by === 'ended' ? 'names it' : link.by;
+    this.#line(
+      [' '.repeat(INDENT), ...markOf(difference), ' ', difference.call, '  ', SORTS[difference.sort], paint('dim', `  (${how})`)],
+      INDENT,
+    );
+    this.#both('', mine, theirs, INDENT + 2);
+  }
+
+  /** What both sides say: beside each other where there is room; once, where it is the same and speaks of neither. */
+  #both(label: string, a: readonly Piece[] | undefined, b: readonly Piece[] | undefined, indent = INDENT): void {
+    if (a === undefined && b === undefined) return;
+    const { width } = this.#choice;
+    const front = ' '.repeat(indent);
+    if (width >= WIDE) {
+      const name = label === '' ? '' : label.padEnd(LABEL);
+      const inner = width - indent - name.length;
+      for (const [i, pieces] of besidePieces(a ?? [paint('dim', '-')], b ?? [paint('dim', '-')], inner, 2).entries())
+        this.#out.line(front, paint('dim', i === 0 ? name : ' '.repeat(name.length)), ...pieces);
+      return;
+    }
+    const same = label !== '' && a !== undefined && b !== undefined && plain(a) === plain(b);
+    const sides: readonly (readonly [string, Style, readonly Piece[] | undefined])[] = same
+      ? [['both', 'dim', a]]
+      : [
+          ['a', 'destroyed', a],
+          ['b', 'created', b],
+        ];
+    for (const [i, [name, style, pieces]] of sides.filter(([, , p]) => p !== undefined).entries()) {
+      const head = label === '' ? '' : (i === 0 ? label : '').padEnd(6);
+      this.#line(
+        [front, paint('dim', head), paint(style, same ? name : `${name} `), same ? ' ' : '', ...pieces!],
+        indent + head.length + 2,
+      );
+    }
+  }
+
+  #line(pieces: readonly Piece[], indent = 0): void {
+    for (const l of wrapPieces(pieces, this.#choice.width, indent)) this.#out.line(...l);
+  }
+
+  stat(): void {
+    const { report, timing } = this.#scene;
+    const lines = [...report.stat].sort((x, y) => y.causes - x.causes || y.consequences - x.consequences || order(x) - order(y));
+    const call = Math.max(4, ...lines.map((l) => l.call.length));
+    const row = (style: Style | undefined, sort: string, name: string, numbers: readonly (number | string)[]): void => {
+      const text = numbers.map((n) => String(n).padStart(9)).join('');
+      const pieces = [sort.padEnd(9), name.padEnd(Math.min(call, this.#choice.width - 46)), text];
+      this.#line(style === undefined ? pieces : [paint(style, pieces.join(''))], 9);
+    };
+    row('heading', 'sort', 'call', ['causes', 'follow', 'ignored', 'all']);
+    const sum = { causes: 0, consequences: 0, ignored: 0 };
+    for (const l of lines) {
+      row(undefined, l.sort, l.call, [l.causes, l.consequences, l.ignored, l.causes + l.consequences + l.ignored]);
+      sum.causes += l.causes;
+      sum.consequences += l.consequences;
+      sum.ignored += l.ignored;
+    }
+    row('heading', 'sum', '', [sum.causes, sum.consequences, sum.ignored, sum.causes + sum.consequences + sum.ignored]);
+    for (const text of ignoredLines(report)) this.#line([paint('dim', text)], 2);
+    for (const text of report.limits) this.#line([paint('changed', 'not looked at: '), text], 2);
+    if (timing !== undefined) this.timing(timing);
+  }
+
+  timing(timing: Timing): void {
+    const rows = timing.rows.filter((r) => this.#choice.all || r.test?.differs === true);
+    const differing = timing.rows.filter((r) => r.test?.differs === true).length;
+    this.#out.line();
+    const verdict =
+      differing === 0
+        ? 'no call takes longer or shorter'
+        : `${counted(differing, 'call')} ${differing === 1 ? 'takes' : 'take'} longer or shorter`;
+    const few = timing.rows.length - timing.tested;
+    this.#line([
+      paint(differing === 0 ? 'ok' : 'heading', verdict),
+      ` at p < ${timing.level}, of ${timing.tested} tested (Mann-Whitney, Holm)${few === 0 ? '' : `; ${few} too few to tell`}`,
+    ]);
+    if (rows.length === 0) return;
+    const wide = this.#choice.width >= 120;
+    const name = wide ? Math.min(46, Math.max(4, ...rows.map((r) => callOf(r).length))) : 2;
+    const head = ['n a', 'n b', 'p50 a', 'p50 b', 'p99 a', 'p99 b', 'P(b>a)', 'p'].map((t, i) => t.padStart(WIDTHS[i]!)).join('');
+    this.#out.line(paint('heading', (wide ? 'call' : '').padEnd(name) + head));
+    for (const r of rows) {
+      if (!wide) this.#out.line(paint('call', callOf(r)));
+      this.#out.line(wide ? paint('call', callOf(r).padEnd(name)) : ' '.repeat(name), ...numbersOf(r));
+    }
+  }
+}
+
+const WIDTHS = [9, 9, 8, 8, 8, 8, 8, 10];
+
+const callOf = (r: TimingRow): string => `${r.call}${r.errno === '' ? '' : ` = ${r.errno}`}`;
+
+/** p in a few letters. */
+export const probability = (p: number): string => (p < 1e-99 ? '<1e-99' : p < 0.001 ? p.toExponential(1) : p.toFixed(3));
+
+function numbersOf({ a, b, test }: TimingRow): Piece[] {
+  const took = (side: typeof a, ns: number): string => (side.count === 0 ? '-' : tookText(ns));
+  const cells = [String(a.count), String(b.count), took(a, a.median), took(b, b.median), took(a, a.p99), took(b, b.p99)];
+  const chance = test === undefined ? ['-', 'too few'] : [test.slower.toFixed(3), probability(test.corrected)];
+  const text = (parts: readonly string[], from: number): string => parts.map((t, i) => t.padStart(WIDTHS[from + i]!)).join('');
+  const style: Style = test?.differs !== true ? 'dim' : test.slower > 0.5 ? 'error' : 'ok';
+  return [text(cells, 0), paint(style, text(chance, cells.length))];
+}
+
+const MARKS: { readonly [H in How]: Piece } = {
+  [How.SAME]: ' ',
+  [How.CHANGED]: paint('changed', '~'),
+  [How.ONLY_A]: paint('destroyed', '-'),
+  [How.ONLY_B]: paint('created', '+'),
+};
+
+function markOf(d: Difference): Piece[] {
+  const numbers = d.a === 0 ? `b ${d.b}` : d.b === 0 ? `a ${d.a}` : `${d.a} | ${d.b}`;
+  return [MARKS[d.how], paint('dim', ` ${numbers} `)];
+}
+
+const order = (l: StatLine): number => Object.keys(SORTS).indexOf(l.sort);
+const plain = (pieces: readonly Piece[]): string => pieces.map((p) => (typeof p === 'string' ? p : p.text)).join('');
+const stateOf = (facts: EventFacts | undefined): Piece[] | undefined =>
+  facts === undefined || facts.objects.length === 0 ? undefined : [facts.objects.join('; ')];
+const whyOf = (view: SideView | undefined): Piece[] | undefined => (view === undefined ? undefined : [whyLines(view).join('; ')]);
+const rulesOf = (view: SideView | undefined, side: SideFacts): Piece[] | undefined =>
+  view === undefined
+    ? undefined
+    : [paint(view.opinion.kind === 'disagrees' ? 'error' : 'dim', opinionText(view.opinion, side.opened.table.dialect))];

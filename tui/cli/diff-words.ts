@@ -1,0 +1,115 @@
+/** Words for what a comparison found: shared by text and HTML. */
+import { errnoName } from '../../hw/errno.ts';
+import type { FieldPair } from '../../replayer/diff/compare.ts';
+import type { Cause, Consequence, Link, Opinion, Report, SideView, Sort } from '../../replayer/diff/report.ts';
+import type { Opened } from './trace.ts';
+
+export const SORTS: { readonly [S in Sort]: string } = {
+  errno: 'another errno',
+  output: 'another answer',
+  records: 'other records',
+  hardware: 'other hardware',
+  question: 'another question',
+  'only-a': 'only in a',
+  'only-b': 'only in b',
+};
+
+export const counted = (n: number, one: string, many = `${one}s`): string => `${n.toLocaleString('en-US')} ${n === 1 ? one : many}`;
+
+/** A value of a field: an errno by its name. */
+export function valueText(field: FieldPair, side: 'a' | 'b'): string {
+  const value = field[side];
+  if (value === undefined) return 'not there';
+  if (field.name !== 'errno') return value;
+  return value === '0' ? 'success' : errnoName(Number(value));
+}
+
+/** What differs; of many values the errno first. */
+export function differingOf(cause: Cause): FieldPair[] {
+  const differing = cause.fields.filter((f) => f.differs);
+  return [...differing.filter((f) => f.name === 'errno'), ...differing.filter((f) => f.name !== 'errno')];
+}
+
+/** The heading of a cause: "another errno: ENOTTY | EOPNOTSUPP". */
+export function titleOf(cause: Cause): string {
+  const { sort } = cause.difference;
+  const [first] = differingOf(cause);
+  if (first === undefined) return SORTS[sort];
+  return `${SORTS[sort]}: ${first.name === 'errno' ? '' : `${first.name} `}${valueText(first, 'a')} | ${valueText(first, 'b')}`;
+}
+
+/** Who follows how. `made`: what the cause made, '' nothing. */
+const LINKS: { readonly [B in Link['by']]: (n: number, made: string) => string } = {
+  names: (n, made) => `${n} ${n === 1 ? 'names' : 'name'} ${made === '' ? 'what it did not make' : made}`,
+  ended: (n) => `${n} ${n === 1 ? 'names' : 'name'} what it ended on one side`,
+  state: (n) => `${n} ${n === 1 ? 'meets' : 'meet'} another state`,
+  process: (n) => `${n} by its process`,
+  path: (n) => `${n} may follow`,
+};
+
+/** "70 more follow from it: 66 name VIOMMU 6, 4 may follow". `made`: what the events of the cause made, on either side */
+export function consequencesText(consequences: readonly Consequence[], made: readonly string[]): string {
+  const counts = new Map<Link['by'], number>();
+  for (const { link } of consequences) counts.set(link.by, (counts.get(link.by) ?? 0) + 1);
+  const things = [...new Set(made)];
+  const parts = [...counts].map(([by, n]) => LINKS[by](n, things.length > 0 ? things.join(', ') : ''));
+  const n = consequences.length;
+  return `${n.toLocaleString('en-US')} more ${n === 1 ? 'follows' : 'follow'} from it: ${parts.join(', ')}`;
+}
+
+/** What the rules say of an answer. */
+export function opinionText(opinion: Opinion, dialect: string): string {
+  switch (opinion.kind) {
+    case 'agrees':
+      return `as the rules of ${dialect} say`;
+    case 'disagrees':
+      return `the rules of ${dialect} say ${opinion.expected === '' ? 'success' : opinion.expected}${opinion.rule === '' ? '' : ` (${opinion.rule})`}`;
+    case 'open':
+      return `the rules of ${dialect} cannot tell: ${opinion.because}`;
+  }
+}
+
+/** The rule behind an answer, in lines. */
+export function whyLines(view: SideView): string[] {
+  const { why } = view;
+  if (why === undefined) return ['no rule explains it'];
+  const head = why.errno === '' ? 'succeeds' : why.errno;
+  const wanted = why.wanted === undefined ? '' : `; ${why.wanted} would pass`;
+  const lines = [`${head}${why.explanation === '' ? '' : `: ${why.explanation}`}${wanted}`];
+  if (why.because.length > 0) lines.push(`because of ${why.because.map((b) => b.text).join('; ')}`);
+  if (why.errno === '' && why.changes.length > 0) lines.push(...why.changes);
+  return lines;
+}
+
+/** How much there is of what. */
+export function summaryText(report: Report): string {
+  const { causes, differences } = report;
+  const agree = `${counted(report.same, 'pair')} of events ${report.same === 1 ? 'agrees' : 'agree'}`;
+  if (differences === 0) return `no difference: ${agree}`;
+  const follow = differences - causes.length;
+  const follows =
+    follow === 0
+      ? ''
+      : `, ${follow.toLocaleString('en-US')} ${follow === 1 ? 'follows' : 'follow'} from ${causes.length === 1 ? 'it' : 'them'}`;
+  return `${counted(differences, 'difference')}: ${counted(causes.length, 'cause')}${follows}; ${agree}`;
+}
+
+/** What is ignored, a line a rule; what no rule met is said too. */
+export const ignoredLines = (report: Report): string[] =>
+  [...report.ignored].map(([rule, n]) => `ignored: ${n.toLocaleString('en-US')} by ${rule}${n === 0 ? ' (it meets no difference)' : ''}`);
+
+/** A trace in a line: "Linux 6.12.117, dialect linux-6.12, x86_64, 187 events, incomplete". */
+export function traceText({ meta, reader }: Opened): string {
+  const parts = [
+    meta.kernel === '' ? 'kernel not known' : `Linux ${meta.kernel}`,
+    `dialect ${meta.dialect}`,
+    meta.machine,
+    counted(reader.last, 'event'),
+    ...(meta.dropped > 0 ? [`${meta.dropped} dropped`] : []),
+    ...(meta.complete ? [] : ['incomplete']),
+  ];
+  return parts.filter((p) => p !== '').join(', ');
+}
+
+/** The command of a trace, as one would type it. */
+export const commandText = ({ meta }: Opened): string => (meta.command.length === 0 ? 'not known' : meta.command.join(' '));

@@ -1,0 +1,126 @@
+/** `diff`: where two sessions part, and why. */
+import { writeFileSync } from 'node:fs';
+import type { Report } from '../../replayer/diff/report.ts';
+import { latenciesOf, type Timing, timing } from '../../replayer/diff/timing.ts';
+import type { Io, Options, Run } from './commands.ts';
+import { SideFacts } from './diff-facts.ts';
+import { reportJson } from './diff-json.ts';
+import { reportOf } from './diff-report.ts';
+import { applied, type Rules, rulesOf } from './diff-rules.ts';
+import { type Judged, judge, judgeable, judgeLike, Verdict } from './diff-since.ts';
+import { DiffText, type Scene } from './diff-text.ts';
+import { UsageError } from './errors.ts';
+import { Progress, writeError } from './output.ts';
+import { countOf, type Opened, openTrace } from './trace.ts';
+
+/** Columns where there is no terminal to ask. */
+const COLUMNS = 80;
+/** Causes that are shown: a page or two on the terminal, some more in a browser. */
+const LIMITS = { text: 10, html: 200 } as const;
+
+export const run: Run = async ([first = '', second], options, io) => {
+  if (typeof options.since === 'string') return since(options.since, first, second, options, io);
+  if (options.bad !== undefined) throw new UsageError('diff: --bad goes with --since');
+  if (second === undefined) throw new UsageError('diff: which two traces?', 'iommufd-rr diff GOOD.irr BAD.irr');
+  const [a, b] = [openTrace(first), openTrace(second)];
+  const report = compared(a, b, rulesOf(options, a, b));
+  const times = options.timing === true ? timed(a, b) : undefined;
+  await tell({ a: new SideFacts(a), b: new SideFacts(b), report, timing: times }, options, io);
+  a.reader.close();
+  b.reader.close();
+  return report.differences > 0 || times?.rows.some((r) => r.test?.differs === true) === true ? 1 : 0;
+};
+
+function finished<T>(what: string, work: Generator<number, T>, total: number): T {
+  const progress = new Progress(what);
+  for (;;) {
+    const next = work.next();
+    if (next.done === true) {
+      progress.done();
+      return next.value;
+    }
+    progress.update(Math.floor(next.value * total), total);
+  }
+}
+
+function compared(a: Opened, b: Opened, rules: Rules): Report {
+  const report = finished('comparing', reportOf(a, b), a.reader.last + b.reader.last);
+  return applied(report, rules, a, b);
+}
+
+function timed(a: Opened, b: Opened): Timing {
+  const of = (o: Opened): ReturnType<typeof latenciesOf> => latenciesOf(o.reader, o.table);
+  return timing(finished('latencies', of(a), a.reader.last), finished('latencies', of(b), b.reader.last));
+}
+
+async function tell(scene: Scene, options: Options, io: Io): Promise<void> {
+  const all = options.all === true;
+  const given = countOf('--limit', options.limit as string | undefined, 0);
+  const limit = (fallback: number): number => (all ? Number.POSITIVE_INFINITY : (given ?? fallback));
+  const wide = countOf('--width', options.width as string | undefined, 40);
+  const json = options.json === true;
+  if (typeof options.html === 'string') await writeHtml(options.html, scene, { limit: limit(LIMITS.html), all }, io);
+  const out = io.out(!json && options.pager !== false);
+  if (json) {
+    out.json(reportJson(scene.report, scene.timing));
+    return;
+  }
+  const text = new DiffText(out, scene, { width: wide ?? process.stdout.columns ?? COLUMNS, limit: limit(LIMITS.text), all });
+  if (options.stat === true) text.stat();
+  else if (typeof options.html === 'string') text.head();
+  else await text.print();
+}
+
+async function writeHtml(path: string, scene: Scene, choice: { limit: number; all: boolean }, io: Io): Promise<void> {
+  const { diffHtml } = await import('./diff-html.ts');
+  try {
+    writeFileSync(path, [...diffHtml(scene, choice)].join(''));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+    throw writeError(error, path);
+  }
+  io.note(`wrote ${path}`);
+}
+
+/** `--since GOOD NEXT`: a verdict for git bisect run. */
+async function since(good: string, next: string, extra: string | undefined, options: Options, io: Io): Promise<number> {
+  if (extra !== undefined) throw new UsageError('diff: with --since there is one more trace: the one that is good or bad');
+  const goodOpened = openTrace(good);
+  const badOpened = typeof options.bad === 'string' ? openTrace(options.bad) : undefined;
+  // rules are read before the recording is looked at: what is wrong with them ends the bisection
+  rulesOf(options, goodOpened, badOpened ?? goodOpened);
+  const { verdict, text, scene } = judged(goodOpened, badOpened, next, options);
+  const out = io.out();
+  const word = { [Verdict.GOOD]: 'good', [Verdict.BAD]: 'bad', [Verdict.SKIP]: 'cannot tell', [Verdict.STOP]: 'stop' }[verdict];
+  if (options.json === true)
+    out.json({ ...(scene === undefined ? { v: 1 } : reportJson(scene.report, scene.timing)), verdict: word, because: text });
+  else {
+    out.line(`${word}: ${next}: ${text}`);
+    if (verdict === Verdict.BAD && scene !== undefined) {
+      const width = countOf('--width', options.width as string | undefined, 40) ?? process.stdout.columns ?? COLUMNS;
+      await new DiffText(out, scene, { width, limit: countOf('--limit', options.limit as string | undefined, 0) ?? 1, all: false }).print();
+    }
+  }
+  return verdict;
+}
+
+/** What is wrong with the recording in question is no reason to stop: nobody can tell, that is all. */
+function judged(good: Opened, bad: Opened | undefined, next: string, options: Options): Judged & { readonly scene?: Scene } {
+  let opened: Opened;
+  try {
+    opened = openTrace(next);
+  } catch (error) {
+    if (!(error instanceof Error) || error.name !== 'StoreError') throw error;
+    return { verdict: Verdict.SKIP, text: error.message };
+  }
+  const early = judgeable(good, opened);
+  if (early !== undefined) return early;
+  const report = compared(good, opened, rulesOf(options, good, opened));
+  const times = options.timing === true ? timed(good, opened) : undefined;
+  const scene: Scene = { a: new SideFacts(good), b: new SideFacts(opened), report, timing: times };
+  if (bad !== undefined) return { ...judgeLike(compared(good, bad, rulesOf(options, good, bad)), report, good, opened), scene };
+  const verdict = judge(report, good, opened);
+  const slower = times?.rows.filter((r) => r.test?.differs === true) ?? [];
+  if (verdict.verdict !== Verdict.GOOD || slower.length === 0) return { ...verdict, scene };
+  return { verdict: Verdict.BAD, text: `${slower[0]!.call} takes longer or shorter (p < ${times!.level})`, scene };
+}
