@@ -10,6 +10,8 @@
  * latencies; ask the model which side is right; ignore rules. Memory grows with the traces, by some 50 bytes an event. A
  * difference is missed where two hashes of 53 bits meet.
  */
+
+import { quoteText } from '../../hw/quote.ts';
 import type { UapiTable } from '../../hw/uapi/table.ts';
 import { Kind } from '../../store/frame.ts';
 import { EventBytes } from '../event.ts';
@@ -341,6 +343,9 @@ interface Told {
   readonly type?: string;
 }
 
+/** Paths and names, of which people want to see letters: short, and printable throughout. */
+const isText = (bytes: Uint8Array): boolean => bytes.length > 0 && bytes.length <= 256 && bytes.every((b) => b >= 0x20 && b < 0x7f);
+
 const hex = (n: U64): string => (n < 1024 ? String(n) : `0x${n.toString(16)}`);
 
 /** Writes down what an event says, by names that are unlike each other. */
@@ -371,7 +376,9 @@ class Telling implements Sink {
     this.#put(name, { text: hex(raw), key: 'chosen' });
   }
   bytes(name: Name, buffer: Uint8Array, start: number, count: number): void {
-    const text = Buffer.from(buffer.subarray(start, start + count)).toString('hex');
-    this.#put(name, { text: count <= 16 ? text : `${text.slice(0, 32)}… (${count} bytes)`, key: text });
+    const found = buffer.subarray(start, start + count);
+    const key = Buffer.from(found).toString('hex');
+    const hexText = count <= 16 ? key : `${key.slice(0, 32)}… (${count} bytes)`;
+    this.#put(name, { text: isText(found) ? quoteText(found) : hexText, key });
   }
 }

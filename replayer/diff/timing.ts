@@ -20,6 +20,15 @@ export interface TimingSide {
   readonly p99: number;
 }
 
+export interface TimingTest extends RankTest {
+  /** p as it counts among all that are tested */
+  readonly corrected: number;
+  /** how far from 0.5 `slower` is between two recordings that should not differ; undefined: there was no second one */
+  readonly noise: number | undefined;
+  /** below the level, and farther from 0.5 than the noise */
+  readonly differs: boolean;
+}
+
 /** One call with one answer. */
 export interface TimingRow {
   /** "IOMMU_IOAS_MAP"; of IOMMU_TEST_CMD with its operation */
@@ -29,13 +38,15 @@ export interface TimingRow {
   readonly a: TimingSide;
   readonly b: TimingSide;
   /** undefined: too few on a side to tell anything */
-  readonly test: (RankTest & { readonly corrected: number; readonly differs: boolean }) | undefined;
+  readonly test: TimingTest | undefined;
 }
 
 export interface Timing {
   readonly level: number;
   /** how many rows were tested together */
   readonly tested: number;
+  /** of what a is of */
+  readonly recordings: number;
   /** most certain first, then by name */
   readonly rows: readonly TimingRow[];
 }
@@ -44,6 +55,7 @@ export interface Timing {
 export type LatencyMap = ReadonlyMap<string, Latencies>;
 
 const NO_CALL: ReadonlySet<number> = new Set([Kind.START, Kind.EXIT, Kind.FD, Kind.GAP, Kind.QUEUE, Kind.REGION, Kind.MMIO]);
+const TEST_OP = /^IOMMU_TEST_OP_/;
 /** between the call and its answer in a key */
 const BETWEEN = '\0';
 
@@ -104,7 +116,7 @@ class Names {
     const op = f.buffer.readUInt32LE(f.partStart + this.#op);
     let full = this.#ops.get(op);
     if (full === undefined) {
-      full = `${name} ${this.#table.testOp(op)?.name ?? op}`;
+      full = `${name} ${this.#table.testOp(op)?.name.replace(TEST_OP, '') ?? op}`;
       this.#ops.set(op, full);
     }
     return full;
@@ -117,8 +129,12 @@ const sideOf = (l: Latencies | undefined): TimingSide => ({
   p99: l?.quantile(0.99) ?? 0,
 });
 
-/** Both against each other, and which calls differ. */
-export function timing(a: LatencyMap, b: LatencyMap, level = LEVEL): Timing {
+/**
+ * Both against each other, and which calls differ. The test takes the calls of a recording for independent, which they are not
+ * from one recording to the next: another boot, another placement, another load move all of them. `same`: further recordings of
+ * what a is of; what differs no more than these do among each other is no difference.
+ */
+export function timing(a: LatencyMap, b: LatencyMap, same: readonly LatencyMap[] = [], level = LEVEL): Timing {
   const keys = [...new Set([...a.keys(), ...b.keys()])].sort();
   const tests = keys.map((key) => testOf(a.get(key), b.get(key), level));
   const corrected = holm(tests.flatMap((t) => (t === undefined ? [] : [t.p])));
@@ -127,16 +143,31 @@ export function timing(a: LatencyMap, b: LatencyMap, level = LEVEL): Timing {
     const [call = '', errno = ''] = key.split(BETWEEN);
     const test = tests[i];
     const p = test === undefined ? 1 : corrected[next++]!;
+    const noise = test === undefined ? undefined : noiseOf([a, ...same].map((l) => l.get(key)));
+    const differs = p < level && Math.abs((test?.slower ?? 0.5) - 0.5) > (noise ?? 0);
     return {
       call,
       errno,
       a: sideOf(a.get(key)),
       b: sideOf(b.get(key)),
-      test: test === undefined ? undefined : { ...test, corrected: p, differs: p < level },
+      test: test === undefined ? undefined : { ...test, corrected: p, noise, differs },
     };
   });
-  const certainty = (r: TimingRow): number => r.test?.corrected ?? 2;
-  return { level, tested: next, rows: rows.sort((x, y) => certainty(x) - certainty(y)) };
+  const certainty = (r: TimingRow): number => (r.test === undefined ? 2 : r.test.differs ? r.test.corrected - 1 : r.test.corrected);
+  return { level, tested: next, recordings: 1 + same.length, rows: rows.sort((x, y) => certainty(x) - certainty(y)) };
+}
+
+/** The farthest of all pairs. */
+function noiseOf(recordings: readonly (Latencies | undefined)[]): number | undefined {
+  let farthest: number | undefined;
+  for (const [i, x] of recordings.entries()) {
+    for (const y of recordings.slice(i + 1)) {
+      if (x === undefined || y === undefined) continue;
+      const binned = x.binned || y.binned;
+      farthest = Math.max(farthest ?? 0, Math.abs(rankTest(x.tally(binned), y.tally(binned)).slower - 0.5));
+    }
+  }
+  return farthest;
 }
 
 /** Samples that could not be told apart however different they are take no part: they would only weaken the others. */

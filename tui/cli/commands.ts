@@ -363,6 +363,12 @@ export const COMMANDS: readonly CommandRow[] = [
       { flags: '--stat', text: 'only counts: a line for each sort of difference and call' },
       { flags: '--timing', text: 'compare latencies too, call by call, by a significance test; a call that differs is a difference' },
       {
+        flags: '--same <trace>',
+        text: 'with --timing: another recording like a; what differs as much between these is no difference',
+        many: true,
+        completes: 'trace',
+      },
+      {
         flags: '-i, --ignore <expr>',
         text: 'differences do not count where this is true of either event, nor what follows from them',
         many: true,
@@ -373,7 +379,11 @@ export const COMMANDS: readonly CommandRow[] = [
         many: true,
         completes: 'file',
       },
-      { flags: '--preset <name>', text: 'differences that are known do not count', many: true },
+      {
+        flags: '--preset <name>',
+        text: 'differences that are known do not count: known (between the two that were recorded), 6.12..7.2, vcmdq-v2..hw-queue-v4, hw-queue-v4..7.2 …',
+        many: true,
+      },
       { flags: '--since <good>', text: 'for git bisect run: judge the one trace that is given against this one', completes: 'trace' },
       { flags: '--bad <trace>', text: 'with --since: only the first difference of this trace counts', completes: 'trace' },
       { flags: '--html <file>', text: 'write one self-contained page', completes: 'file' },
@@ -388,7 +398,10 @@ export const COMMANDS: readonly CommandRow[] = [
     examples: [
       ['diff good.irr bad.irr', 'the first differences, with their reasons'],
       ["diff good.irr bad.irr --ignore 'call == IOMMU_TEST_CMD' --stat", 'how many of what, one call left aside'],
-      ['diff before.irr after.irr --timing', 'which calls became slower'],
+      [
+        'diff before.irr after.irr --timing --same before2.irr --same before3.irr',
+        'which calls became slower, by more than from run to run',
+      ],
       [
         "diff --since good.irr new.irr  (git bisect run sh -c './build-boot-record new.irr || exit 125; iommufd-rr diff --since good.irr new.irr')",
         'the first commit whose kernel answers otherwise than that of good.irr',

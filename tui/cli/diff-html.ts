@@ -4,7 +4,7 @@ import { tookText } from '../../hw/time-text.ts';
 import type { Cause, Consequence, SideView } from '../../replayer/diff/report.ts';
 import type { Timing } from '../../replayer/diff/timing.ts';
 import type { EventFacts, SideFacts } from './diff-facts.ts';
-import { probability, type Scene } from './diff-text.ts';
+import { noiseText, probability, type Scene } from './diff-text.ts';
 import {
   commandText,
   consequencesText,
@@ -154,5 +154,5 @@ function timingHtml(timing: Timing): string {
   });
   const heads = ['n a', 'n b', 'median a', 'median b', '99 % a', '99 % b', 'P(b slower)', 'p'].map((h) => `<th class="n">${h}</th>`);
   const differing = timing.rows.filter((r) => r.test?.differs === true).length;
-  return `<section><h2>Latencies: ${counted(differing, 'call')} of ${timing.tested} tested differ at p &lt; ${timing.level}</h2><p class="dim">Mann-Whitney U with ties, Holm's correction over the calls</p><div class="scroll"><table><tr><th>call</th>${heads.join('')}</tr>${rows.join('')}</table></div></section>\n`;
+  return `<section><h2>Latencies: ${counted(differing, 'call')} of ${timing.tested} tested differ at p &lt; ${timing.level}</h2><p class="dim">Mann-Whitney U with ties, Holm's correction over the calls; ${html(noiseText(timing))}</p><div class="scroll"><table><tr><th>call</th>${heads.join('')}</tr>${rows.join('')}</table></div></section>\n`;
 }

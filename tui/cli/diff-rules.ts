@@ -1,11 +1,11 @@
 /** Differences that do not count: expressions, files of them, and presets of what is known to differ between kernels. */
 import { readFileSync } from 'node:fs';
-import { type IgnoreRule, ignoring } from '../../replayer/diff/ignore.ts';
+import { ignoring } from '../../replayer/diff/causes.ts';
 import type { Difference, Report } from '../../replayer/diff/report.ts';
 import { parseQuery, type Query, type QueryError, underline } from '../../replayer/query.ts';
 import { vocabularyOf } from '../../replayer/query-fields.ts';
 import type { Options } from './commands.ts';
-import { presetRule } from './diff-presets.ts';
+import { type Preset, presetNamed } from './diff-presets.ts';
 import { UsageError } from './errors.ts';
 import { matchingOf } from './events.ts';
 import type { Opened } from './trace.ts';
@@ -19,7 +19,7 @@ interface Expression {
 
 export interface Rules {
   readonly expressions: readonly Expression[];
-  readonly presets: readonly IgnoreRule[];
+  readonly presets: readonly Preset[];
 }
 
 const MOST_BYTES = 1 << 20;
@@ -40,7 +40,7 @@ export function rulesOf(options: Options, a: Opened, b: Opened): Rules {
     ),
   );
   for (const path of given('rules')) expressions.push(...readRules(path, a, b));
-  return { expressions, presets: given('preset').map(presetRule) };
+  return { expressions, presets: given('preset').map(presetNamed) };
 }
 
 function readExpression(name: string, text: string, a: Opened, b: Opened, complain: (error: QueryError) => Error): Expression {
@@ -94,7 +94,7 @@ function withoutComment(line: string): string {
 
 /** The report without what the rules ignore. An expression is true of a difference where it is true of either event. */
 export function applied(report: Report, { expressions, presets }: Rules, a: Opened, b: Opened): Report {
-  if (report.causes.length === 0 && expressions.length + presets.length === 0) return report;
+  if (expressions.length + presets.length === 0) return report;
   const seqs = { a: [] as number[], b: [] as number[] };
   const take = (d: Difference): void => {
     if (d.a !== 0) seqs.a.push(d.a);
@@ -106,10 +106,20 @@ export function applied(report: Report, { expressions, presets }: Rules, a: Open
   }
   seqs.a.sort((x, y) => x - y);
   seqs.b.sort((x, y) => x - y);
-  const rules = expressions.map((e): IgnoreRule => {
+  const rules = expressions.map((e) => {
     const ofA = e.a === undefined ? undefined : matchingOf(a, e.a, seqs.a);
     const ofB = e.b === undefined ? undefined : matchingOf(b, e.b, seqs.b);
-    return { name: e.name, ignores: (d) => (d.a !== 0 && ofA?.has(d.a) === true) || (d.b !== 0 && ofB?.has(d.b) === true) };
+    return { name: e.name, meets: (d: Difference) => (d.a !== 0 && ofA?.has(d.a) === true) || (d.b !== 0 && ofB?.has(d.b) === true) };
   });
-  return ignoring(report, [...rules, ...presets]);
+  const left = ignoring(report, (difference, known) => {
+    const rule = rules.find((r) => r.meets(difference));
+    if (rule !== undefined) return rule.name;
+    const preset = known === undefined ? undefined : presets.find((p) => p.has(known));
+    return preset === undefined ? undefined : presetText(preset);
+  });
+  const ignored = new Map(left.ignored);
+  for (const name of [...rules.map((r) => r.name), ...presets.map(presetText)]) if (!ignored.has(name)) ignored.set(name, 0);
+  return { ...left, ignored };
 }
+
+const presetText = (preset: Preset): string => `preset ${preset.name}`;

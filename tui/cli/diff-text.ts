@@ -78,8 +78,10 @@ export class DiffText {
     for (const [name, style, side] of [
       ['a', 'destroyed', a],
       ['b', 'created', b],
-    ] as const)
-      this.#line([paint(style, name), '  ', paint('name', side.opened.path), '  ', traceText(side.opened)], INDENT);
+    ] as const) {
+      this.#line([paint(style, name), '  ', paint('name', side.opened.path)], INDENT);
+      this.#line([`   ${traceText(side.opened)}`], INDENT);
+    }
     const [mine, theirs] = [commandText(a.opened), commandText(b.opened)];
     if (mine === theirs) this.#line([paint('dim', `   ${mine}`)], INDENT);
     else
@@ -152,9 +154,13 @@ export class DiffText {
     const { width } = this.#choice;
     const front = ' '.repeat(indent);
     if (width >= WIDE) {
-      const name = label === '' ? '' : label.padEnd(LABEL);
+      const name = (label === '' ? 'event' : label).padEnd(LABEL);
       const inner = width - indent - name.length;
-      for (const [i, pieces] of besidePieces(a ?? [paint('dim', '-')], b ?? [paint('dim', '-')], inner, 2).entries())
+      const of = (side: 'a' | 'b', pieces: readonly Piece[] | undefined): readonly Piece[] => [
+        label === '' ? paint(side === 'a' ? 'destroyed' : 'created', `${side} `) : '',
+        ...(pieces ?? [paint('dim', '-')]),
+      ];
+      for (const [i, pieces] of besidePieces(of('a', a), of('b', b), inner, 2).entries())
         this.#out.line(front, paint('dim', i === 0 ? name : ' '.repeat(name.length)), ...pieces);
       return;
     }
@@ -202,18 +208,21 @@ export class DiffText {
   }
 
   timing(timing: Timing): void {
-    const rows = timing.rows.filter((r) => this.#choice.all || r.test?.differs === true);
-    const differing = timing.rows.filter((r) => r.test?.differs === true).length;
+    const both = timing.rows.filter((r) => r.a.count > 0 && r.b.count > 0);
+    const rows = both.filter((r) => this.#choice.all || r.test?.differs === true);
+    const differing = both.filter((r) => r.test?.differs === true).length;
     this.#out.line();
     const verdict =
       differing === 0
         ? 'no call takes longer or shorter'
         : `${counted(differing, 'call')} ${differing === 1 ? 'takes' : 'take'} longer or shorter`;
-    const few = timing.rows.length - timing.tested;
+    const [few, alone] = [both.length - timing.tested, timing.rows.length - both.length];
+    const rest = `${few === 0 ? '' : `; ${few} made too rarely to tell`}${alone === 0 ? '' : `; ${alone} made, or answered so, on one side only`}`;
     this.#line([
       paint(differing === 0 ? 'ok' : 'heading', verdict),
-      ` at p < ${timing.level}, of ${timing.tested} tested (Mann-Whitney, Holm)${few === 0 ? '' : `; ${few} too few to tell`}`,
+      ` at p < ${timing.level}, of ${timing.tested} tested (Mann-Whitney, Holm)${rest}`,
     ]);
+    this.#line([paint('dim', noiseText(timing))]);
     if (rows.length === 0) return;
     const wide = this.#choice.width >= 120;
     const name = wide ? Math.min(46, Math.max(4, ...rows.map((r) => callOf(r).length))) : 2;
@@ -225,6 +234,12 @@ export class DiffText {
     }
   }
 }
+
+/** What the test cannot know of one recording. */
+export const noiseText = (timing: Timing): string =>
+  timing.recordings === 1
+    ? 'one recording a side: what differs from run to run on one kernel is in here too; --same TRACE, another recording like a, takes it out'
+    : `what differs no more than ${timing.recordings} recordings of the same do among each other is left out`;
 
 const WIDTHS = [9, 9, 8, 8, 8, 8, 8, 10];
 

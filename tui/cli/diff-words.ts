@@ -38,34 +38,41 @@ export function titleOf(cause: Cause): string {
   return `${SORTS[sort]}: ${first.name === 'errno' ? '' : `${first.name} `}${valueText(first, 'a')} | ${valueText(first, 'b')}`;
 }
 
-/** Who follows how. `made`: what the cause made, '' nothing. */
+/** Who follows how, the surest first. `made`: what the cause made, '' nothing. */
 const LINKS: { readonly [B in Link['by']]: (n: number, made: string) => string } = {
-  names: (n, made) => `${n} ${n === 1 ? 'names' : 'name'} ${made === '' ? 'what it did not make' : made}`,
-  ended: (n) => `${n} ${n === 1 ? 'names' : 'name'} what it ended on one side`,
+  names: (n, made) =>
+    `${name(n)} ${made === '' ? 'what it did not make' : `${made} or what came of ${made.includes(' or ') ? 'them' : 'it'}`}`,
+  ended: (n) => `${name(n)} what it ended on one side`,
   state: (n) => `${n} ${n === 1 ? 'meets' : 'meet'} another state`,
-  process: (n) => `${n} by its process`,
+  process: (n) => `${n} by a process of its making`,
   path: (n) => `${n} may follow`,
 };
+const name = (n: number): string => `${n} ${n === 1 ? 'names' : 'name'}`;
 
-/** "70 more follow from it: 66 name VIOMMU 6, 4 may follow". `made`: what the events of the cause made, on either side */
+/** "70 more follow from it: 66 name VIOMMU 6 or what came of it, 4 may follow". `made`: by the events of the cause, on either side */
 export function consequencesText(consequences: readonly Consequence[], made: readonly string[]): string {
   const counts = new Map<Link['by'], number>();
   for (const { link } of consequences) counts.set(link.by, (counts.get(link.by) ?? 0) + 1);
   const things = [...new Set(made)];
-  const parts = [...counts].map(([by, n]) => LINKS[by](n, things.length > 0 ? things.join(', ') : ''));
+  const last = things.pop() ?? '';
+  const said = things.length === 0 ? last : `${things.join(', ')} or ${last}`;
+  const parts = (Object.keys(LINKS) as Link['by'][]).flatMap((by) => (counts.has(by) ? [LINKS[by](counts.get(by)!, said)] : []));
   const n = consequences.length;
   return `${n.toLocaleString('en-US')} more ${n === 1 ? 'follows' : 'follow'} from it: ${parts.join(', ')}`;
 }
 
 /** What the rules say of an answer. */
 export function opinionText(opinion: Opinion, dialect: string): string {
+  const rules = `the rules of ${dialect}`;
   switch (opinion.kind) {
     case 'agrees':
-      return `as the rules of ${dialect} say`;
-    case 'disagrees':
-      return `the rules of ${dialect} say ${opinion.expected === '' ? 'success' : opinion.expected}${opinion.rule === '' ? '' : ` (${opinion.rule})`}`;
+      return `as ${rules} say${opinion.but === undefined ? '' : `, as far as they go: ${opinion.but}`}`;
+    case 'disagrees': {
+      const what = `${opinion.field === undefined ? '' : `${opinion.field} `}${opinion.expected === '' ? 'success' : opinion.expected}`;
+      return `${rules} say ${what}${opinion.rule === '' ? '' : ` (${opinion.rule})`}`;
+    }
     case 'open':
-      return `the rules of ${dialect} cannot tell: ${opinion.because}`;
+      return `${rules} cannot tell: ${opinion.because}`;
   }
 }
 
@@ -85,13 +92,15 @@ export function whyLines(view: SideView): string[] {
 export function summaryText(report: Report): string {
   const { causes, differences } = report;
   const agree = `${counted(report.same, 'pair')} of events ${report.same === 1 ? 'agrees' : 'agree'}`;
-  if (differences === 0) return `no difference: ${agree}`;
+  const ignored = [...report.ignored.values()].reduce((sum, n) => sum + n, 0);
+  const besides = ignored === 0 ? '' : `, ${ignored.toLocaleString('en-US')} ignored`;
+  if (differences === 0) return `no difference${ignored === 0 ? '' : ' left'}: ${agree}${besides}`;
   const follow = differences - causes.length;
   const follows =
     follow === 0
       ? ''
       : `, ${follow.toLocaleString('en-US')} ${follow === 1 ? 'follows' : 'follow'} from ${causes.length === 1 ? 'it' : 'them'}`;
-  return `${counted(differences, 'difference')}: ${counted(causes.length, 'cause')}${follows}; ${agree}`;
+  return `${counted(differences, 'difference')}: ${counted(causes.length, 'cause')}${follows}; ${agree}${besides}`;
 }
 
 /** What is ignored, a line a rule; what no rule met is said too. */

@@ -1,7 +1,7 @@
 /** `diff`: where two sessions part, and why. */
 import { writeFileSync } from 'node:fs';
 import type { Report } from '../../replayer/diff/report.ts';
-import { latenciesOf, type Timing, timing } from '../../replayer/diff/timing.ts';
+import { type LatencyMap, latenciesOf, type Timing, timing } from '../../replayer/diff/timing.ts';
 import type { Io, Options, Run } from './commands.ts';
 import { SideFacts } from './diff-facts.ts';
 import { reportJson } from './diff-json.ts';
@@ -21,10 +21,11 @@ const LIMITS = { text: 10, html: 200 } as const;
 export const run: Run = async ([first = '', second], options, io) => {
   if (typeof options.since === 'string') return since(options.since, first, second, options, io);
   if (options.bad !== undefined) throw new UsageError('diff: --bad goes with --since');
+  if (options.same !== undefined && options.timing !== true) throw new UsageError('diff: --same goes with --timing');
   if (second === undefined) throw new UsageError('diff: which two traces?', 'iommufd-rr diff GOOD.irr BAD.irr');
   const [a, b] = [openTrace(first), openTrace(second)];
   const report = compared(a, b, rulesOf(options, a, b));
-  const times = options.timing === true ? timed(a, b) : undefined;
+  const times = options.timing === true ? timed(a, b, options) : undefined;
   await tell({ a: new SideFacts(a), b: new SideFacts(b), report, timing: times }, options, io);
   a.reader.close();
   b.reader.close();
@@ -48,9 +49,16 @@ function compared(a: Opened, b: Opened, rules: Rules): Report {
   return applied(report, rules, a, b);
 }
 
-function timed(a: Opened, b: Opened): Timing {
-  const of = (o: Opened): ReturnType<typeof latenciesOf> => latenciesOf(o.reader, o.table);
-  return timing(finished('latencies', of(a), a.reader.last), finished('latencies', of(b), b.reader.last));
+/** `--same`: further recordings of what the first one is of. */
+function timed(a: Opened, b: Opened, options: Options): Timing {
+  const of = (o: Opened): LatencyMap => finished('latencies', latenciesOf(o.reader, o.table), o.reader.last);
+  const same = (Array.isArray(options.same) ? (options.same as readonly string[]) : []).map((path) => {
+    const opened = openTrace(path);
+    const latencies = of(opened);
+    opened.reader.close();
+    return latencies;
+  });
+  return timing(of(a), of(b), same);
 }
 
 async function tell(scene: Scene, options: Options, io: Io): Promise<void> {
@@ -116,7 +124,7 @@ function judged(good: Opened, bad: Opened | undefined, next: string, options: Op
   const early = judgeable(good, opened);
   if (early !== undefined) return early;
   const report = compared(good, opened, rulesOf(options, good, opened));
-  const times = options.timing === true ? timed(good, opened) : undefined;
+  const times = options.timing === true ? timed(good, opened, options) : undefined;
   const scene: Scene = { a: new SideFacts(good), b: new SideFacts(opened), report, timing: times };
   if (bad !== undefined) return { ...judgeLike(compared(good, bad, rulesOf(options, good, bad)), report, good, opened), scene };
   const verdict = judge(report, good, opened);

@@ -85,7 +85,7 @@ export function programHelp(version: string): string {
         ['-V, --version', 'the version'],
       ]),
     ) +
-    section('Exit status', columns([EXITS[0]!, ['1', 'a finding (verify, check)'], EXITS[1]!])) +
+    section('Exit status', columns([EXITS[0]!, ['1', 'a finding (verify, check, diff)'], EXITS[1]!])) +
     `\nSet NO_COLOR to go without colours, IRR_DEBUG=1 to see where an error came from.\n`
   );
 }

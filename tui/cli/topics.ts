@@ -98,6 +98,10 @@ export function jsonText(): string {
             'state',
             '{v, seq, digest, dropped, processes, files, contexts: [{context, fds, objects: [{id, type, createdAt, users, parents, references, …}], …}], calls, sent, cmdqv: [{vintf, viommu, context, page0, sids, lvcmdqs: [{index, queue, base, log2size, prod, cons, enabled, acknowledged, gerror, gerrorn, err, used, done, unsynced, pending: [{index, text}], troubles, registers}], registers: {name: {value, text, from, by?, since}}}], cmdqvGlobal?: {size, aperture?, registers, guests}}; unknown is null; with --digest {v, seq, digest}',
           ],
+          [
+            'diff',
+            '{v, equal, eventsA, eventsB, matched, same, count, firstDivergence: {seqA, seqB, what, kind} or null, differences: [{seqA, seqB, kind, call, field, a, b, known, fields: [{name, answer, a, b}], sideA, sideB: {opinion, why}, consequences: [{seqA, seqB, kind, call, by, may}]}], ignored: {rule: count}, stat: [{kind, call, causes, consequences, ignored}], limits, timing?: {level, tested, recordings, rows: [{call, errno, a, b: {count, median, p99}, test?: {u, slower, p, exact, corrected, noise?, differs}}]}, verdict?, because?}; seqA and seqB are null where the side has no such event; kind is errno, output, records, hardware, question, only-a or only-b; timing with --timing; verdict (good, bad, cannot tell, stop) with --since',
+          ],
         ],
         8,
       ),

@@ -61,6 +61,7 @@ export function besidePieces(a: readonly Piece[], b: readonly Piece[], width: nu
   const [left, right] = [wrapPieces(a, half, indent), wrapPieces(b, half, indent)];
   return Array.from({ length: Math.max(left.length, right.length) }, (_, i) => {
     const front = left[i] ?? [];
-    return [...front, ' '.repeat(Math.max(0, half - piecesWidth(front))), paint('dim', ' │ '), ...(right[i] ?? [])];
+    const gap = ' '.repeat(Math.max(0, half - piecesWidth(front)));
+    return [...front, gap, paint('dim', right[i] === undefined ? ' │' : ' │ '), ...(right[i] ?? [])];
   });
 }
