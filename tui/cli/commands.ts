@@ -402,14 +402,12 @@ export const COMMANDS: readonly CommandRow[] = [
         'diff before.irr after.irr --timing --same before2.irr --same before3.irr',
         'which calls became slower, by more than from run to run',
       ],
-      [
-        "diff --since good.irr new.irr  (git bisect run sh -c './build-boot-record new.irr || exit 125; iommufd-rr diff --since good.irr new.irr')",
-        'the first commit whose kernel answers otherwise than that of good.irr',
-      ],
-      ['diff --since good.irr --bad bad.irr new.irr', 'the same, for the one difference with which bad.irr begins'],
+      ['diff --since good.irr new.irr', "git bisect run sh -c './boot new.irr || exit 125; iommufd-rr diff --since good.irr new.irr'"],
+      ['diff --since good.irr --bad bad.irr new.irr', 'the same, looking for the one difference with which bad.irr begins'],
     ],
     exits: [
-      ['1', 'there are differences; with --since: bad'],
+      ['0', 'no difference, or none that counts; with --since: good'],
+      ['1', 'differences; with --since: bad'],
       ['125', 'with --since: cannot tell'],
       ['128', 'with --since: wrong use, or the good trace or the rules cannot be read'],
     ],

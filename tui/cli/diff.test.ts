@@ -1,6 +1,7 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, relative } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import { framesOf } from '../../replayer/diff/testing.ts';
@@ -14,6 +15,7 @@ import { openTrace } from './trace.ts';
 
 const GOLDEN = '../../fixtures/golden/cli';
 const TRACES = relative(process.cwd(), fileURLToPath(new URL('../../fixtures/traces', import.meta.url)));
+const MAIN = fileURLToPath(new URL('../../dist/bin/iommufd-rr.js', import.meta.url));
 const [OLD, NEW] = [`${TRACES}/vmm-6.12.irr`, `${TRACES}/vmm-7.2.irr`];
 const folder = mkdtempSync(join(tmpdir(), 'irr-diff-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -247,6 +249,36 @@ describe('for git bisect run', () => {
     expect((await judge(third, { bad }))[0]).toBe(125);
     expect((await judge(early, { bad }))[0]).toBe(125);
     expect((await judge(bad, { bad: OLD }))[0]).toBe(128);
+  });
+
+  const hasGit = spawnSync('git', ['--version']).status === 0;
+  test.runIf(hasGit)('git finds the commit, over one that did not boot and one that crashed', { timeout: 60_000 }, () => {
+    const repository = inFolder('kernel');
+    const environment = { ...process.env, GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_SYSTEM: '/dev/null' };
+    const git = (...words: string[]): string => {
+      const identity = ['-c', 'user.name=x', '-c', 'user.email=x@y', '-c', 'commit.gpgsign=false'];
+      const { stdout, status, stderr } = spawnSync('git', ['-C', repository, ...identity, ...words], {
+        encoding: 'utf8',
+        env: environment,
+      });
+      if (status !== 0) throw new Error(`git ${words.join(' ')}: ${stdout}${stderr}`);
+      return stdout;
+    };
+    mkdirSync(repository);
+    git('init', '-q');
+    // what a boot of each commit records; '' nothing
+    const crashed = beginning('crashed', OLD, 20, { complete: false });
+    const recordings = [OLD, OLD, OLD, crashed, '', OLD, NEW, NEW, '', NEW, NEW];
+    recordings.forEach((trace, i) => {
+      writeFileSync(join(repository, 'recorded'), `${trace === '' ? '' : resolve(trace)}\n`);
+      writeFileSync(join(repository, 'version'), String(i));
+      git('add', '.');
+      git('commit', '-qm', `change ${i}`);
+    });
+    git('bisect', 'start', 'HEAD', 'HEAD~10');
+    const boot = 'rm -f new.irr; cp "$(cat recorded)" new.irr || exit 125';
+    const found = git('bisect', 'run', 'sh', '-c', `${boot}; ${process.execPath} ${MAIN} diff --since ${resolve(OLD)} new.irr`);
+    expect(found).toMatch(/is the first bad commit[\s\S]*change 6/);
   });
 
   test('what is wrong with the command ends the bisection, for git takes 2 for bad', () => {

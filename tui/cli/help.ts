@@ -48,7 +48,9 @@ export function commandHelp(row: CommandRow): string {
     ...row.options.map((o): [string, string] => [indented(o.flags), optionText(o)]),
     ['-h, --help', 'this text'] as [string, string],
   ];
-  const exits = row.ownStatus === undefined ? [...EXITS.slice(0, 1), ...(row.exits ?? []), ...EXITS.slice(1)] : (row.exits ?? []);
+  const own = row.exits ?? [];
+  const usual = (status: string): (readonly [string, string])[] => EXITS.filter(([n]) => n === status && !own.some(([o]) => o === n));
+  const exits = row.ownStatus === undefined ? [...usual('0'), ...own, ...usual('2')] : own;
   let text = `${PROGRAM} ${row.name}: ${row.summary}\n\nUsage: ${usageLine(row)}\n`;
   if (row.description !== undefined) text += `\n${wrapped(row.description, 0)}\n`;
   text += section('Examples', examples);
