@@ -233,7 +233,7 @@ describe('for git bisect run', () => {
     const failing = (f: Frame): Frame => (f.seq === 24 ? { ...f, error: 5 } : f);
     expect(await judge(beginning('fails', OLD, 40, { complete: false }, failing))).toEqual([
       1,
-      'bad: fails.irr: 0x3b92: another errno: ENOTTY | EIO (event 24)',
+      'bad: fails.irr: IOMMU_IOAS_CHANGE_PROCESS: another errno: ENOTTY | EIO (event 24)',
     ]);
     expect((await judge(beginning('lossy', OLD, 40, { complete: true, dropped: 3 }, failing)))[0]).toBe(125);
   });
