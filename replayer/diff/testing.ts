@@ -1,7 +1,7 @@
 /** For tests of comparisons: sessions with other numbers than they had. */
 import { targetOfFileKind, type UapiTable } from '../../hw/uapi/table.ts';
 import { SCALAR_BYTES } from '../../hw/uapi/types.ts';
-import { encodeFrame, type Frame, FrameCursor, Kind, type Part, PartKind } from '../../store/frame.ts';
+import { encodeFrame, type Frame, FrameCursor, Kind, MMIO_SOURCE_SHIFT, MmioSource, type Part, PartKind } from '../../store/frame.ts';
 import type { TimelineSource } from '../timeline.ts';
 import { drained } from './align.ts';
 import type { CauseOptions } from './causes.ts';
@@ -81,18 +81,22 @@ function returnsFd(f: Frame, table: UapiTable): boolean {
   return command?.returns?.fd !== undefined;
 }
 
-/** Words of ARGS that are addresses, descriptors or pids. */
-const WORDS: Partial<Readonly<Record<number, readonly (readonly [number, 'address' | 'fd' | 'pid'])[]>>> = {
+/** Words of ARGS that are addresses, descriptors, pids or ids of objects. */
+const WORDS: Partial<Readonly<Record<number, readonly (readonly [number, 'address' | 'fd' | 'pid' | 'id'])[]>>> = {
   [Kind.DUP]: [[0, 'fd']],
   [Kind.MUNMAP]: [[0, 'address']],
   [Kind.MREMAP]: [[0, 'address']],
   [Kind.START]: [[0, 'pid']],
+  [Kind.QUEUE]: [[0, 'id']],
 };
 
 function renumberPart(f: Frame, p: Part, table: UapiTable, by: Shift): Part {
   const bytes = Buffer.from(p.bytes);
   if (p.kind === PartKind.ARGS) {
-    for (const [i, what] of WORDS[f.kind] ?? []) {
+    // an access of a process is at an address of its own, one of a guest or of the kernel is not
+    const own = f.kind === Kind.MMIO && f.request >>> MMIO_SOURCE_SHIFT === MmioSource.TRAPPED;
+    const moved = own ? ([[0, 'address']] as const) : (WORDS[f.kind] ?? []);
+    for (const [i, what] of moved) {
       if (bytes.length < 8 * i + 8) continue;
       const old = bytes.readBigUInt64LE(8 * i);
       bytes.writeBigUInt64LE(BigInt.asUintN(64, old === 0n ? old : old + BigInt(by[what])), 8 * i);

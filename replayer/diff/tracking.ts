@@ -9,7 +9,8 @@ import { mappingAt } from '../cmdqv-fold.ts';
 import { Folder } from '../decide.ts';
 import type { EventBytes } from '../event.ts';
 import type { Plan } from '../plan.ts';
-import { copyState, emptyState, type SessionState } from '../state.ts';
+import { copyState, emptyState, type Process, type SessionState } from '../state.ts';
+import { Exited } from './exited.ts';
 import { type MakerName, NO_MAKER } from './lanes.ts';
 import { eventOf, LiveLinks, type Origin } from './links.ts';
 import { typeHash } from './sums.ts';
@@ -44,44 +45,50 @@ export interface Through {
 /** Distances up to which an access is told by its place in the region. */
 const NEAR = 0x7fff_ffff;
 
+const NONE = new Map<number, Process>();
 const CACHE = 1 << 10;
 const MAPPINGS = 1 << 6;
 /** Names that are kept before the first search for those that nothing has any more. */
 const FEW_NAMES = 1 << 14;
 
+function things(): Thing[] {
+  return Array.from({ length: CACHE }, () => ({
+    key: -1,
+    what: -1,
+    epoch: 0,
+    file: 0,
+    kind: 0,
+    origin: 0,
+    type: 0,
+    known: false,
+    name: NO_MAKER,
+    areas: undefined,
+  }));
+}
+function mappings(): Through[] {
+  return Array.from({ length: MAPPINGS }, () => ({ pid: -1, epoch: 0, start: 0, end: 0, base: 0, name: NO_MAKER }));
+}
+
 export class Tracking {
   readonly live: LiveLinks;
   readonly state: SessionState;
   readonly #folder: Folder;
+  readonly #exited: Exited;
   readonly #names = new Map<number, MakerName>();
   #sweepAt = FEW_NAMES;
   #epoch = 1;
-  readonly #objects: Thing[];
-  readonly #fds: Thing[];
-  readonly #mappings: Through[];
+  // made when they are needed: most copies are kept and never go on
+  #objects: Thing[] = [];
+  #fds: Thing[] = [];
+  #mappings: Through[] = [];
 
   constructor(plan: Plan, from?: Tracking) {
     if (from !== undefined) from.#sweep();
-    this.state = from === undefined ? emptyState() : copyState(from.state);
+    this.#exited = from === undefined ? new Exited() : new Exited(from.#exited);
+    this.state = { ...(from === undefined ? emptyState() : copyState({ ...from.state, exited: NONE })), exited: this.#exited };
     this.#folder = new Folder(plan, this.state, false);
     this.live = from === undefined ? new LiveLinks(this.state) : from.live.copy(this.state);
     if (from !== undefined) for (const [seq, name] of from.#names) this.#names.set(seq, name);
-    const things = (): Thing[] =>
-      Array.from({ length: CACHE }, () => ({
-        key: -1,
-        what: -1,
-        epoch: 0,
-        file: 0,
-        kind: 0,
-        origin: 0,
-        type: 0,
-        known: false,
-        name: NO_MAKER,
-        areas: undefined,
-      }));
-    this.#objects = things();
-    this.#fds = things();
-    this.#mappings = Array.from({ length: MAPPINGS }, () => ({ pid: -1, epoch: 0, start: 0, end: 0, base: 0, name: NO_MAKER }));
   }
 
   nameOf(origin: Origin): MakerName {
@@ -94,6 +101,7 @@ export class Tracking {
 
   /** The object with an id in the context of a file. */
   object(e: EventBytes, file: number, id: number): Thing {
+    if (this.#objects.length === 0) this.#objects = things();
     const thing = this.#objects[(Math.imul(id, 0x9e37_79b1) ^ file) & (CACHE - 1)]!;
     if (thing.epoch === this.#epoch && thing.key === file && thing.what === id) return thing;
     const { origin, type } = this.live.object(e, id);
@@ -111,6 +119,7 @@ export class Tracking {
 
   /** What a descriptor of a process stands for. */
   fd(e: EventBytes, pid: number, fd: number): Thing {
+    if (this.#fds.length === 0) this.#fds = things();
     const thing = this.#fds[(Math.imul(fd, 0x9e37_79b1) ^ pid) & (CACHE - 1)]!;
     if (thing.epoch === this.#epoch && thing.key === pid && thing.what === fd) return thing;
     const file = this.state.fds.get(pid)?.get(fd) ?? 0;
@@ -130,6 +139,7 @@ export class Tracking {
   through(e: EventBytes, low: number, high: number): Through | undefined | null {
     const address = high * 0x1_0000_0000 + low;
     if (address > Number.MAX_SAFE_INTEGER) return null;
+    if (this.#mappings.length === 0) this.#mappings = mappings();
     const kept = this.#mappings[(Math.imul(e.pid, 0x9e37_79b1) ^ (low >>> 12)) & (MAPPINGS - 1)]!;
     const fresh = kept.epoch === this.#epoch && kept.pid === e.pid;
     if (fresh && address >= kept.start && address < kept.end) return kept;
