@@ -6,12 +6,12 @@
  * event that has been moved farther than its piece is one that is missing and one that is too much.
  */
 import { drained, inverse } from './align.ts';
-import { Block, type LaneDigest, type ProcessDigest, type TraceDigest } from './digests.ts';
+import { Block, type LaneDigest, type TraceDigest } from './digests.ts';
 import { agree, alignPiece, type Events, learn, makerOf } from './piece-align.ts';
 import { cut, type LaneBlocks, type LanePair, lanesOf, type Piece, planned } from './pieces.ts';
 import { type Family, matchFamilies } from './processes.ts';
 import { type Recorded, Row, type Stretch } from './records.ts';
-import { both, likenessOf } from './sketch.ts';
+import { join, likenessOf, type Sketched } from './sketch.ts';
 import { mixHigh, mixLow } from './sums.ts';
 
 /** One of the two traces. */
@@ -89,7 +89,7 @@ class Differ {
   // ---- who is who ----
 
   #pairs(): LanePair[] {
-    const partners = matchDigests(this.#x.processes, this.#y.processes);
+    const partners = matchDigests(this.#x, this.#y);
     const [lanesA, lanesB] = [lanesOf(this.#x), lanesOf(this.#y)];
     const pairs: LanePair[] = [];
     const taken = new Set<number>();
@@ -171,18 +171,17 @@ class Differ {
 }
 
 /** → for each process of `a` the index of that of `b`, -1 for none */
-function matchDigests(a: readonly ProcessDigest[], b: readonly ProcessDigest[]): Int32Array {
+function matchDigests(a: TraceDigest, b: TraceDigest): Int32Array {
   const [mine, theirs] = [withChildren(a), withChildren(b)];
-  const like = (i: number, j: number): number => likenessOf(mine.sketches[i]!, mine.events[i]!, theirs.sketches[j]!, theirs.events[j]!);
-  return drained(matchFamilies(mine, theirs, like));
+  return drained(matchFamilies(mine, theirs, (i, j) => likenessOf(mine, i, theirs, j)));
 }
 
 /** Processes with what their children do: a process may be there only to fork another. */
-function withChildren(processes: readonly ProcessDigest[]): Family & { readonly sketches: Uint32Array[]; readonly events: number[] } {
+function withChildren({ processes, sketches: own }: TraceDigest): Family & Sketched {
   const parents = processes.map((p) => p.parent);
   const low = processes.map((p) => p.low);
   const high = processes.map((p) => p.high);
-  const sketches = processes.map((p) => p.sketch);
+  const sketches = own.slice();
   const events = processes.map((p) => p.events);
   // children come behind their parents, so their own is complete when it is told to the parent
   for (let i = processes.length - 1; i >= 0; i--) {
@@ -190,7 +189,8 @@ function withChildren(processes: readonly ProcessDigest[]): Family & { readonly 
     if (of < 0 || of >= i) continue;
     low[of] = (low[of]! + mixLow(0, low[i]!, high[i]!)) | 0;
     high[of] = (high[of]! + mixHigh(0, low[i]!, high[i]!)) | 0;
-    sketches[of] = both(sketches[of]!, processes[i]!.sketch);
+    // what grandchildren do is not told: in a long line of forks all would be told again and again
+    join(sketches, of, own, i);
     events[of]! += processes[i]!.events;
   }
   const all = low.map((n, i) => (n >>> 0) * 0x20_0000 + (high[i]! >>> 11));

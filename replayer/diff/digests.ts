@@ -4,7 +4,7 @@
  */
 import type { LiveLane } from './lanes.ts';
 import type { Said } from './short.ts';
-import { addTo, newSketch } from './sketch.ts';
+import { addTo, newSketches, SKETCH } from './sketch.ts';
 import type { Listener } from './stream.ts';
 import { mixHigh, mixLow } from './sums.ts';
 
@@ -40,13 +40,13 @@ export interface ProcessDigest {
   parent: number;
   /** the event of the fork, else its own first */
   born: number;
-  /** see sketch.ts */
-  readonly sketch: Uint32Array;
 }
 
 export interface TraceDigest {
   readonly events: number;
   readonly processes: readonly ProcessDigest[];
+  /** of the processes, one after the other; see sketch.ts */
+  readonly sketches: Uint32Array;
   /** in order of their ends */
   readonly blocks: Int32Array;
 }
@@ -69,6 +69,7 @@ export class Digests implements Listener {
   readonly #open = new Map<number, Map<number, Open>>();
   #blocks = new Int32Array(1 << 12);
   #used = 0;
+  #sketches = newSketches(16);
   #events = 0;
   #laneNow: LiveLane | undefined;
   #now: Open | undefined;
@@ -78,10 +79,15 @@ export class Digests implements Listener {
   }
 
   begin(process: number, pid: number): void {
-    const made: ProcessDigest = { pid, exe: '', lanes: [], low: 0, high: 0, events: 0, parent: -1, born: 0, sketch: newSketch() };
+    const made: ProcessDigest = { pid, exe: '', lanes: [], low: 0, high: 0, events: 0, parent: -1, born: 0 };
     this.#processes.set(process, made);
     // processes are numbered from 1 in the order in which they begin
     this.#order.push(made);
+    if (this.#order.length * SKETCH > this.#sketches.length) {
+      const larger = newSketches(2 * this.#order.length);
+      larger.set(this.#sketches);
+      this.#sketches = larger;
+    }
     this.#open.set(process, new Map());
   }
   forked(process: number, parent: number, born: number): void {
@@ -133,7 +139,7 @@ export class Digests implements Listener {
     this.#events++;
     const { process } = open;
     if (process.events++ === 0 && process.born === 0) process.born = s.seq;
-    addTo(process.sketch, s, process.events);
+    addTo(this.#sketches, (s.lane.process.process - 1) * SKETCH, s, process.events);
     const { about, least, most } = this.#sizes;
     if ((open.count >= least && ((s.askedHigh >>> 7) & (about - 1)) === 0) || open.count >= most) this.#close(open);
   }
@@ -171,6 +177,11 @@ export class Digests implements Listener {
         process.high = (process.high + mixHigh(ordinal, low, high)) | 0;
       }
     }
-    return { events: this.#events, processes: this.#order, blocks: this.#blocks.slice(0, this.#used) };
+    return {
+      events: this.#events,
+      processes: this.#order,
+      sketches: this.#sketches.slice(0, this.#order.length * SKETCH),
+      blocks: this.#blocks.slice(0, this.#used),
+    };
   }
 }

@@ -28,7 +28,7 @@ parentPort!.on('message', (request: Request) => {
   try {
     if ('digest' in request) {
       const value = opened().digestNow();
-      moved.push(value.blocks.buffer as ArrayBuffer);
+      moved.push(value.blocks.buffer as ArrayBuffer, value.sketches.buffer as ArrayBuffer);
       answer = { value };
     } else {
       const value = opened().recordsNow(request.records);
