@@ -3,12 +3,11 @@
  * what the rules of both kernels say to it, and with the known difference between those kernels that it is.
  */
 
-import { errnoName } from '../../hw/errno.ts';
-import { type FieldPair, How } from './compare.ts';
+import { How } from './compare.ts';
 import type { Compared, SideName } from './compared.ts';
 import { Folding, STATE } from './folding.ts';
 import { type Judgement, judge } from './judge.ts';
-import { type Evidence, knownDifference } from './known.ts';
+import { knownDifference } from './known.ts';
 import type { Cause, Consequence, Difference, Opinion, Report, SideView, StatLine } from './report.ts';
 
 export interface CauseOptions {
@@ -119,44 +118,18 @@ function causeFor(compared: Compared, difference: Difference, consequences: read
   const of = (side: SideName): Judgement | undefined =>
     difference[side] === 0 ? undefined : (judged[side].get(difference[side]) ?? UNASKED);
   const [a, b] = [of('a'), of('b')];
-  const evidence = evidenceOf(difference, fields, a, b);
   return {
     difference,
     fields,
     consequences,
     a: viewOf(a),
     b: viewOf(b),
-    known: knownDifference(evidence, compared.a.table.dialect, compared.b.table.dialect),
+    known: knownDifference({ difference, fields, a, b }, compared.a.table.dialect, compared.b.table.dialect),
   };
 }
 
 const viewOf = (judgement: Judgement | undefined): SideView | undefined =>
   judgement === undefined ? undefined : { why: judgement.why, opinion: judgement.own };
-
-function evidenceOf(difference: Difference, fields: readonly FieldPair[], a: Judgement | undefined, b: Judgement | undefined): Evidence {
-  const differing = fields.filter((f) => f.differs);
-  const errno = fields.find((f) => f.answer && f.name === 'errno');
-  const rules = new Set<string>();
-  for (const j of [a, b]) {
-    if (j?.why !== undefined && j.why.rule !== '') rules.add(j.why.rule);
-    for (const o of [j?.own, j?.other]) if (o?.kind === 'disagrees' && o.rule !== '') rules.add(o.rule);
-  }
-  return {
-    difference,
-    fields: new Set(differing.map((f) => f.name)),
-    asked: new Set(fields.filter((f) => !f.answer).map((f) => f.name)),
-    errnoA: nameOfErrno(errno?.a),
-    errnoB: nameOfErrno(errno?.b),
-    rules,
-    because: new Set([a, b].flatMap((j) => (j?.why?.because ?? []).map((o) => o.type))),
-  };
-}
-
-/** The errno of a field; '' for success, undefined where there is none. */
-function nameOfErrno(text: string | undefined): string | undefined {
-  if (text === undefined) return undefined;
-  return Number(text) === 0 ? '' : errnoName(Number(text));
-}
 
 function statOf(causes: readonly Cause[], ignored: ReadonlyMap<Difference, string>): StatLine[] {
   const lines = new Map<string, { sort: Difference['sort']; call: string; causes: number; consequences: number; ignored: number }>();

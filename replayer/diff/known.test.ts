@@ -150,6 +150,41 @@ describe('a VMM on each series', () => {
   });
 });
 
+describe('no row', () => {
+  const QUESTION: Step = ['IOMMU_GET_HW_INFO', { dev_id: 3, flags: 1 }];
+  const asked = (dialect: DialectName, ...steps: readonly Step[]): Side => {
+    const s = mock(dialect);
+    for (const step of steps) s.call(...step);
+    return s.side;
+  };
+  const rowsOf = (a: Side, b: Side): (string | undefined)[] => reportOf(a, b).causes.map((c) => c.known);
+
+  test('where a kernel answers against its own rules', () => {
+    // 7.2 may not say what 6.12 says
+    expect(
+      rowsOf(
+        asked('vcmdq-v2', ['IOMMU_IOAS_CHANGE_PROCESS']),
+        asked('linux-7.2', ['IOMMU_IOAS_CHANGE_PROCESS', {}, { told: { errno: 'ENOTTY' } }]),
+      ),
+    ).toEqual([undefined]);
+  });
+  test('where the program asks something else', () => {
+    expect(
+      rowsOf(
+        asked('linux-6.12', ['IOMMU_GET_HW_INFO', { dev_id: 3, flags: 1 }]),
+        asked('linux-7.2', ['IOMMU_GET_HW_INFO', { dev_id: 3, flags: 2 }]),
+      ),
+    ).toEqual([undefined]);
+  });
+  test('where a call that both kernels know is made on the newer alone; but for one that the older does not know', () => {
+    expect(rowsOf(asked('linux-6.12'), asked('linux-7.2', ['IOMMU_IOAS_ALLOC']))).toEqual([undefined]);
+    expect(rowsOf(asked('linux-6.12'), asked('linux-7.2', ['IOMMU_IOAS_CHANGE_PROCESS']))).toEqual(['ioctls']);
+    expect(rowsOf(asked('linux-6.12'), asked('linux-7.2', QUESTION))).toEqual(['GET_HW_INFO flags']);
+    // on the older one it is the program's own idea
+    expect(rowsOf(asked('linux-6.12', ['IOMMU_IOAS_CHANGE_PROCESS']), asked('linux-7.2'))).toEqual([undefined]);
+  });
+});
+
 test('every row has a test', () => {
   // fixtures/diff-known.test.ts: what takes a guest on a CMDQV
   const there = ['base 0', 'base unmapped', 'object lookup vs page-array ENOMEM', 'same index twice', 'length limits', 'alignment'];

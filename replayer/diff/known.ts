@@ -3,23 +3,19 @@
  * those of mainline the rows of the matrix 6.12 … 7.2; rows that are marked `measured` stand in neither: they were found by
  * running the same programs (the kernel's selftest of iommufd, a client) on 6.12.117 and on 7.2.12.
  */
+
+import { errnoName } from '../../hw/errno.ts';
 import type { DialectName } from '../../hw/uapi/table.ts';
+import type { FieldPair } from './compare.ts';
+import type { Judgement } from './judge.ts';
 import type { Difference } from './report.ts';
 
-/** What is known of a cause. */
+/** A cause, and what the rules of both kernels say to it; undefined: the side has no event. */
 export interface Evidence {
   readonly difference: Difference;
-  /** names of the values that differ */
-  readonly fields: ReadonlySet<string>;
-  /** names of the values that were asked with; a zero is not among them */
-  readonly asked: ReadonlySet<string>;
-  /** '' for success; undefined: the side has no event */
-  readonly errnoA: string | undefined;
-  readonly errnoB: string | undefined;
-  /** rules that the model names for either side, by the one kernel's rules or by the other's */
-  readonly rules: ReadonlySet<string>;
-  /** types of the objects on which a refusal of either side rests; 'MAPPING' for a mapping */
-  readonly because: ReadonlySet<string>;
+  readonly fields: readonly FieldPair[];
+  readonly a: Judgement | undefined;
+  readonly b: Judgement | undefined;
 }
 
 export interface KnownRow {
@@ -39,6 +35,8 @@ export interface KnownRow {
   readonly because?: string;
   /** this is 0 in what was asked, or is not */
   readonly zero?: readonly [field: string, is: boolean];
+  /** a program on the newer kernel makes a call that the older one would refuse so, and the other program does not */
+  readonly alone?: true;
   readonly measured?: true;
 }
 
@@ -109,7 +107,14 @@ export const KNOWN: readonly KnownRow[] = [
   { name: 'vSID limit', columns: cut('linux-7.2'), calls: ['IOMMU_VDEVICE_ALLOC'], rules: ['tegra.vsid'] },
   { name: 'one vDEVICE per device', columns: cut('linux-7.2'), calls: ['IOMMU_VDEVICE_ALLOC'], rules: ['vdevice-alloc.device'] },
   { name: 'CMDQV parameters query', columns: cut('vcmdq-v2', 'hw-queue-v5'), calls: INFO, outputs: ['flags', 'impl'] },
-  { name: 'CMDQV parameters query', columns: cut('hw-queue-v5'), calls: INFO, rules: ['hw-info.flags'], errno: ['EOPNOTSUPP', undefined] },
+  {
+    name: 'CMDQV parameters query',
+    columns: cut('hw-queue-v5'),
+    calls: INFO,
+    rules: ['hw-info.flags'],
+    errno: ['EOPNOTSUPP', undefined],
+    alone: true,
+  },
   { name: 'mmap length', columns: cut('hw-queue-v4'), calls: ['mmap'], rules: ['mmap.length'], errno: ['', 'ENXIO'] },
   { name: 'mmap offset', columns: cut('hw-queue-v4', 'hw-queue-v5'), calls: ['mmap'], rules: ['mmap.offset'] },
   {
@@ -135,8 +140,8 @@ export const KNOWN: readonly KnownRow[] = [
     because: 'MAPPING',
   },
   // mainline
-  { name: 'ioctls', columns: SINCE_612, rules: ['call.unknown'], errno: ['ENOTTY', undefined] },
-  { name: 'GET_HW_INFO flags', columns: MAINLINE, calls: INFO, rules: ['hw-info.flags'], errno: ['EOPNOTSUPP', undefined] },
+  { name: 'ioctls', columns: SINCE_612, rules: ['call.unknown'], errno: ['ENOTTY', undefined], alone: true },
+  { name: 'GET_HW_INFO flags', columns: MAINLINE, calls: INFO, rules: ['hw-info.flags'], errno: ['EOPNOTSUPP', undefined], alone: true },
   { name: 'FAULT_ID_VALID on an IOAS parent', columns: SINCE_612, calls: ['IOMMU_HWPT_ALLOC'], rules: ['hwpt-alloc.fault-paging'] },
   { name: 'HWPT_INVALIDATE on wrong type', columns: SINCE_612, calls: ['IOMMU_HWPT_INVALIDATE'], rules: ['invalidate.type'] },
   { name: 'INVALIDATE bounds', columns: BACKPORTED, calls: ['IOMMU_HWPT_INVALIDATE'], rules: ['invalidate.array'] },
@@ -191,25 +196,84 @@ export const KNOWN: readonly KnownRow[] = [
   { name: 'page sizes of the mock driver', columns: MAINLINE, calls: ['VFIO_IOMMU_GET_INFO'], outputs: ['iova_pgsizes'], measured: true },
 ];
 
+/** What the rows ask of a cause. */
+interface Facts {
+  readonly difference: Difference;
+  /** names of the values that differ */
+  readonly differing: readonly string[];
+  /** names of the values that were asked with; a zero is not among them */
+  readonly asked: ReadonlySet<string>;
+  /** rules that the model names for either side, by the one kernel or the other */
+  readonly rules: ReadonlySet<string>;
+  /** types of the objects on which a refusal of either side rests; 'MAPPING' for a mapping */
+  readonly because: ReadonlySet<string>;
+  /** '' for success; undefined: the side has no event */
+  readonly older: string | undefined;
+  readonly newer: string | undefined;
+  /** what the rules say to the event of the newer kernel, where it stands alone */
+  readonly alone: Judgement | undefined;
+}
+
 /** The name of the row that a cause is, between the kernels of both sides; undefined: it is none. */
 export function knownDifference(e: Evidence, a: DialectName, b: DialectName): string | undefined {
+  if (a === b || !isOfKernels(e)) return undefined;
+  const [forward, backward] = [factsOf(e, e.a, e.b, 'a', 'b'), factsOf(e, e.b, e.a, 'b', 'a')];
   return KNOWN.find((row) => {
     const [x, y] = [columnOf(row, a), columnOf(row, b)];
-    return x >= 0 && y >= 0 && x !== y && fits(row, e, x < y ? [e.errnoA, e.errnoB] : [e.errnoB, e.errnoA]);
+    return x >= 0 && y >= 0 && x !== y && fits(row, x < y ? forward : backward);
   })?.name;
 }
 
 const columnOf = (row: KnownRow, dialect: DialectName): number => row.columns.findIndex((column) => column.includes(dialect));
 
-function fits(row: KnownRow, e: Evidence, [older, newer]: readonly (string | undefined)[]): boolean {
-  const { call, sort } = e.difference;
-  // one side alone, or another question, is no answer of a kernel
-  if (sort !== 'errno' && sort !== 'output') return false;
+/** Both did as their own rules say, as far as these tell; and not where both would have done so by the other's rules too. */
+function isOfKernels({ difference, a, b }: Evidence): boolean {
+  if (a?.own.kind === 'disagrees' || b?.own.kind === 'disagrees') return false;
+  return difference.sort !== 'errno' || a?.other.kind !== 'agrees' || b?.other.kind !== 'agrees';
+}
+
+function factsOf(
+  { difference, fields, a, b }: Evidence,
+  old: Judgement | undefined,
+  young: Judgement | undefined,
+  older: 'a' | 'b',
+  newer: 'a' | 'b',
+): Facts {
+  const errno = fields.find((f) => f.answer && f.name === 'errno');
+  const rules = [a, b].flatMap((j) => [j?.why?.rule, j?.other.kind === 'disagrees' ? j.other.rule : undefined]);
+  return {
+    difference,
+    differing: fields.filter((f) => f.differs).map((f) => f.name),
+    asked: new Set(fields.filter((f) => !f.answer).map((f) => f.name)),
+    rules: new Set(rules.filter((rule) => rule !== undefined && rule !== '').map(String)),
+    because: new Set([a, b].flatMap((j) => (j?.why?.because ?? []).map((o) => o.type))),
+    older: nameOfErrno(errno?.[older]),
+    newer: nameOfErrno(errno?.[newer]),
+    alone: old === undefined ? young : undefined,
+  };
+}
+
+/** The errno of a field; '' for success, undefined where there is none. */
+function nameOfErrno(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  return Number(text) === 0 ? '' : errnoName(Number(text));
+}
+
+function fits(row: KnownRow, f: Facts): boolean {
+  const { call, sort } = f.difference;
   if (row.calls?.some((c) => c === call || (c.endsWith(' ') && call.startsWith(c))) === false) return false;
-  if (row.rules?.some((rule) => e.rules.has(rule)) === false) return false;
-  if (row.because !== undefined && !e.because.has(row.because)) return false;
-  if (row.zero !== undefined && e.asked.has(row.zero[0]) === row.zero[1]) return false;
-  if (row.outputs !== undefined) return sort === 'output' && older === newer && [...e.fields].every((f) => row.outputs!.includes(f));
+  if (sort === 'only-a' || sort === 'only-b') return row.alone === true && isRefusedBefore(row, f);
+  if (row.rules?.some((rule) => f.rules.has(rule)) === false) return false;
+  if (row.because !== undefined && !f.because.has(row.because)) return false;
+  if (row.zero !== undefined && f.asked.has(row.zero[0]) === row.zero[1]) return false;
+  if (row.outputs !== undefined)
+    return sort === 'output' && f.older === f.newer && f.differing.every((name) => row.outputs!.includes(name));
   const [first, second] = row.errno ?? [undefined, undefined];
-  return sort === 'errno' && (first === undefined || first === older) && (second === undefined || second === newer);
+  // another question is no answer of a kernel
+  return sort === 'errno' && (first === undefined || first === f.older) && (second === undefined || second === f.newer);
+}
+
+function isRefusedBefore(row: KnownRow, { alone }: Facts): boolean {
+  const there = alone?.other;
+  return there?.kind === 'disagrees' && there.expected === row.errno?.[0] && row.rules?.includes(there.rule) === true;
 }

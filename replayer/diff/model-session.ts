@@ -34,6 +34,8 @@ export class ModelSession {
   call(name: string, values: Values = {}, options: CallOptions = {}): string {
     const there = this.program.model.table.byName(name) !== undefined;
     const request = (there ? this.program : this.#newest).request(this.fd, name, values, options);
+    // what a call writes back though it fails
+    const failed = there ? this.program.model.decide(request)?.out : undefined;
     const errno = there ? this.program.call(this.fd, name, values, options) : 'ENOTTY';
     const before = request.struct.bytes;
     const parts: Part[] = [makePart(PartKind.IN, before)];
@@ -41,7 +43,7 @@ export class ModelSession {
       const memory = request.nested(at);
       if (memory !== undefined) parts.push(makePart(PartKind.NESTED_IN, memory.bytes, at));
     }
-    parts.push(makePart(PartKind.OUT, errno === '' && this.program.out.length > 0 ? this.program.out : before));
+    parts.push(makePart(PartKind.OUT, errno === '' && this.program.out.length > 0 ? this.program.out : (failed ?? before)));
     if (errno === '')
       for (const [at, bytes] of this.program.nestedOut) if (bytes !== undefined) parts.push(makePart(PartKind.NESTED_OUT, bytes, at));
     const result = { error: errnoNumber(errno) ?? 0, ret: errno === '' ? 0n : -1n };
