@@ -36,6 +36,9 @@ const SMALL: BlockSizes = { about: 8, least: 4, most: 16 };
 async function streamed(a: Side, b: Side, sizes = SMALL): Promise<string[]> {
   const near = (s: Side): NearSide => new NearSide(s.source, s.table, sizes, 64);
   const { differences } = await compareStreams(near(a), near(b));
+  // what comes earlier on either side is earlier; these sessions have one thread
+  const order = (side: 'a' | 'b'): number[] => differences.map((d) => d[side]).filter((seq) => seq !== 0);
+  for (const side of ['a', 'b'] as const) expect(order(side)).toEqual([...order(side)].sort((x, y) => x - y));
   return differences.map((d) => (d.kind === 'changed' ? `~ ${d.a}/${d.b}` : d.kind === 'only-a' ? `- ${d.a}` : `+ ${d.b}`)).sort();
 }
 function whole(a: Side, b: Side): string[] {
@@ -118,6 +121,16 @@ const sideOf = (frames: readonly Frame[]): Side => ({
     table.dialect,
   ),
   table,
+});
+
+test('differences stand in the order of the rows of compare.ts', async () => {
+  const [a, b] = [fixture('vmm-6.12.irr'), fixture('vmm-7.2.irr')];
+  const near = (s: Side): NearSide => new NearSide(s.source, s.table, SMALL, 64);
+  const { differences } = await compareStreams(near(a), near(b));
+  const c = compared(a, b);
+  const rows = [...c.how.keys()].filter((row) => c.how[row] !== How.SAME);
+  expect(differences.map((d) => [d.a, d.b, d.place])).toEqual(rows.map((row) => [c.a[row], c.b[row], c.placeA[row]]));
+  expect(rows.length).toBeGreaterThan(100);
 });
 
 describe('made-up sessions: what is found is what compare.ts finds', () => {

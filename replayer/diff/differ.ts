@@ -7,6 +7,7 @@
  */
 import { drained, inverse } from './align.ts';
 import { Block, type LaneDigest, type TraceDigest } from './digests.ts';
+import { Order } from './order.ts';
 import { agree, alignPiece, type Events, learn, makerOf } from './piece-align.ts';
 import { cut, type LaneBlocks, type LanePair, lanesOf, type Piece, planned } from './pieces.ts';
 import { type Family, matchFamilies } from './processes.ts';
@@ -27,12 +28,14 @@ export interface StreamDifference {
   /** numbers of the events, 0 none */
   readonly a: number;
   readonly b: number;
+  /** the event of a at which or, where only b has one, behind which it stands */
+  readonly place: number;
 }
 export interface StreamComparison {
   readonly eventsA: number;
   readonly eventsB: number;
   readonly matched: number;
-  /** ordered by their places in a */
+  /** by their places; what only b has stands behind a's event of its place, in b's order */
   readonly differences: readonly StreamDifference[];
   /** events that had to be read again */
   readonly again: number;
@@ -51,7 +54,8 @@ class Differ {
   readonly #b: DiffSide;
   readonly #x: TraceDigest;
   readonly #y: TraceDigest;
-  readonly #differences: StreamDifference[] = [];
+  readonly #differences: Omit<StreamDifference, 'place'>[] = [];
+  readonly #order = new Order();
   #only = { a: 0, b: 0 };
   #again = 0;
 
@@ -64,7 +68,8 @@ class Differ {
 
   async run(): Promise<StreamComparison> {
     const todo: { piece: Piece; plan: number }[] = [];
-    for (const pair of this.#pairs()) for (const piece of planned(pair)) todo.push({ piece, plan: 0 });
+    const same = (a: number, b: number): void => this.#order.anchor(b, a);
+    for (const pair of this.#pairs()) for (const piece of planned(pair, same)) todo.push({ piece, plan: 0 });
     while (todo.length > 0) {
       const batch: Piece[] = [];
       for (let events = 0; todo.length > 0 && events < BATCH; ) {
@@ -75,15 +80,20 @@ class Differ {
       }
       await this.#compare(batch, (piece) => todo.unshift({ piece, plan: piece.pair.plan }));
     }
-    const place = (d: StreamDifference): number => d.a || d.b;
-    this.#differences.sort((p, q) => place(p) - place(q));
     return {
       eventsA: this.#x.events,
       eventsB: this.#y.events,
       matched: this.#x.events - this.#only.a,
-      differences: this.#differences,
+      differences: this.#ordered(),
       again: this.#again,
     };
+  }
+
+  #ordered(): StreamDifference[] {
+    const born = new Map(this.#y.processes.flatMap((p) => p.lanes.map((l) => [l.lane, p.born] as const)));
+    const places = this.#order.places((lane) => born.get(lane) ?? 0);
+    const found = this.#differences.map((d) => ({ ...d, place: d.a === 0 ? places.get(d.b)! : d.a }));
+    return found.sort((p, q) => p.place - q.place || Number(p.a === 0) - Number(q.a === 0) || p.b - q.b);
   }
 
   // ---- who is who ----
@@ -99,13 +109,24 @@ class Differ {
     this.#x.processes.forEach((p, i) => {
       const q = this.#y.processes[partners[i]!];
       if (q !== undefined) taken.add(partners[i]!);
-      if (q !== undefined && q.low === p.low && q.high === p.high) return;
+      if (q !== undefined && q.low === p.low && q.high === p.high) {
+        p.lanes.forEach((lane, n) => {
+          this.#same(lanesA.get(lane.lane)!, lanesB.get(q.lanes[n]!.lane)!);
+        });
+        return;
+      }
       for (let n = 0; n < Math.max(p.lanes.length, q?.lanes.length ?? 0); n++) pair(p.lanes[n], q?.lanes[n]);
     });
     this.#y.processes.forEach((q, j) => {
       if (!taken.has(j)) for (const lane of q.lanes) pair(undefined, lane);
     });
     return pairs;
+  }
+
+  #same(a: LaneBlocks, b: LaneBlocks): void {
+    b.at.forEach((at, n) => {
+      this.#order.anchor(b.blocks[at + Block.LAST]!, a.blocks[a.at[n]! + Block.LAST]!);
+    });
   }
 
   // ---- event by event ----
@@ -126,7 +147,7 @@ class Differ {
       this.#again += placesA.length + placesB.length;
       const { pair } = piece;
       // names were found to be exchanged: what was the same by name has to be looked at again
-      if (this.#piece(pair, { words: ra.words, places: placesA }, { words: rb.words, places: placesB }) && pair.plan === 0) {
+      if (this.#piece(piece, { words: ra.words, places: placesA }, { words: rb.words, places: placesB }) && pair.plan === 0) {
         pair.plan = 1;
         const rest = cut(pair, piece.a1, pair.a!.at.length, piece.b1, pair.b!.at.length);
         for (const p of rest.reverse()) again(p);
@@ -144,7 +165,8 @@ class Differ {
   }
 
   /** → whether a name was found to stand for another */
-  #piece(pair: LanePair, a: Events, b: Events): boolean {
+  #piece(piece: Piece, a: Events, b: Events): boolean {
+    const { pair } = piece;
     const partners = alignPiece(a, b, pair.called);
     const back = inverse(partners, b.places.length);
     const exchanged = learn(pair.called, a, b, partners);
@@ -158,6 +180,7 @@ class Differ {
       } else if (!agree(pair.called, a.words, a.places[i]!, b.words, b.places[j]!))
         this.#differences.push({ kind: 'changed', a: seq(a, i), b: seq(b, j) });
     });
+    this.#place(piece, a, b, back);
     alone.delete(0);
     let takenOver = false;
     back.forEach((i, j) => {
@@ -167,6 +190,16 @@ class Differ {
       takenOver ||= alone.has(makerOf(b.words, b.places[j]!));
     });
     return exchanged || takenOver;
+  }
+
+  #place({ pair, a0, a1 }: Piece, a: Events, b: Events, back: Int32Array): void {
+    if (pair.b === undefined) return;
+    const seqs = b.places.map((at) => b.words[at + Row.SEQ]!);
+    const partners = back.map((i) => (i < 0 ? 0 : a.words[a.places[i]! + Row.SEQ]!));
+    const block = (n: number, word: number): number | undefined => pair.a?.blocks[pair.a.at[n]! + word];
+    const least = a0 > 0 ? block(a0 - 1, Block.LAST)! : 0;
+    const most = pair.a !== undefined && a1 < pair.a.at.length ? block(a1, Block.FIRST)! - 1 : this.#x.events;
+    this.#order.piece(pair.b.lane, seqs, partners, least, most);
   }
 }
 

@@ -47,8 +47,8 @@ export function lanesOf(trace: TraceDigest): Map<number, LaneBlocks> {
   return lanes;
 }
 
-/** The pieces in which two threads are not the same. */
-export function planned(pair: LanePair): Piece[] {
+/** The pieces in which two threads are not the same. `same` takes last events of blocks that are. */
+export function planned(pair: LanePair, same: (a: number, b: number) => void): Piece[] {
   const { a, b } = pair;
   if (a === undefined || b === undefined) return cut(pair, 0, a?.at.length ?? 0, 0, b?.at.length ?? 0);
   const partners = alignBlocks(a, 0, a.at.length, b, 0, b.at.length, true);
@@ -57,6 +57,7 @@ export function planned(pair: LanePair): Piece[] {
   for (let i = 0; i <= partners.length; i++) {
     const j = i === partners.length ? b.at.length : partners[i]!;
     if (j < 0) continue;
+    if (i < partners.length) same(a.blocks[a.at[i]! + Block.LAST]!, b.blocks[b.at[j]! + Block.LAST]!);
     if (i > a0 || j > b0) {
       // a block that is the same may be the wrong one of several: those beside a gap are looked at again
       let [x0, y0] = [a0, b0];
