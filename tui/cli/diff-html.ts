@@ -9,12 +9,12 @@ import {
   commandText,
   consequencesText,
   counted,
-  differingOf,
   ignoredLines,
   opinionText,
   SORTS,
   summaryText,
   titleOf,
+  toldOf,
   traceText,
   valueText,
   whyLines,
@@ -43,6 +43,7 @@ section{border:1px solid var(--edge);border-radius:6px;padding:1rem;margin:1rem 
 .two>*{min-width:0}
 @media (max-width:60rem){.two{grid-template-columns:1fr}}
 .two>div{background:var(--panel);padding:.4rem .6rem;border-radius:4px}
+.two>div.label{background:none;padding:0}
 .label{grid-column:1/-1;color:var(--dim);font-size:.85rem;margin-top:.4rem}
 table{border-collapse:collapse;margin:.5rem 0}
 th,td{text-align:left;padding:.15rem .9rem .15rem 0;vertical-align:top;border-bottom:1px solid var(--edge)}
@@ -98,8 +99,9 @@ function* causeHtml({ a, b }: Scene, cause: Cause, number: number, all: boolean)
   const line = (facts: EventFacts | undefined): string =>
     facts === undefined ? '<span class="dim">no such event</span>' : piecesHtml(facts.line);
   yield `<div class="two">${two('', `<span class="line">${line(mine)}</span>`, `<span class="line">${line(theirs)}</span>`)}`;
-  if (cause.fields.some((f) => f.differs)) {
-    const rows = differingOf(cause).map(
+  const told = toldOf(cause);
+  if (told.length > 0) {
+    const rows = told.map(
       (f) =>
         `<tr><td><code>${html(f.name)}</code>${f.answer ? '' : ' <span class="dim">asked</span>'}</td><td class="a"><code>${html(valueText(f, 'a'))}</code></td><td class="b"><code>${html(valueText(f, 'b'))}</code></td></tr>`,
     );
@@ -115,7 +117,7 @@ function* causeHtml({ a, b }: Scene, cause: Cause, number: number, all: boolean)
 
 function two(label: string, left: string, right: string): string {
   if (left === '' && right === '') return '';
-  const head = label === '' ? '' : `<div class="label" style="background:none;padding:0">${label}</div>`;
+  const head = label === '' ? '' : `<div class="label">${label}</div>`;
   return `${head}<div>${left}</div><div>${right}</div>`;
 }
 
@@ -138,7 +140,7 @@ function* consequencesHtml(
     const head = `${html(d.call)} <span class="changed">${html(SORTS[d.sort])}</span> <span class="dim">${link.may ? 'may follow' : link.by}</span>`;
     const left = d.a === 0 ? '<span class="dim">no such event</span>' : piecesHtml(a.line(d.a));
     const right = d.b === 0 ? '<span class="dim">no such event</span>' : piecesHtml(b.line(d.b));
-    yield `<div class="two"><div class="label" style="background:none;padding:0">${head}</div><div class="line">${left}</div><div class="line">${right}</div></div>\n`;
+    yield `<div class="two"><div class="label">${head}</div><div class="line">${left}</div><div class="line">${right}</div></div>\n`;
   }
   if (shown.length < consequences.length) yield `<p>… and ${consequences.length - shown.length} more: --all writes them</p>\n`;
   yield '</details>\n';

@@ -9,12 +9,12 @@ import {
   commandText,
   consequencesText,
   counted,
-  differingOf,
   ignoredLines,
   opinionText,
   SORTS,
   summaryText,
   titleOf,
+  toldOf,
   traceText,
   valueText,
   whyLines,
@@ -117,9 +117,7 @@ export class DiffText {
   }
 
   #fields(cause: Cause): void {
-    const all = differingOf(cause);
-    // what a call that failed did not bring says no more than its errno
-    const differing = all[0]?.name === 'errno' ? all.filter((f) => f.a !== undefined && f.b !== undefined) : all;
+    const differing = toldOf(cause);
     const width = Math.min(28, Math.max(0, ...differing.map((f) => f.name.length)));
     for (const f of differing) {
       const pieces = [

@@ -16,10 +16,10 @@ export const SORTS: { readonly [S in Sort]: string } = {
 
 export const counted = (n: number, one: string, many = `${one}s`): string => `${n.toLocaleString('en-US')} ${n === 1 ? one : many}`;
 
-/** A value of a field: an errno by its name. */
+/** A value of a field: an errno by its name; - where the event does not say it, or says 0 where that is nothing. */
 export function valueText(field: FieldPair, side: 'a' | 'b'): string {
   const value = field[side];
-  if (value === undefined) return 'not there';
+  if (value === undefined) return '-';
   if (field.name !== 'errno') return value;
   return value === '0' ? 'success' : errnoName(Number(value));
 }
@@ -28,6 +28,12 @@ export function valueText(field: FieldPair, side: 'a' | 'b'): string {
 export function differingOf(cause: Cause): FieldPair[] {
   const differing = cause.fields.filter((f) => f.differs);
   return [...differing.filter((f) => f.name === 'errno'), ...differing.filter((f) => f.name !== 'errno')];
+}
+
+/** What is told of that: what a call that failed did not bring says no more than its errno. */
+export function toldOf(cause: Cause): FieldPair[] {
+  const differing = differingOf(cause);
+  return differing[0]?.name === 'errno' ? differing.filter((f) => f.a !== undefined && f.b !== undefined) : differing;
 }
 
 /** The heading of a cause: "another errno: ENOTTY | EOPNOTSUPP". */
@@ -58,6 +64,7 @@ export function consequencesText(consequences: readonly Consequence[], made: rea
   const said = things.length === 0 ? last : `${things.join(', ')} or ${last}`;
   const parts = (Object.keys(LINKS) as Link['by'][]).flatMap((by) => (counts.has(by) ? [LINKS[by](counts.get(by)!, said)] : []));
   const n = consequences.length;
+  if (counts.size === 1 && counts.has('path')) return `${n.toLocaleString('en-US')} more may follow from it`;
   return `${n.toLocaleString('en-US')} more ${n === 1 ? 'follows' : 'follow'} from it: ${parts.join(', ')}`;
 }
 

@@ -112,11 +112,25 @@ export function* eventsAt(opened: Opened, seqs: Iterable<number>, timeline?: Tim
   for (const seq of seqs) yield new Selected(opened, seq, undefined, timeline);
 }
 
+/** Events that are asked for one by one, where they are no more than such a share of those among which they lie. */
+const RARE = 1 / 16;
+
 /** Which of the events, by their numbers in ascending order, meet the query. */
-export function matchingOf(opened: Opened, query: Query, seqs: Iterable<number>): Set<number> {
+export function matchingOf(opened: Opened, query: Query, seqs: readonly number[]): Set<number> {
   const { reader, table } = opened;
-  const matches = compileQuery(query, table, { entered: (seq) => reader.frame(seq) });
+  const [first, last] = [seqs[0], seqs.at(-1)];
   const found = new Set<number>();
+  if (first === undefined || last === undefined) return found;
+  if (seqs.length > (last - first) * RARE) {
+    const wanted = new Set(seqs);
+    const within: Query = and(
+      { op: 'column', column: 'seq', comparison: '>=', value: BigInt(first) },
+      { op: 'column', column: 'seq', comparison: '<=', value: BigInt(last) },
+    );
+    for (const { seq } of eachEvent(opened, and(within, query))) if (wanted.has(seq)) found.add(seq);
+    return found;
+  }
+  const matches = compileQuery(query, table, { entered: (seq) => reader.frame(seq) });
   for (const event of eventsAt(opened, seqs, needsTimeline(query, table) ? timelineOf(opened) : undefined)) {
     if (matches(event)) found.add(event.seq);
   }
