@@ -157,6 +157,22 @@ test('a kernel that answers against its rules is told', () => {
   expect(cause!.known).toBeUndefined();
 });
 
+test('a trace that has lost events says so, also where nothing differs', () => {
+  const trace = (lost: bigint, ...calls: readonly number[]): Side => {
+    const table = uapiTable('linux-7.2');
+    const s = new Script(table);
+    s.start();
+    s.add({ kind: Kind.GAP, request: 1, ret: lost });
+    for (const fd of calls) s.open(fd);
+    return { source: s.source(), table };
+  };
+  const said = (n: string): string[] =>
+    ['first', 'second'].map((which) => `the ${which} trace has lost ${n}: what differs may be what is missing`);
+  expect(reportOf(trace(12n), trace(12n)).limits).toEqual(said('12 events'));
+  expect(reportOf(trace(1n, 3), trace(1n)).limits).toEqual(said('1 event'));
+  expect(reportOf(trace(0n, 3), trace(0n)).limits).toEqual([]);
+});
+
 /** Sessions with faults: calls that failed, and calls that are missing. */
 const NAMES = ['vmm-7.2.irr', 'selftest-viommu-7.2.irr', 'selftest-pasid-7.2.irr'] as const;
 const loaded = new Map<string, readonly [Side, readonly Frame[]]>();
@@ -209,3 +225,27 @@ function expectWhole(report: Report): void {
   expect(seen.size).toBe(report.differences);
   expect(report.differences > 0).toBe(report.causes.length > 0);
 }
+
+test('whatever a trace says, there is a report', () => {
+  const good = dialectSession('hw-queue-v4').script.frames;
+  const table = uapiTable('hw-queue-v4');
+  const damage = fc.array(fc.record({ frame: fc.nat(good.length - 1), at: fc.integer({ min: 8, max: 300 }), byte: fc.nat(255) }), {
+    minLength: 1,
+    maxLength: 40,
+  });
+  fc.assert(
+    fc.property(damage, damage, (x, y) => {
+      const damaged = (list: typeof x): Side => {
+        const frames = good.map((f) => Buffer.from(f));
+        for (const { frame, at, byte } of list) {
+          const f = frames[frame]!;
+          // lengths of frames are the store's, which looks at them before
+          if (at < f.length) f[at] = byte;
+        }
+        return { source: framesSource(frames, table.dialect), table };
+      };
+      expectWhole(reportOf(damaged(x), damaged(y)));
+    }),
+    { numRuns: 60 },
+  );
+});

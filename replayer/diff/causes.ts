@@ -28,7 +28,7 @@ export function* findCauses(compared: Compared, options: CauseOptions = {}): Gen
   for (const at of folding.run()) yield at * 0.3;
   const { differences, under } = folding;
   const open = differences.filter((_, place) => under[place]! < 0);
-  const limits: string[] = [];
+  const limits = SIDES.flatMap((side) => lossOf(side, compared[side].lost));
   const judged = {
     a: yield* judgedSide(compared, 'a', open, options, limits, 0.3),
     b: yield* judgedSide(compared, 'b', open, options, limits, 0.65),
@@ -53,6 +53,11 @@ export function* findCauses(compared: Compared, options: CauseOptions = {}): Gen
   };
 }
 
+const traceOf = (name: SideName): string => `the ${name === 'a' ? 'first' : 'second'} trace`;
+
+const lossOf = (name: SideName, lost: number): string[] =>
+  lost === 0 ? [] : [`${traceOf(name)} has lost ${lost} event${lost === 1 ? '' : 's'}: what differs may be what is missing`];
+
 /** What the rules say to the events of one side that are in differences. */
 function* judgedSide(
   compared: Compared,
@@ -71,9 +76,7 @@ function* judgedSide(
     const first = differences[0]![name];
     seqs = within === 0 ? [first] : seqs.slice(0, within);
     const which = within === 0 ? 'the first difference' : `what differs before event ${longest}`;
-    limits.push(
-      `${name === 'a' ? 'the first' : 'the second'} trace has ${side.source.last} events: the rules of the kernels were asked about ${which} only`,
-    );
+    limits.push(`${traceOf(name)} has ${side.source.last} events: the rules of the kernels were asked about ${which} only`);
   }
   const run = judge(
     side,

@@ -12,6 +12,8 @@ export type SideName = 'a' | 'b';
 export interface ComparedSide {
   readonly source: TimelineSource;
   readonly table: UapiTable;
+  /** events that the trace says it has lost */
+  readonly lost: number;
   /** the event before in the same thread */
   before(seq: number): number;
   process(seq: number): number;

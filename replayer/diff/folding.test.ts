@@ -31,6 +31,7 @@ let asked = 0;
 const side = ({ events = {}, processes = {}, ended = {} }: MadeUp): ComparedSide => ({
   source: framesSource([], 'linux-7.2'),
   table: uapiTable('linux-7.2'),
+  lost: 0,
   names: (seq) => {
     asked++;
     return (events[seq]?.names ?? []).map((maker) => originOf(maker, OTHER));

@@ -1,6 +1,7 @@
 /** A comparison that is in memory as a whole, as the search for causes asks for it. Takes one more pass of each trace. */
 import { callName } from '../../hw/event-words.ts';
 import type { UapiTable } from '../../hw/uapi/table.ts';
+import { FRAME_AT, Kind } from '../../store/frame.ts';
 import type { Change } from '../change.ts';
 import { Folder } from '../decide.ts';
 import { EventBytes } from '../event.ts';
@@ -33,6 +34,7 @@ class KeptSide implements ComparedSide {
   readonly source: TimelineSource;
   readonly table: UapiTable;
   readonly reading: Reading;
+  lost = 0;
   /** by event */
   readonly #before: Int32Array;
   readonly #process: Int32Array;
@@ -62,6 +64,18 @@ class KeptSide implements ComparedSide {
         }
       }
     });
+  }
+
+  /** Looks through the trace once for what it has lost. */
+  *readLosses(): Generator<void> {
+    const e = new EventBytes();
+    for (const { buffer, offsets, count } of this.source.scan(1, this.source.last)) {
+      for (let i = 0; i < count; i++) {
+        const at = offsets[i]!;
+        if (buffer[at + FRAME_AT.kind] === Kind.GAP && e.read(buffer, at) && e.ret > 0) this.lost += e.ret;
+      }
+      yield;
+    }
   }
 
   /** Looks through the trace once. */
@@ -96,7 +110,8 @@ class KeptSide implements ComparedSide {
       if (thing !== undefined) this.#ended.set(thing, seq);
     };
     for (const c of changes) {
-      if (c.op === 'object.create') origins.set(c.object.uid, originOf(seq, Math.min(made++, AREA - 1)));
+      if (c.op === 'dropped') this.lost = c.to;
+      else if (c.op === 'object.create') origins.set(c.object.uid, originOf(seq, Math.min(made++, AREA - 1)));
       else if (c.op === 'object.end') {
         end(origins.get(c.object.uid));
         origins.delete(c.object.uid);
@@ -212,7 +227,7 @@ export function* keptComparison(
     ['b', b, 0.5],
   ] as const) {
     const differs = (seq: number): boolean => comparison.how[comparison.rowOf(name, seq)] !== How.SAME;
-    if (comparison.differences > 0) for (const _ of side.read(differs)) yield at;
+    for (const _ of comparison.differences > 0 ? side.read(differs) : side.readLosses()) yield at;
   }
   return new Kept(comparison, a, b);
 }
