@@ -63,6 +63,7 @@ describe('mainline', () => {
     ['ioctls', 'linux-6.12', 'linux-7.2', [['IOMMU_IOAS_CHANGE_PROCESS']]],
     ['ioctls', 'linux-6.12', 'vcmdq-v1', [['IOMMU_IOAS_CHANGE_PROCESS']]],
     ['GET_HW_INFO flags', 'linux-6.12', 'linux-7.2', [['IOMMU_GET_HW_INFO', { dev_id: 3, flags: 1 }]]],
+    ['GET_HW_INFO flags', 'linux-6.12', 'hw-queue-v5', [['IOMMU_GET_HW_INFO', { dev_id: 3, flags: 1 }]]],
     [
       'FAULT_ID_VALID on an IOAS parent',
       'linux-6.12',

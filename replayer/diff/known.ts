@@ -97,6 +97,7 @@ export const KNOWN: readonly KnownRow[] = [
   { name: 'order by index', columns: cut('vcmdq-v2'), calls: QUEUE_ALLOC, rules: ['tegra.queue-order'] },
   { name: 'order by index', columns: cut('vcmdq-v2'), calls: ['IOMMU_DESTROY'], rules: ['destroy.in-use'], because: 'HW_QUEUE' },
   { name: 'length limits', columns: cut('vcmdq-v2'), calls: QUEUE_ALLOC, rules: ['tegra.queue-length', 'hw-queue-alloc.length'] },
+  // the matrix says which address is looked at; that a queue begins with a page is what pinning asks, until v9 rounds
   {
     name: 'alignment',
     columns: cut('vcmdq-v2', 'hw-queue-v9'),
@@ -141,7 +142,14 @@ export const KNOWN: readonly KnownRow[] = [
   },
   // mainline
   { name: 'ioctls', columns: SINCE_612, rules: ['call.unknown'], errno: ['ENOTTY', undefined], alone: true },
-  { name: 'GET_HW_INFO flags', columns: MAINLINE, calls: INFO, rules: ['hw-info.flags'], errno: ['EOPNOTSUPP', undefined], alone: true },
+  {
+    name: 'GET_HW_INFO flags',
+    columns: [['linux-6.12'], cut('hw-queue-v5')[1]!],
+    calls: INFO,
+    rules: ['hw-info.flags'],
+    errno: ['EOPNOTSUPP', undefined],
+    alone: true,
+  },
   { name: 'FAULT_ID_VALID on an IOAS parent', columns: SINCE_612, calls: ['IOMMU_HWPT_ALLOC'], rules: ['hwpt-alloc.fault-paging'] },
   { name: 'HWPT_INVALIDATE on wrong type', columns: SINCE_612, calls: ['IOMMU_HWPT_INVALIDATE'], rules: ['invalidate.type'] },
   { name: 'INVALIDATE bounds', columns: BACKPORTED, calls: ['IOMMU_HWPT_INVALIDATE'], rules: ['invalidate.array'] },
