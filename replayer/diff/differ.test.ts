@@ -7,7 +7,7 @@ import { TraceReader } from '../../store/read.ts';
 import { tableOf } from '../fold.ts';
 import { framesSource, Script } from '../script.ts';
 import { How, type Side } from './compare.ts';
-import { compareStreams } from './differ.ts';
+import { compareStreams, type StreamDifference } from './differ.ts';
 import type { BlockSizes } from './digests.ts';
 import { NearSide } from './side.ts';
 import { compared, framesOf, renumbered } from './testing.ts';
@@ -33,13 +33,16 @@ const TRACES = [
 /** Blocks that end after few events, so that small sessions have many. */
 const SMALL: BlockSizes = { about: 8, least: 4, most: 16 };
 
-async function streamed(a: Side, b: Side, sizes = SMALL): Promise<string[]> {
-  const near = (s: Side): NearSide => new NearSide(s.source, s.table, sizes, 64);
+const near = (s: Side): NearSide => new NearSide(s.source, s.table, SMALL, 64);
+const rowOf = (d: StreamDifference): string => (d.kind === 'changed' ? `~ ${d.a}/${d.b}` : d.kind === 'only-a' ? `- ${d.a}` : `+ ${d.b}`);
+const manyStreamed = async (a: Side, b: Side): Promise<string[]> => (await compareStreams(near(a), near(b))).differences.map(rowOf).sort();
+
+async function streamed(a: Side, b: Side): Promise<string[]> {
   const { differences } = await compareStreams(near(a), near(b));
   // what comes earlier on either side is earlier; these sessions have one thread
   const order = (side: 'a' | 'b'): number[] => differences.map((d) => d[side]).filter((seq) => seq !== 0);
   for (const side of ['a', 'b'] as const) expect(order(side)).toEqual([...order(side)].sort((x, y) => x - y));
-  return differences.map((d) => (d.kind === 'changed' ? `~ ${d.a}/${d.b}` : d.kind === 'only-a' ? `- ${d.a}` : `+ ${d.b}`)).sort();
+  return differences.map(rowOf).sort();
 }
 function whole(a: Side, b: Side): string[] {
   const c = compared(a, b);
@@ -125,7 +128,6 @@ const sideOf = (frames: readonly Frame[]): Side => ({
 
 test('differences stand in the order of the rows of compare.ts', async () => {
   const [a, b] = [fixture('vmm-6.12.irr'), fixture('vmm-7.2.irr')];
-  const near = (s: Side): NearSide => new NearSide(s.source, s.table, SMALL, 64);
   const { differences } = await compareStreams(near(a), near(b));
   const c = compared(a, b);
   const rows = [...c.how.keys()].filter((row) => c.how[row] !== How.SAME);
@@ -208,5 +210,46 @@ describe('made-up sessions: what is found is what compare.ts finds', () => {
       }),
       RUNS,
     );
+  });
+});
+
+describe('several threads', () => {
+  /** Threads beside the first use what the first has made; `extra`: it makes a space more before. */
+  const threads = (k: Choice, extra: boolean, wrong = 0): Side => {
+    const pid = 100 + k.id;
+    const s = new Script(table, pid);
+    const tids: number[] = [];
+    const by = (tid: number, seq: number): void => {
+      tids[seq] = pid + tid;
+    };
+    by(0, s.start());
+    by(0, s.open(k.fd));
+    if (extra) {
+      by(0, s.ioctl(k.fd, 'IOMMU_IOAS_ALLOC', {}, { out_ioas_id: k.id + 500 }));
+      by(0, s.ioctl(k.fd, 'IOMMU_DESTROY', { id: k.id + 500 }));
+    }
+    for (let n = 0; n < 3; n++) by(0, s.ioctl(k.fd, 'IOMMU_IOAS_ALLOC', {}, { out_ioas_id: k.id + n }));
+    for (let i = 0; i < 120; i++) {
+      const id = k.id + (((i % 3) + (i === 60 ? wrong : 0)) % 3);
+      by(1 + (i % 2), s.ioctl(k.fd, 'IOMMU_OPTION', { option_id: 1, op: 1, object_id: id, val64: i % 7 }));
+    }
+    s.fork(pid + 50);
+    s.pid = pid + 50;
+    s.start(2, pid);
+    for (let i = 0; i < 60; i++) s.ioctl(k.fd, 'IOMMU_OPTION', { option_id: 1, op: 1, object_id: k.id + (i % 3), val64: i % 5 });
+    const frames = framesOf(s.source()).map((f) => encodeFrame({ ...f, tid: tids[f.seq] ?? f.pid }));
+    return { source: framesSource(frames, table.dialect), table };
+  };
+
+  test('what one calls otherwise is known to the others, and to children', async () => {
+    const [a, b] = [threads(ONE, false), threads(OTHER, true)];
+    expect(whole(a, b).length).toBe(2);
+    expect(await manyStreamed(a, b)).toEqual(['+ 3', '+ 4']);
+    expect(await manyStreamed(b, a)).toEqual(['- 3', '- 4']);
+  });
+
+  test('and still one that means another space is seen', async () => {
+    const [a, b] = [threads(ONE, false), threads(OTHER, true, 1)];
+    expect(await manyStreamed(a, b)).toEqual(['+ 3', '+ 4', '~ 66/68']);
   });
 });

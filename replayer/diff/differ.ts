@@ -7,8 +7,9 @@
  */
 import { drained, inverse } from './align.ts';
 import { Block, type LaneDigest, type TraceDigest } from './digests.ts';
+import { nameIn, relationOf, STRANGER } from './lanes.ts';
 import { Order } from './order.ts';
-import { agree, alignPiece, type Events, learn, makerOf } from './piece-align.ts';
+import { agree, alignPiece, type Events, type Exchange, exchange, learn, makerOf } from './piece-align.ts';
 import { cut, type LaneBlocks, type LanePair, lanesOf, type Piece, planned } from './pieces.ts';
 import { type Family, matchFamilies } from './processes.ts';
 import { type Recorded, Row, type Stretch } from './records.ts';
@@ -43,6 +44,8 @@ export interface StreamComparison {
 
 /** Events of the pieces that are read together, of both sides. */
 const BATCH = 1 << 18;
+/** Exchanged names that other threads hear of. */
+const MOST_EXCHANGED = 1 << 14;
 
 export async function compareStreams(a: DiffSide, b: DiffSide): Promise<StreamComparison> {
   const [x, y] = await Promise.all([a.digest(), b.digest()]);
@@ -56,6 +59,8 @@ class Differ {
   readonly #y: TraceDigest;
   readonly #differences: Omit<StreamDifference, 'place'>[] = [];
   readonly #order = new Order();
+  /** names that stand for others, by the threads that made the things */
+  readonly #exchanged: { readonly by: LanePair; readonly what: Exchange }[] = [];
   #only = { a: 0, b: 0 };
   #again = 0;
 
@@ -104,7 +109,7 @@ class Differ {
     const pairs: LanePair[] = [];
     const taken = new Set<number>();
     const pair = (a: LaneDigest | undefined, b: LaneDigest | undefined): void => {
-      pairs.push({ a: a && lanesA.get(a.lane), b: b && lanesB.get(b.lane), called: new Map(), plan: 0 });
+      pairs.push({ a: a && lanesA.get(a.lane), b: b && lanesB.get(b.lane), called: new Map(), plan: 0, begun: false, heard: 0 });
     };
     this.#x.processes.forEach((p, i) => {
       const q = this.#y.processes[partners[i]!];
@@ -146,22 +151,46 @@ class Differ {
       const placesB = piece.b0 < piece.b1 ? rb.places[ib++]! : NOTHING;
       this.#again += placesA.length + placesB.length;
       const { pair } = piece;
-      // names were found to be exchanged: what was the same by name has to be looked at again
-      if (this.#piece(piece, { words: ra.words, places: placesA }, { words: rb.words, places: placesB }) && pair.plan === 0) {
-        pair.plan = 1;
-        const rest = cut(pair, piece.a1, pair.a!.at.length, piece.b1, pair.b!.at.length);
-        for (const p of rest.reverse()) again(p);
-        // pieces of this batch that are beyond are in the rest again
-        pieces = pieces.filter((p) => p.pair !== pair || pieces.indexOf(p) <= pieces.indexOf(piece));
-        return this.#compareRest(pieces, piece, again);
+      const rest = (): Piece[] => pieces.slice(pieces.indexOf(piece) + 1).filter((p) => p.pair !== pair);
+      // other threads have exchanged names that this one may tell: what was the same by name has to be looked at
+      if (this.#hear(pair) && pair.plan === 0 && !pair.begun) {
+        this.#replan(pair, 0, 0, again);
+        return this.#compareRest(rest(), again);
+      }
+      pair.begun = true;
+      const exchanged = this.#piece(piece, { words: ra.words, places: placesA }, { words: rb.words, places: placesB });
+      if (exchanged && pair.plan === 0) {
+        this.#replan(pair, piece.a1, piece.b1, again);
+        return this.#compareRest(rest(), again);
       }
     }
   }
 
+  /** From there on all of a pair is looked at event by event. */
+  #replan(pair: LanePair, a: number, b: number, again: (piece: Piece) => void): void {
+    pair.plan = 1;
+    for (const p of cut(pair, a, pair.a!.at.length, b, pair.b!.at.length).reverse()) again(p);
+  }
+
   /** The rest of a batch after its plan has changed. */
-  async #compareRest(pieces: readonly Piece[], done: Piece, again: (piece: Piece) => void): Promise<void> {
-    const rest = pieces.slice(pieces.indexOf(done) + 1);
+  async #compareRest(rest: readonly Piece[], again: (piece: Piece) => void): Promise<void> {
     if (rest.length > 0) await this.#compare(rest, again);
+  }
+
+  /** Takes names that were exchanged in other threads, as this one calls them; → whether there were any. */
+  #hear(pair: LanePair): boolean {
+    const { a, b } = pair;
+    let heard = false;
+    if (a === undefined || b === undefined) return false;
+    for (; pair.heard < this.#exchanged.length; pair.heard++) {
+      const { by, what } = this.#exchanged[pair.heard]!;
+      if (by === pair) continue;
+      const [x, y] = [relationOf(a.place, by.a!.place), relationOf(b.place, by.b!.place)];
+      if (x === STRANGER || y === STRANGER) continue;
+      exchange(pair.called, { a: nameIn(what.a, x), b: nameIn(what.b, y) });
+      heard = true;
+    }
+    return heard;
   }
 
   /** → whether a name was found to stand for another */
@@ -170,6 +199,7 @@ class Differ {
     const partners = alignPiece(a, b, pair.called);
     const back = inverse(partners, b.places.length);
     const exchanged = learn(pair.called, a, b, partners);
+    for (const what of exchanged) if (this.#exchanged.length < MOST_EXCHANGED) this.#exchanged.push({ by: pair, what });
     const seq = (side: Events, i: number): number => side.words[side.places[i]! + Row.SEQ]!;
     const alone = new Set<number>();
     partners.forEach((j, i) => {
@@ -189,7 +219,7 @@ class Differ {
       this.#differences.push({ kind: 'only-b', a: 0, b: seq(b, j) });
       takenOver ||= alone.has(makerOf(b.words, b.places[j]!));
     });
-    return exchanged || takenOver;
+    return exchanged.length > 0 || takenOver;
   }
 
   #place({ pair, a0, a1 }: Piece, a: Events, b: Events, back: Int32Array): void {

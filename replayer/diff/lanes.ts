@@ -50,7 +50,7 @@ export interface LaneListener {
 /** Events within which a child may be seen before the fork that made it. */
 const SOON = 256;
 /** Forefathers that a process knows. */
-const GENERATIONS = 16;
+export const GENERATIONS = 16;
 /** Words that make things that are counted one by one; beyond that they share counts. */
 const MADE = 1 << 12;
 
@@ -132,8 +132,7 @@ export class Lanes {
   named(name: MakerName): Named {
     const here = this.now;
     if (name.low === 0 || here === undefined || name.lane === here.lane) return name;
-    const relation = relationOf(here.process, name);
-    return { low: mixLow(name.low, relation, 2), high: mixHigh(name.high, relation, 2) };
+    return nameIn(name, relationOf(here.process, name));
   }
 
   #begun(pid: number, seq: number): LiveProcess {
@@ -162,9 +161,27 @@ export class Lanes {
 
 const familyOf = (parent: LiveProcess): number[] => [parent.process, ...parent.parents].slice(0, GENERATIONS);
 
+/** What a thing of another thread is called, by who that thread is. */
+export const nameIn = ({ low, high }: Named, relation: number): Named => ({
+  low: mixLow(low, relation, 2),
+  high: mixHigh(high, relation, 2),
+});
+
+/** Where a thread is: its process, that process's forefathers, and which of its threads. */
+export interface LanePlace {
+  readonly process: number;
+  readonly parents: readonly number[];
+  readonly ordinal: number;
+}
+/** Of a thing of a thread that is no relation. */
+export const STRANGER = -2;
+
 /** Of which thread of the same process, or of which forefather, a thing is. */
-function relationOf(here: LiveProcess, { process, ordinal }: MakerName): number {
+export function relationOf(
+  here: Pick<LanePlace, 'process' | 'parents'>,
+  { process, ordinal }: Pick<LanePlace, 'process' | 'ordinal'>,
+): number {
   if (process === here.process) return 1000 + ordinal;
   const generation = here.parents.indexOf(process);
-  return generation < 0 ? -2 : 1_000_000 * (generation + 1) + ordinal;
+  return generation < 0 ? STRANGER : 1_000_000 * (generation + 1) + ordinal;
 }

@@ -4,6 +4,7 @@ import { Interner } from './hash.ts';
 import { OTHER } from './links.ts';
 import { gaps } from './processes.ts';
 import { LINK_WORDS, Row } from './records.ts';
+import type { Named } from './sums.ts';
 
 /** Names in a that stand for other ones in b. */
 export type Called = Map<number, number>;
@@ -19,22 +20,31 @@ const nameAt = (w: Int32Array, at: number, which = 0): number => ((w[at]! ^ whic
 /** The name of what an event has made, 0 nothing. */
 export const makerOf = (w: Int32Array, at: number): number => (w[at + Row.MAKER] === 0 ? 0 : nameAt(w, at + Row.MAKER));
 
-/** Remembers that what a's event made is what b's event made. Links tell a name with which of the things it is. */
-function exchange(called: Called, wa: Int32Array, a: number, wb: Int32Array, b: number): void {
-  for (let which = 0; which < 8; which++) called.set(nameAt(wa, a + Row.MAKER, which), nameAt(wb, b + Row.MAKER, which));
+const keyAs = ({ low, high }: Named, which: number): number => ((low ^ which) >>> 0) * 0x20_0000 + (high >>> 11);
+
+/** What an event of a made is what an event of b made. */
+export interface Exchange {
+  readonly a: Named;
+  readonly b: Named;
 }
 
-/** Takes what partners say of names; → whether there was something new. */
-export function learn(called: Called, a: Events, b: Events, partners: Int32Array): boolean {
-  let learnt = false;
+/** Remembers that. Links tell a name with which of the things it is. */
+export function exchange(called: Called, { a, b }: Exchange): void {
+  for (let which = 0; which < 8; which++) called.set(keyAs(a, which), keyAs(b, which));
+}
+const makerAt = (w: Int32Array, at: number): Named => ({ low: w[at + Row.MAKER]!, high: w[at + Row.MAKER + 1]! });
+
+/** Takes what partners say of names; → what was exchanged. */
+export function learn(called: Called, a: Events, b: Events, partners: Int32Array): Exchange[] {
+  const found: Exchange[] = [];
   partners.forEach((j, i) => {
     if (j < 0) return;
     const [x, y] = [makerOf(a.words, a.places[i]!), makerOf(b.words, b.places[j]!)];
     if (x === y || x === 0 || y === 0) return;
-    exchange(called, a.words, a.places[i]!, b.words, b.places[j]!);
-    learnt = true;
+    found.push({ a: makerAt(a.words, a.places[i]!), b: makerAt(b.words, b.places[j]!) });
+    exchange(called, found.at(-1)!);
   });
-  return learnt;
+  return found;
 }
 
 /** Do two events say the same of the same things? */

@@ -1,7 +1,8 @@
 /** Threads by their blocks: which blocks are not the same, and those as pieces short enough to be looked at event by event. */
 import { align, drained } from './align.ts';
-import { Block, type TraceDigest } from './digests.ts';
+import { Block, type ProcessDigest, type TraceDigest } from './digests.ts';
 import { Interner } from './hash.ts';
+import { GENERATIONS, type LanePlace } from './lanes.ts';
 import type { Called } from './piece-align.ts';
 
 /** Events of a piece: from so many on it ends where it can, and at so many it ends. */
@@ -23,10 +24,15 @@ export interface LanePair {
   readonly a: LaneBlocks | undefined;
   readonly b: LaneBlocks | undefined;
   readonly called: Called;
-  /** blocks from which on all is read event by event; pieces that were planned before do not count then */
+  /** 1: all is read event by event; pieces that were planned before do not count then */
   plan: number;
+  /** pieces of it have been compared */
+  begun: boolean;
+  /** exchanged names of other threads that it knows: so many */
+  heard: number;
 }
 export interface LaneBlocks {
+  readonly place: LanePlace;
   readonly lane: number;
   readonly events: number;
   /** places in TraceDigest.blocks */
@@ -36,15 +42,26 @@ export interface LaneBlocks {
 
 export function lanesOf(trace: TraceDigest): Map<number, LaneBlocks> {
   const { blocks } = trace;
-  const lanes = new Map<number, { lane: number; events: number; at: number[]; blocks: Int32Array }>();
+  const lanes = new Map<number, { place: LanePlace; lane: number; events: number; at: number[]; blocks: Int32Array }>();
+  const places = placesOf(trace.processes);
   for (let at = 0; at < blocks.length; at += Block.WORDS) {
     const lane = blocks[at + Block.LANE]!;
-    const known = lanes.get(lane) ?? { lane, events: 0, at: [], blocks };
+    const known = lanes.get(lane) ?? { place: places.get(lane)!, lane, events: 0, at: [], blocks };
     known.at.push(at);
     known.events += blocks[at + Block.EVENTS]!;
     lanes.set(lane, known);
   }
   return lanes;
+}
+
+function placesOf(processes: readonly ProcessDigest[]): Map<number, LanePlace> {
+  const places = new Map<number, LanePlace>();
+  processes.forEach((p, i) => {
+    const parents: number[] = [];
+    for (let n = p.parent; n >= 0 && parents.length < GENERATIONS; n = processes[n]!.parent) parents.push(n + 1);
+    for (const { lane, ordinal } of p.lanes) places.set(lane, { process: i + 1, parents, ordinal });
+  });
+  return places;
 }
 
 /** The pieces in which two threads are not the same. `same` takes last events of blocks that are. */
