@@ -1,8 +1,9 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import Database from 'better-sqlite3';
 import { afterAll, describe, expect, test } from 'vitest';
 import { framesOf } from '../../replayer/diff/testing.ts';
 import { TraceWriter } from '../../store/append.ts';
@@ -225,6 +226,19 @@ describe('for git bisect run', () => {
     const [status, line] = await judge(beginning('other', OLD, 63, { command: ['/bin/true'] }));
     expect([status, line]).toEqual([125, 'cannot tell: other.irr: it is another program: true, not vmm']);
     expect((await judge(beginning('moved', OLD, 63, { command: ['/home/me/vmm'] })))[0]).toBe(0);
+  });
+
+  test('cannot tell: a recording that is damaged where nobody looks when it is opened', async () => {
+    const path = inFolder('damaged.irr');
+    copyFileSync(OLD, path);
+    const db = new Database(path);
+    for (const { name } of db.prepare("SELECT name FROM sqlite_master WHERE type = 'trigger'").all() as { name: string }[])
+      db.exec(`DROP TRIGGER "${name}"`);
+    db.exec('UPDATE chunks SET data = zeroblob(length(data))');
+    db.close();
+    const [status, line] = await judge(path);
+    expect([status, line.startsWith('cannot tell: damaged.irr: ')]).toEqual([125, true]);
+    await expect(diff(OLD, undefined, { since: path })).rejects.toThrow('damaged.irr');
   });
 
   test('a recording that is not whole: what is missing proves nothing, an answer does', async () => {

@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import type { Report } from '../../replayer/diff/report.ts';
 import { type LatencyMap, latenciesOf, type Timing, timing } from '../../replayer/diff/timing.ts';
+import { StoreError } from '../../store/errors.ts';
 import type { Io, Options, Run } from './commands.ts';
 import { SideFacts } from './diff-facts.ts';
 import { reportJson } from './diff-json.ts';
@@ -114,13 +115,15 @@ async function since(good: string, next: string, extra: string | undefined, opti
 
 /** What is wrong with the recording in question is no reason to stop: nobody can tell, that is all. */
 function judged(good: Opened, bad: Opened | undefined, next: string, options: Options): Judged & { readonly scene?: Scene } {
-  let opened: Opened;
   try {
-    opened = openTrace(next);
+    return judgedOpen(good, bad, openTrace(next), options);
   } catch (error) {
-    if (!(error instanceof Error) || error.name !== 'StoreError') throw error;
-    return { verdict: Verdict.SKIP, text: error.message };
+    if (error instanceof StoreError && error.path === next) return { verdict: Verdict.SKIP, text: error.message };
+    throw error;
   }
+}
+
+function judgedOpen(good: Opened, bad: Opened | undefined, opened: Opened, options: Options): Judged & { readonly scene?: Scene } {
   const early = judgeable(good, opened);
   if (early !== undefined) return early;
   const report = compared(good, opened, rulesOf(options, good, opened));
@@ -128,7 +131,7 @@ function judged(good: Opened, bad: Opened | undefined, next: string, options: Op
   const scene: Scene = { a: new SideFacts(good), b: new SideFacts(opened), report, timing: times };
   if (bad !== undefined) return { ...judgeLike(compared(good, bad, rulesOf(options, good, bad)), report, good, opened), scene };
   const verdict = judge(report, good, opened);
-  const slower = times?.rows.filter((r) => r.test?.differs === true) ?? [];
-  if (verdict.verdict !== Verdict.GOOD || slower.length === 0) return { ...verdict, scene };
-  return { verdict: Verdict.BAD, text: `${slower[0]!.call} takes longer or shorter (p < ${times!.level})`, scene };
+  const slower = times?.rows.find((r) => r.test?.differs === true);
+  if (verdict.verdict !== Verdict.GOOD || slower === undefined) return { ...verdict, scene };
+  return { verdict: Verdict.BAD, text: `${slower.call} takes longer or shorter (p < ${times!.level})`, scene };
 }
