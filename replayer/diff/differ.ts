@@ -2,8 +2,9 @@
  * Two traces of any length beside each other. First both are read for their digests (digests.ts): processes, threads and blocks
  * that are the same are done with then. What is left is read again, event by event, and aligned piece by piece.
  *
- * Memory: the digests (0.1 bytes an event, a hundred bytes a process), and the events of the pieces under work. What it does not see: an
- * event that has been moved farther than its piece is one that is missing and one that is too much.
+ * Memory: the digests (0.2 bytes an event, some 700 bytes a process), the events of the pieces under work, and what differs. What it
+ * does not see: an event that has been moved farther than its piece is one that is missing and one that is too much; what two sums
+ * of 64 bits have in common by chance; a thread that is the same by name, where another thread has exchanged what the names stand for.
  */
 import { drained, inverse } from './align.ts';
 import { Block, type LaneDigest, type TraceDigest } from './digests.ts';

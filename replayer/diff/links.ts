@@ -41,12 +41,29 @@ export interface Links {
 
 const NOBODY = { origin: 0, type: '' } as const;
 
+interface Region {
+  readonly uid: Uid;
+  readonly start: U64;
+}
+
+/** Those of a context, ascending; of several at one place the first. */
+function regionsOf(context: Context): Region[] {
+  const found = new Map<U64, Region>();
+  for (const o of context.objects.values()) {
+    const start = o.type === 'VIOMMU' ? o.region?.offset : undefined;
+    if (start !== undefined && !found.has(start)) found.set(start, { uid: o.uid, start });
+  }
+  return [...found.values()].sort((x, y) => (x.start < y.start ? -1 : 1));
+}
+
 /** Links by the state while the log is folded. */
 export class LiveLinks implements Links {
   state: SessionState;
   readonly #origins = new Map<Uid, Origin>();
   /** events whose areas are where the kernel chose */
   readonly #chosen = new Set<number>();
+  /** where the regions of vIOMMUs begin, as long as there are no others; by context */
+  #regions = new WeakMap<Context, Region[]>();
   /** objects that the event has named so far */
   #named: (KernelObject | undefined)[] = [];
 
@@ -73,6 +90,8 @@ export class LiveLinks implements Links {
     for (const c of changes) {
       if (c.op === 'object.create') this.#origins.set(c.object.uid, originOf(seq, Math.min(made++, AREA - 1)));
       else if (c.op === 'area.add' && chose) this.#chosen.add(c.area.seq);
+      const object = c.op === 'object.set' ? c.to : c.op === 'object.create' || c.op === 'object.end' ? c.object : undefined;
+      if (object?.type === 'VIOMMU') this.#regions = new WeakMap();
     }
   }
 
@@ -147,13 +166,20 @@ export class LiveLinks implements Links {
 
   region(e: EventBytes, offset: U64): Chosen | undefined {
     const context = contextOfFile(this.state, e.file);
-    let best: { readonly uid: Uid; readonly start: U64 } | undefined;
-    for (const o of context?.objects.values() ?? []) {
-      const start = o.type === 'VIOMMU' ? o.region?.offset : undefined;
-      if (start !== undefined && start <= offset && (best === undefined || start > best.start)) best = { uid: o.uid, start };
+    if (context === undefined) return undefined;
+    let regions = this.#regions.get(context);
+    if (regions === undefined) {
+      regions = regionsOf(context);
+      this.#regions.set(context, regions);
     }
-    if (best === undefined) return undefined;
-    return { origin: this.#origins.get(best.uid) ?? 0, offset: within(minus(offset, best.start)) };
+    let [low, high] = [0, regions.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (regions[middle]!.start <= offset) low = middle + 1;
+      else high = middle;
+    }
+    const best = regions[low - 1];
+    return best === undefined ? undefined : { origin: this.#origins.get(best.uid) ?? 0, offset: within(minus(offset, best.start)) };
   }
 
   access(e: EventBytes, address: U64): Chosen | undefined {
