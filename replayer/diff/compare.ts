@@ -4,8 +4,7 @@
  * meaning.ts). Numbers that kernel or program happened to choose (ids, descriptors, pids, addresses, IOVAs and mmap offsets
  * that the kernel chose) are compared by who made the thing: renumbering alone is no difference. Times are not compared.
  *
- * What this does not do yet: fold a difference that follows from an earlier one under it; recognize calls of one thread that
- * were merely reordered; align threads that share out the same work differently (calls are aligned thread by thread, not by
+ * What this does not do yet: fold a difference that follows from an earlier one under it; align threads that share out the same work differently (calls are aligned thread by thread, not by
  * context across threads); know that two calls of different dialects (VCMDQ_ALLOC, HW_QUEUE_ALLOC) are the same step; compare
  * latencies; ask the model which side is right; ignore rules. Memory grows with the traces, by some 50 bytes an event. A
  * difference is missed where two hashes of 53 bits meet.
@@ -18,9 +17,11 @@ import { EventBytes } from '../event.ts';
 import type { TimelineSource } from '../timeline.ts';
 import type { U64 } from '../u64.ts';
 import { align, inverse, settle, slide } from './align.ts';
+import { Dependences } from './dependences.ts';
 import type { Name } from './forms.ts';
 import { eventOf, KeptLinks, type Origin, whichOf } from './links.ts';
 import type { Sink } from './meaning.ts';
+import { joinMoved, type MovableLane } from './moved.ts';
 import { gaps, matchProcesses } from './processes.ts';
 import { type Lane, newNumbers, type Reading, readTrace } from './reading.ts';
 import { How, orderRows, type Rows } from './rows.ts';
@@ -74,11 +75,15 @@ class Comparing {
   readonly partners: Int32Array;
   readonly #a: Reading;
   readonly #b: Reading;
+  /** events of b whose partners stand elsewhere in their thread */
+  readonly #moved = new Set<number>();
+  readonly #on: { readonly a: Dependences; readonly b: Dependences };
 
   constructor(a: Reading, b: Reading) {
     this.#a = a;
     this.#b = b;
     this.partners = new Int32Array(a.last + 1);
+    this.#on = { a: new Dependences(a), b: new Dependences(b) };
   }
 
   *run(): Generator<number> {
@@ -101,17 +106,20 @@ class Comparing {
    */
   *#lane(a: Lane, b: Lane): Generator<void> {
     let best: Int32Array | undefined;
+    let moved: readonly number[] = [];
     let least = Number.POSITIVE_INFINITY;
     for (const first of ['whole', 'asked'] as const) {
       const partners = yield* this.#aligned(a, b, first);
       this.#take(a, b, partners);
       if (this.#settle(a, b, partners)) this.#take(a, b, partners);
+      const joined = this.#join(a, b, partners);
       const left = this.#left(a, b, partners);
-      if (left < least) [best, least] = [partners, left];
-      if (least === 0) return;
+      if (left < least) [best, least, moved] = [partners, left, joined];
+      if (least === 0) break;
       yield;
     }
     this.#take(a, b, best!);
+    for (const i of moved) this.#moved.add(b.events[best![i]!]!);
   }
 
   /** By one sort of key first, then between what that matches by what is asked, and at last by the name of the call. */
@@ -144,6 +152,19 @@ class Comparing {
     return forward || backward;
   }
 
+  /** Pairs that were merely moved within the thread: their events of a. */
+  #join(a: Lane, b: Lane, partners: Int32Array): readonly number[] {
+    const movable = (of: Reading, lane: Lane, on: Dependences): MovableLane => ({
+      keys: Int32Array.from(lane.events, (seq) => of.asked[seq]!),
+      things: (i) => on.of(lane.events[i]!),
+    });
+    const agree = (i: number, j: number): boolean => this.#agree(a.events[i]!, b.events[j]!);
+    const [x, y] = [movable(this.#a, a, this.#on.a), movable(this.#b, b, this.#on.b)];
+    return joinMoved(x, y, partners, agree, (i, j) => {
+      this.partners[a.events[i]!] = b.events[j]!;
+    });
+  }
+
   /** How many rows of two threads differ. */
   #left(a: Lane, b: Lane, partners: Int32Array): number {
     let matched = 0;
@@ -164,7 +185,7 @@ class Comparing {
 
   /** All rows, in order. */
   rows(): Generator<number, Rows> {
-    return orderRows(this.#a, this.#b, this.partners, (i, j) => this.#agree(i, j));
+    return orderRows(this.#a, this.#b, this.partners, this.#moved, (i, j) => this.#agree(i, j));
   }
 
   #agree(i: number, j: number): boolean {

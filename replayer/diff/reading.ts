@@ -3,7 +3,7 @@
  * and thread. Some 30 bytes an event are kept. Read in slices.
  */
 import type { UapiTable } from '../../hw/uapi/table.ts';
-import { Fork, Kind } from '../../store/frame.ts';
+import { FileKind, Fork, Kind, State } from '../../store/frame.ts';
 import { Folder } from '../decide.ts';
 import { EventBytes } from '../event.ts';
 import { planOf } from '../plan.ts';
@@ -49,6 +49,8 @@ export interface Reading {
   readonly whole: Int32Array;
   readonly linkAt: Uint32Array;
   readonly links: Int32Array;
+  /** 1: a call of an iommufd that has to do with the objects and areas that it names or makes, and with nothing else there is */
+  readonly movable: Uint8Array;
   readonly processes: readonly ReadProcess[];
 }
 
@@ -77,6 +79,8 @@ class Hashing implements Sink {
   readonly called = new Hash();
   /** origins of objects and areas that the event refers to */
   readonly about: Origin[] = [];
+  /** it names what nobody has made */
+  stranger = false;
   #now = this.asked;
   #words = 0;
 
@@ -85,6 +89,7 @@ class Hashing implements Sink {
     this.answered.reset();
     this.called.reset();
     this.about.length = 0;
+    this.stranger = false;
     this.#now = this.asked;
     this.#words = 0;
   }
@@ -97,8 +102,9 @@ class Hashing implements Sink {
     if (this.#words < 4 && (this.#words < 3 || name.text === 'op')) this.called.word(name.hash).value(value);
     this.#words++;
   }
-  link(name: Name, origin: Origin, type: string): void {
+  link(name: Name, origin: Origin, type: string, raw: U64): void {
     this.#now.word(name.hash).text(type);
+    if (origin === 0 && Number(raw) !== 0) this.stranger = true;
     if (origin !== 0 && origin % 8 !== OTHER) this.about.push(origin);
   }
   chosen(name: Name): void {
@@ -154,6 +160,7 @@ class Reader {
       whole: column(),
       linkAt: new Uint32Array(last + 2),
       links: this.#keeping.kept,
+      movable: new Uint8Array(last + 1),
       processes: this.#processes,
     };
   }
@@ -179,6 +186,9 @@ class Reader {
     reading.answered[seq] = this.#numbers.answered.number(sink.answered.key);
     reading.called[seq] = this.#numbers.called.number(sink.called.key);
     if (sink.about.length > 0) this.#about.set(seq, [...sink.about]);
+    const isCall = e.kind === Kind.IOCTL && e.state !== State.ENTERED && e.fileKind === FileKind.IOMMUFD;
+    const makes = changes.some((c) => c.op === 'object.create' || c.op === 'area.add');
+    if (isCall && !sink.stranger && (makes || sink.about.length > 0)) reading.movable[seq] = 1;
     this.#place(e, seq);
     reading.linkAt[seq + 1] = keeping.count;
     reading.links = keeping.kept;

@@ -15,16 +15,17 @@ export interface Rows {
 /** Rows between two yields. */
 const SLICE = 8192;
 
-/** All rows: the events of a in their order, and what only b has behind what it follows there. `partners`: by event of a, that of b. */
+/** All rows: the events of a in their order, and what only b has behind what it follows there. `partners`: by event of a, that of b; `moved`: events of b whose partners say nothing of the order. */
 export function* orderRows(
   a: Reading,
   b: Reading,
   partners: Int32Array,
+  moved: ReadonlySet<number>,
   agree: (i: number, j: number) => boolean,
 ): Generator<number, Rows> {
   const back = new Int32Array(b.last + 1);
   for (let i = 1; i <= a.last; i++) if (partners[i] !== 0) back[partners[i]!] = i;
-  const behind = yield* placesOf(b, back, a.last);
+  const behind = yield* placesOf(b, back, moved, a.last);
   // row of event i of a: its number, and what has come in before it
   const starts = new Int32Array(a.last + 2);
   let alone = 0;
@@ -57,7 +58,7 @@ export function* orderRows(
  * that has one; but never before what came earlier in its own thread (nor before the fork of its process), nor behind what
  * comes later there.
  */
-function* placesOf(b: Reading, back: Int32Array, lastA: number): Generator<number, Int32Array> {
+function* placesOf(b: Reading, back: Int32Array, moved: ReadonlySet<number>, lastA: number): Generator<number, Int32Array> {
   const behind = new Int32Array(b.last + 1);
   /** the event before it in its thread, 0 none */
   const previous = new Int32Array(b.last + 1);
@@ -72,7 +73,7 @@ function* placesOf(b: Reading, back: Int32Array, lastA: number): Generator<numbe
       let next = lastA;
       for (let n = events.length - 1; n >= 0; n--) {
         latest[events[n]!] = next;
-        if (back[events[n]!] !== 0) next = back[events[n]!]! - 1;
+        if (back[events[n]!] !== 0 && !moved.has(events[n]!)) next = back[events[n]!]! - 1;
       }
     }
     yield 0.99;
@@ -80,8 +81,9 @@ function* placesOf(b: Reading, back: Int32Array, lastA: number): Generator<numbe
   let place = 0;
   for (let j = 1; j <= b.last; j++) {
     if (j % SLICE === 0) yield 0.99;
-    if (back[j] !== 0) place = back[j]!;
-    behind[j] = back[j] !== 0 ? place : Math.min(latest[j]!, Math.max(place, behind[previous[j]!]!));
+    const still = back[j] !== 0 && !moved.has(j);
+    if (still) place = back[j]!;
+    behind[j] = still ? place : Math.min(latest[j]!, Math.max(place, behind[previous[j]!]!));
   }
   return behind;
 }
