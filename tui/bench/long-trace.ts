@@ -79,8 +79,8 @@ function sessions(folder: string): Buffer[] {
   });
 }
 
-/** Writes the trace; `scenarios`: the folder with them. */
-export function writeLongTrace(path: string, events: number, scenarios: string): void {
+/** Writes the trace; `scenarios`: the folder with them; `edit` may change what is in a frame, not its length. */
+export function writeLongTrace(path: string, events: number, scenarios: string, edit?: (frame: Buffer, seq: number) => void): void {
   const block = sessions(scenarios);
   const rows = new RowIndex(uapiTable(DIALECT));
   const writer = TraceWriter.create(path, {
@@ -120,6 +120,7 @@ export function writeLongTrace(path: string, events: number, scenarios: string):
       const t = EVENT_NS * BigInt(seq);
       frame.writeBigUInt64LE(t, FRAME_AT.tEnter);
       frame.writeBigUInt64LE(t + EVENT_NS / 2n, FRAME_AT.tExit);
+      edit?.(frame, seq);
       writer.append(frame, 0, rows.row(cursor.at(frame, 0)));
       if (seq % FLUSH === 0) writer.flush();
     }

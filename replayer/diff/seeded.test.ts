@@ -1,0 +1,256 @@
+/** One difference is put into a session: it is found, at its place, and nothing else is. */
+import { fileURLToPath } from 'node:url';
+import fc from 'fast-check';
+import { afterAll, describe, expect, test } from 'vitest';
+import { targetOfFileKind, uapiTable } from '../../hw/uapi/table.ts';
+import { SCALAR_BYTES } from '../../hw/uapi/types.ts';
+import { encodeFrame, type Frame, Kind, PartKind } from '../../store/frame.ts';
+import { TraceReader } from '../../store/read.ts';
+import { tableOf } from '../fold.ts';
+import { framesSource, Script } from '../script.ts';
+import { drained } from './align.ts';
+import type { Side } from './compare.ts';
+import { Dependences } from './dependences.ts';
+import { compareStreams } from './differ.ts';
+import { newNumbers, readTrace } from './reading.ts';
+import { NearSide } from './side.ts';
+import { framesOf, renumbered, reportOf } from './testing.ts';
+
+const table = uapiTable('linux-7.2');
+const reader = TraceReader.open(fileURLToPath(new URL('../../fixtures/traces/vmm-7.2.irr', import.meta.url)));
+afterAll(() => reader.close());
+const recorded: Side = { source: reader, table: tableOf(reader.meta) };
+const SHIFT = { pid: 4000, fd: 20, file: 50, id: 1000, address: 0x7000_0000n, time: 12_345n };
+
+/** The frames as a session, with numbers of their own. */
+function sessionOf(frames: readonly Frame[]): Side {
+  const buffers = renumbered(
+    frames.map((f, i) => ({ ...f, seq: i + 1 })),
+    table,
+    SHIFT,
+  );
+  return { source: framesSource(buffers, table.dialect), table };
+}
+
+/** The places of the causes, those of what follows from them, and what the comparison of the streams finds. */
+async function found(a: Side, b: Side): Promise<{ causes: string[]; rest: number; streams: string[] }> {
+  const report = reportOf(a, b);
+  const of = (s: Side): NearSide => new NearSide(s.source, s.table);
+  const streams = await compareStreams(of(a), of(b));
+  return {
+    causes: report.causes.map(({ difference: d }) => `${d.sort} ${d.a}/${d.b}`),
+    rest: report.differences - report.causes.length,
+    streams: streams.differences.map((d) => `${d.a}/${d.b}`),
+  };
+}
+const swapped = (frames: readonly Frame[], at: number): Frame[] => [
+  ...frames.slice(0, at),
+  frames[at + 1]!,
+  frames[at]!,
+  ...frames.slice(at + 2),
+];
+/** A call that takes longer, and all that comes behind it. */
+const delayed = (frames: readonly Frame[], at: number, by: bigint): Frame[] =>
+  frames.map((f, i) => ({ ...f, tEnter: i > at ? f.tEnter + by : f.tEnter, tExit: i >= at && f.tExit > 0n ? f.tExit + by : f.tExit }));
+
+/** Offsets of the fields that only the kernel fills and that name nothing. */
+function outputs(f: Frame): { readonly offset: number; readonly size: number }[] {
+  const target = targetOfFileKind(f.fileKind);
+  const struct = f.kind === Kind.IOCTL && f.error === 0 && target !== undefined ? table.command(target, f.request)?.struct : undefined;
+  const out = f.parts.find((p) => p.kind === PartKind.OUT)?.bytes;
+  if (struct === undefined || out === undefined) return [];
+  return struct.fields.filter(
+    (x) =>
+      x.dir === 'out' &&
+      x.arm === undefined &&
+      x.creates === undefined &&
+      x.ref === undefined &&
+      x.fd === undefined &&
+      x.count === undefined &&
+      SCALAR_BYTES[x.type] >= 4 &&
+      x.offset + x.size <= out.length,
+  );
+}
+function poked(f: Frame, offset: number): Frame {
+  const parts = f.parts.map((p) => {
+    if (p.kind !== PartKind.OUT) return p;
+    const bytes = Buffer.from(p.bytes);
+    bytes[offset] = bytes[offset]! ^ 0x20;
+    return { ...p, bytes };
+  });
+  return { ...f, parts };
+}
+/** What was given, but a struct that could not be read beyond its length: that says nothing. */
+const given = (f: Frame): string[] =>
+  f.parts
+    .filter((p) => p.kind !== PartKind.OUT && p.kind !== PartKind.NESTED_OUT && p.bytes.length > 4)
+    .map((p) => Buffer.from(p.bytes).toString('hex'));
+/** Do two frames ask the same in the same words? Then either may be said to be the one that is missing. */
+const alike = (f: Frame, g: Frame): boolean =>
+  [f.kind, f.request, f.fd, f.error, ...given(f)].join() === [g.kind, g.request, g.fd, g.error, ...given(g)].join();
+
+// sessions: calls about some address spaces, each of which has to do with no other
+
+const SPACES = 4;
+type Draw = readonly [space: number, what: number, value: number];
+function played(draws: readonly Draw[]): Frame[] {
+  const s = new Script(table);
+  s.start();
+  s.open(3);
+  for (let n = 0; n < SPACES; n++) s.ioctl(3, 'IOMMU_IOAS_ALLOC', {}, { out_ioas_id: 1 + n });
+  const maps = Array.from({ length: SPACES }, () => 0);
+  for (const [space, what, value] of draws) {
+    const ioas_id = 1 + space;
+    const iova = 0x10_0000 * ++maps[space]!;
+    const map = { ioas_id, user_va: 0x1000, length: 0x1000 * (1 + value) };
+    if (what === 0) s.ioctl(3, 'IOMMU_IOAS_MAP', { ...map, flags: 7, iova });
+    else if (what === 1) s.ioctl(3, 'IOMMU_IOAS_MAP', { ...map, flags: 6 }, { iova });
+    else if (what === 2) s.ioctl(3, 'IOMMU_OPTION', { option_id: 1, op: 1, object_id: ioas_id, val64: value });
+    else if (what === 3) s.ioctl(3, 'IOMMU_IOAS_IOVA_RANGES', { ioas_id, num_iovas: value }, { num_iovas: 3, out_iova_alignment: 4096 });
+    else s.ioctl(3, 'IOMMU_DESTROY', { id: ioas_id }, {}, { error: 16 });
+  }
+  s.exit();
+  return framesOf(s.source());
+}
+const FIRST = 2 + SPACES;
+const draws = fc.array(fc.tuple(fc.nat(SPACES - 1), fc.nat(4), fc.nat(6)), { minLength: 2, maxLength: 40 });
+const RUNS = { numRuns: 60 };
+const sideOf = (frames: readonly Frame[]): Side => ({ source: framesSource(frames.map(encodeFrame), table.dialect), table });
+
+describe('a recorded session', () => {
+  const frames = framesOf(recorded.source);
+  const every = <T>(list: readonly T[], n: number): T[] => list.filter((_, i) => i % n === 0);
+
+  test('another errno', async () => {
+    for (const f of every(
+      frames.filter((o) => o.kind === Kind.IOCTL && o.error !== 0),
+      3,
+    )) {
+      const b = sessionOf(frames.map((o) => (o === f ? { ...o, error: o.error === 5 ? 12 : 5 } : o)));
+      expect(await found(recorded, b)).toEqual({ causes: [`errno ${f.seq}/${f.seq}`], rest: 0, streams: [`${f.seq}/${f.seq}`] });
+    }
+  });
+
+  test('another output', async () => {
+    const some = frames.flatMap((f) => outputs(f).map(({ offset }) => ({ f, offset })));
+    expect(some.length).toBeGreaterThanOrEqual(5);
+    for (const { f, offset } of some) {
+      const b = sessionOf(frames.map((o) => (o === f ? poked(o, offset) : o)));
+      expect(await found(recorded, b)).toEqual({ causes: [`output ${f.seq}/${f.seq}`], rest: 0, streams: [`${f.seq}/${f.seq}`] });
+    }
+  });
+
+  test('a call less', async () => {
+    for (const f of every(
+      frames.filter((o) => o.kind === Kind.IOCTL),
+      5,
+    )) {
+      const { causes, streams } = await found(recorded, sessionOf(frames.filter((o) => o !== f)));
+      const place = Number(/^only-a (\d+)\/0$/.exec(causes[0]!)?.[1]);
+      expect([f.seq, causes.length, alike(frames[place - 1]!, f)]).toEqual([f.seq, 1, true]);
+      expect(streams.some((s) => s === `${place}/0` || s === `${f.seq}/0`)).toBe(true);
+    }
+  });
+
+  test('two calls that have nothing to do with each other', () => {
+    const on = new Dependences(drained(readTrace(recorded.source, recorded.table, newNumbers())));
+    let count = 0;
+    frames.slice(0, -1).forEach((f, at) => {
+      const [x, y] = [on.of(f.seq), on.of(f.seq + 1)];
+      if (f.tid !== frames[at + 1]!.tid || x === undefined || y === undefined || [...x].some((thing) => y.has(thing))) return;
+      count++;
+      const { causes } = reportOf(recorded, sessionOf(swapped(frames, at)));
+      expect([f.seq, causes.map((c) => `${c.difference.a}/${c.difference.b} ${c.difference.call}`)]).toEqual([f.seq, []]);
+    });
+    expect(count).toBeGreaterThan(3);
+  });
+
+  test('a call that takes longer', async () => {
+    for (const f of every(frames, 20)) {
+      expect(await found(recorded, sessionOf(delayed(frames, f.seq - 1, 3_000_000n)))).toEqual({ causes: [], rest: 0, streams: [] });
+    }
+  });
+});
+
+describe('sessions of any calls', () => {
+  test('another errno', async () => {
+    await fc.assert(
+      fc.asyncProperty(draws, fc.nat(), async (d, where) => {
+        const frames = played(d);
+        const failed = frames.filter((f) => f.error !== 0);
+        const f = failed[where % failed.length];
+        fc.pre(f !== undefined);
+        const b = sessionOf(frames.map((o) => (o === f ? { ...o, error: 5 } : o)));
+        expect(await found(sideOf(frames), b)).toEqual({
+          causes: [`errno ${f!.seq}/${f!.seq}`],
+          rest: 0,
+          streams: [`${f!.seq}/${f!.seq}`],
+        });
+      }),
+      RUNS,
+    );
+  });
+
+  test('another output', async () => {
+    await fc.assert(
+      fc.asyncProperty(draws, fc.nat(), async (d, where) => {
+        const frames = played(d);
+        const some = frames.flatMap((f) => outputs(f).map(({ offset }) => ({ f, offset })));
+        fc.pre(some.length > 0);
+        const { f, offset } = some[where % some.length]!;
+        const b = sessionOf(frames.map((o) => (o === f ? poked(o, offset) : o)));
+        expect(await found(sideOf(frames), b)).toEqual({ causes: [`output ${f.seq}/${f.seq}`], rest: 0, streams: [`${f.seq}/${f.seq}`] });
+      }),
+      RUNS,
+    );
+  });
+
+  test('a call less', async () => {
+    await fc.assert(
+      fc.asyncProperty(draws, fc.nat(), async (d, where) => {
+        const frames = played(d);
+        const f = frames[FIRST + (where % d.length)]!;
+        const { causes, rest } = await found(sideOf(frames), sessionOf(frames.filter((o) => o !== f)));
+        const place = Number(/^only-a (\d+)\/0$/.exec(causes[0]!)?.[1]);
+        expect([causes.length, rest, alike(frames[place - 1]!, f)]).toEqual([1, 0, true]);
+      }),
+      RUNS,
+    );
+  });
+
+  test('two calls about different spaces', () => {
+    fc.assert(
+      fc.property(draws, fc.nat(), (d, where) => {
+        const frames = played(d);
+        const at = where % (d.length - 1);
+        fc.pre(d[at]![0] !== d[at + 1]![0]);
+        expect(reportOf(sideOf(frames), sessionOf(swapped(frames, FIRST + at))).causes).toEqual([]);
+      }),
+      RUNS,
+    );
+  });
+
+  test('two calls about one space that are not alike are told', () => {
+    fc.assert(
+      fc.property(draws, fc.nat(), (d, where) => {
+        const frames = played(d);
+        const at = where % (d.length - 1);
+        const [x, y] = [d[at]!, d[at + 1]!];
+        fc.pre(x[0] === y[0] && x[1] !== y[1]);
+        expect(reportOf(sideOf(frames), sessionOf(swapped(frames, FIRST + at))).differences).toBeGreaterThan(0);
+      }),
+      RUNS,
+    );
+  });
+
+  test('a call that takes longer', async () => {
+    await fc.assert(
+      fc.asyncProperty(draws, fc.nat(), async (d, where) => {
+        const frames = played(d);
+        const b = sessionOf(delayed(frames, where % frames.length, 3_000_000n));
+        expect(await found(sideOf(frames), b)).toEqual({ causes: [], rest: 0, streams: [] });
+      }),
+      RUNS,
+    );
+  });
+});
