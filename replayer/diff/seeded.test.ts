@@ -141,15 +141,17 @@ describe('a recorded session', () => {
   });
 
   test('a call less', async () => {
-    for (const f of every(
-      frames.filter((o) => o.kind === Kind.IOCTL),
-      5,
-    )) {
+    const more: string[] = [];
+    for (const f of frames.filter((o) => o.kind === Kind.IOCTL)) {
       const { causes, streams } = await found(recorded, sessionOf(frames.filter((o) => o !== f)));
-      const place = Number(/^only-a (\d+)\/0$/.exec(causes[0]!)?.[1]);
-      expect([f.seq, causes.length, alike(frames[place - 1]!, f)]).toEqual([f.seq, 1, true]);
-      expect(streams.some((s) => s === `${place}/0` || s === `${f.seq}/0`)).toBe(true);
+      const place = Number(/ (\d+)\/\d+$/.exec(causes[0]!)?.[1]);
+      expect([f.seq, alike(frames[place - 1]!, f)]).toEqual([f.seq, true]);
+      expect(streams[0]!.startsWith(`${place}/`)).toBe(true);
+      if (causes.length > 1 || !causes[0]!.startsWith('only-a')) more.push(`${f.seq}: ${causes.join(', ')}`);
     }
+    // a table is not made: of the calls on it, which then name nothing, one is not seen to follow from that;
+    // a destroy is left out of two of one object: the second one, which fails, is the same call with another errno
+    expect(more).toEqual(['111: only-a 111/0, only-b 0/112', '183: errno 183/183']);
   });
 
   test('two calls that have nothing to do with each other', () => {
