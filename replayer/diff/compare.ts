@@ -152,8 +152,31 @@ class Comparing {
     return forward || backward;
   }
 
-  /** Pairs that were merely moved within the thread: their events of a. */
+  /** Pairs that were merely moved within the thread: their events of a. `partners` and what is taken have them then. */
   #join(a: Lane, b: Lane, partners: Int32Array): readonly number[] {
+    const exchangeable = (i: number, j: number): boolean =>
+      this.#a.asked[i] === this.#b.asked[j] && this.#a.answered[i] === this.#b.answered[j] && !this.#agree(i, j);
+    const loose = partners.map((j, i) => (j >= 0 && exchangeable(a.events[i]!, b.events[j]!) ? -1 : j));
+    const plain = partners.slice();
+    const moved = this.#joined(a, b, plain);
+    const left = this.#left(a, b, plain);
+    // what stands beside another call that asks the same may have changed places with it
+    if (left > 0 && partners.some((j, i) => j !== loose[i])) {
+      this.#take(a, b, loose);
+      const exchanged = this.#joined(a, b, loose);
+      // nothing that stood beside another may be alone now: what has moved has not been held against that pair
+      const lost = partners.some((j, i) => j >= 0 && loose[i] === -1);
+      if (!lost && this.#left(a, b, loose) < left) {
+        partners.set(loose);
+        return exchanged;
+      }
+    }
+    partners.set(plain);
+    this.#take(a, b, partners);
+    return moved;
+  }
+
+  #joined(a: Lane, b: Lane, partners: Int32Array): readonly number[] {
     const movable = (of: Reading, lane: Lane, on: Dependences): MovableLane => ({
       keys: Int32Array.from(lane.events, (seq) => of.asked[seq]!),
       things: (i) => on.of(lane.events[i]!),
