@@ -131,7 +131,7 @@ export function matchingOf(opened: Opened, query: Query, seqs: readonly number[]
     return found;
   }
   const matches = compileQuery(query, table, { entered: (seq) => reader.frame(seq) });
-  for (const event of eventsAt(opened, seqs, needsTimeline(query, table) ? timelineOf(opened) : undefined)) {
+  for (const event of eventsAt(opened, seqs, asksState(query, table) ? timelineOf(opened) : undefined)) {
     if (matches(event)) found.add(event.seq);
   }
   return found;
