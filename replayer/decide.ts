@@ -3,29 +3,17 @@
  * as it was; the fold keeps the changes instead of taking them back.
  */
 import type { UapiTable } from '../hw/uapi/table.ts';
-import {
-  FileKind,
-  Found,
-  FRAME_AT,
-  FRAME_HEADER,
-  type FrameCursor,
-  Kind,
-  MMIO_SOURCE_SHIFT,
-  MmioSource,
-  PART_AT,
-  PART_HEADER,
-  PartKind,
-  State,
-} from '../store/frame.ts';
+import { FileKind, Found, type FrameCursor, Kind, MMIO_SOURCE_SHIFT, MmioSource, State } from '../store/frame.ts';
 import { type Change, revertAll } from './change.ts';
 import { hostAccess, mmio, queueRead, region, slotSet } from './cmdqv-fold.ts';
 import { EventBytes } from './event.ts';
 import { contextOf, createdFd, dropped, ensureFile, setFd } from './files.ts';
+import { joined } from './joined.ts';
 import { mapped, remapped, unmapRange } from './mappings.ts';
 import { type Plan, planOf } from './plan.ts';
 import { closed, duplicated, ended, forgetOldTable, forked, found, inherited, opened, processOf, sentFd, started } from './processes.ts';
 import { readQueue, writeQueue } from './queues.ts';
-import type { OpenFile, PendingCall, Process, SessionState } from './state.ts';
+import type { OpenFile, Process, SessionState } from './state.ts';
 import { NONE, Step } from './step.ts';
 
 /** The changes of an event, in order; the state is as before when it returns. */
@@ -249,28 +237,10 @@ function returned(s: Step): void {
   const call = s.state.calls.get(Number(e.arg(0)));
   if (!call) return;
   s.emit({ op: 'call.return', call });
-  if (e.read(joined(call, e), 0)) {
+  if (e.read(joined(call.bytes, e), 0)) {
     s.call = call.seq;
     const process = s.state.processes.get(e.pid);
     if (process) made(s, process, s.state.files.get(call.file));
   }
   if (call.file !== 0) dropped(s, call.file);
-}
-
-/** The frame that the call would have been stored as, had it returned in time; numbered as the RETURN. */
-function joined(call: PendingCall, e: EventBytes): Buffer {
-  const parts: Buffer[] = [call.bytes];
-  const back = e.copy();
-  for (let p = FRAME_HEADER; p + PART_HEADER <= back.length; ) {
-    const bytes = PART_HEADER + Math.ceil(back.readUInt32LE(p + PART_AT.bytes) / 8) * 8;
-    if (back[p] !== PartKind.ARGS) parts.push(back.subarray(p, p + bytes));
-    p += bytes;
-  }
-  const frame = Buffer.concat(parts);
-  frame.writeUInt32LE(frame.length, FRAME_AT.bytes);
-  frame[FRAME_AT.state] = State.RETURNED;
-  back.copy(frame, FRAME_AT.seq, FRAME_AT.seq, FRAME_AT.seq + 8);
-  back.copy(frame, FRAME_AT.tExit, FRAME_AT.tExit, FRAME_AT.tExit + 8);
-  back.copy(frame, FRAME_AT.error, FRAME_AT.error, FRAME_HEADER);
-  return frame;
 }

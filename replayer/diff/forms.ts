@@ -136,6 +136,18 @@ export class Forms {
     return this.table.payloads(command.name, pointer).find(is) ?? uapiTable(NEWEST).payloads(callName(command.name), pointer).find(is);
   }
 
+  /** The struct behind a pointer, where it is one; `numberIn`: a field of the call's struct. */
+  pointedTo(of: CommandForms, pointer: Field, numberIn: (field: Field) => number): Struct | undefined {
+    const { nested } = pointer;
+    if (nested?.of === 'struct') return nested.struct === undefined ? undefined : this.table.struct(nested.struct);
+    if (nested?.of !== 'payload' && nested?.of !== 'entries') return undefined;
+    const by = (name: string): number => {
+      const field = of.struct.byName.get(name);
+      return field === undefined ? 0 : numberIn(field);
+    };
+    return this.payload(of.command, pointer.name, by)?.struct;
+  }
+
   #make(command: Command): CommandForms | undefined {
     const lasting = LASTING.has(command.struct?.name ?? '') ? uapiTable(NEWEST).struct(command.struct!.name) : undefined;
     const struct = lasting ?? command.struct;

@@ -197,7 +197,7 @@ const FAR = 0x7fff_ffff;
 const within = (distance: U64): number => Math.min(FAR, Number(distance));
 
 /** The IOAS that an object's addresses are in; 0 where that is not known. A hostile log may know of circles. */
-function spaceOf(context: Context, object: KernelObject, depth: number): Uid {
+export function spaceOf(context: Context, object: KernelObject, depth: number): Uid {
   const by = (uid: Uid): Uid => {
     const next = context.objects.get(uid);
     return next === undefined || depth > 4 ? 0 : spaceOf(context, next, depth + 1);

@@ -215,16 +215,9 @@ export class Meaning {
   }
 
   #pointedTo(e: EventBytes, forms: CommandForms, f: Form): Struct | undefined {
-    const { nested } = f.field;
-    if (nested?.of === 'struct') return nested.struct === undefined ? undefined : this.forms.table.struct(nested.struct);
-    if (nested?.of !== 'payload' && nested?.of !== 'entries') return undefined;
     // an answer may say of what type it is, in the place where the question stood
     const span = e.out.bytes >= 0 ? e.out : e.in;
-    const numberIn = (name: string): number => {
-      const field = forms.struct.byName.get(name);
-      return field === undefined ? 0 : Number(readAt(e, span, field.offset, 4));
-    };
-    return this.forms.payload(forms.command, f.field.name, numberIn)?.struct;
+    return this.forms.pointedTo(forms, f.field, (field) => Number(readAt(e, span, field.offset, 4)));
   }
 
   #elements(

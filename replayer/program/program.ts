@@ -35,7 +35,8 @@ export interface ProgramSymbol {
   readonly sort: SymbolSort;
   /**
    * object: its type (ObjectType of hw/uapi). fd: its kind of file (FILE_KINDS of ../state.ts), or where the recorder does not
-   * follow it the role that it was given in (FileRole: FILE, EVENTFD …), '' not known. nothing: 'object', 'fd' or 'cookie'. Else ''.
+   * follow it the role that it was given in (FileRole: FILE, EVENTFD …), '' not known. nothing: 'object', 'fd' or 'cookie'.
+   * offset, length: 'vIOMMU region' or 'device region' (of a VFIO device). Else ''.
    */
   readonly type: string;
   /** readable and unique in the program, fit for a name in C: ioas1, hwpt2, iommufd1, mem1 … */
@@ -113,8 +114,8 @@ export interface StepContent {
   readonly uses: readonly Use[];
   readonly defines: readonly Define[];
   /**
-   * Numbers of the answer that stand for what was there before, or repeat what was asked with; numbers of a fact; and addresses of
-   * parts (not of what they point to), where they are in a region
+   * Numbers of the answer that stand for what was there before, and numbers of a fact. What part OUT repeats of part IN is not
+   * among them: see `repeats` in values.ts. Where parts were in the program's memory (the address of a part) is not told by symbols.
    */
   readonly echoes: readonly Use[];
   /** symbols that stand for nothing any more after it: objects and files that it ended; of descriptors in its own process */
@@ -125,67 +126,69 @@ export interface StepContent {
 }
 
 const NO_PARTS: readonly Part[] = [];
+/** What steps have that have nothing: shared, never to be written to. */
+export const NONE: readonly never[] = Object.freeze([]) as readonly never[];
 
 /** One event of the session. */
 export class Step implements StepContent {
   readonly seq: number;
   readonly role: Role;
   readonly why: string;
-  readonly process: number;
-  readonly thread: number;
-  readonly frame: Buffer;
-  readonly uses: readonly Use[];
-  readonly defines: readonly Define[];
-  readonly echoes: readonly Use[];
-  readonly ends: readonly number[];
-  readonly overlaps: readonly number[];
-  readonly split: Split | undefined;
+  readonly process: number = 0;
+  readonly thread: number = 0;
+  readonly uses: readonly Use[] = NONE;
+  readonly defines: readonly Define[] = NONE;
+  readonly echoes: readonly Use[] = NONE;
+  readonly ends: readonly number[] = NONE;
+  readonly overlaps: readonly number[] = NONE;
+  readonly split: Split | undefined = undefined;
+  /** where the frame is: `frame` makes a view of it, which costs more than all else here */
+  readonly buffer: Buffer;
+  readonly offset: number;
 
-  constructor(content: StepContent) {
-    this.seq = content.seq;
-    this.role = content.role;
-    this.why = content.why;
-    this.process = content.process;
-    this.thread = content.thread;
-    this.frame = content.frame;
-    this.uses = content.uses;
-    this.defines = content.defines;
-    this.echoes = content.echoes;
-    this.ends = content.ends;
-    this.overlaps = content.overlaps;
-    this.split = content.split;
+  constructor(seq: number, role: Role, why: string, buffer: Buffer, offset = 0) {
+    this.seq = seq;
+    this.role = role;
+    this.why = why;
+    this.buffer = buffer;
+    this.offset = offset;
   }
 
+  /** The frame's bytes, a view. */
+  get frame(): Buffer {
+    const bytes = this.buffer.readUInt32LE(this.offset + FRAME_AT.bytes);
+    return this.offset === 0 && bytes >= this.buffer.length ? this.buffer : this.buffer.subarray(this.offset, this.offset + bytes);
+  }
   /** store/frame.ts Kind */
   get kind(): number {
-    return this.frame[FRAME_AT.kind]!;
+    return this.buffer[this.offset + FRAME_AT.kind]!;
   }
   /** ioctl number, or what irr_frame.h says beside the kind */
   get request(): number {
-    return this.frame.readUInt32LE(FRAME_AT.request);
+    return this.buffer.readUInt32LE(this.offset + FRAME_AT.request);
   }
   /** store/frame.ts FileKind of the descriptor that it is made on */
   get fileKind(): number {
-    return this.frame[FRAME_AT.flags + 1]!;
+    return this.buffer[this.offset + FRAME_AT.flags + 1]!;
   }
   /** low byte: FrameFlag bits */
   get flags(): number {
-    return this.frame[FRAME_AT.flags]!;
+    return this.buffer[this.offset + FRAME_AT.flags]!;
   }
   /** as it was recorded; -1 none */
   get fd(): number {
-    return this.frame.readInt32LE(FRAME_AT.fd);
+    return this.buffer.readInt32LE(this.offset + FRAME_AT.fd);
   }
   /** number of the open file description in the recording, 0 not known */
   get file(): number {
-    return this.frame.readUInt32LE(FRAME_AT.file);
+    return this.buffer.readUInt32LE(this.offset + FRAME_AT.file);
   }
   /** errno that was answered, 0 success */
   get error(): number {
-    return this.frame.readInt32LE(FRAME_AT.error);
+    return this.buffer.readInt32LE(this.offset + FRAME_AT.error);
   }
   get ret(): bigint {
-    return this.frame.readBigInt64LE(FRAME_AT.ret);
+    return this.buffer.readBigInt64LE(this.offset + FRAME_AT.ret);
   }
   /** Has the call returned, so that its answer is known? */
   get returned(): boolean {
@@ -193,7 +196,7 @@ export class Step implements StepContent {
   }
   /** All parts; their bytes are views into the frame. */
   get parts(): readonly Part[] {
-    return decodeParts(this.frame, 0);
+    return decodeParts(this.buffer, this.offset);
   }
   /** What it asks: parts IN, NESTED_IN, ARGS and TEXT. */
   get asks(): readonly Part[] {
@@ -208,7 +211,10 @@ export class Step implements StepContent {
 
   /** The same step with some things changed. */
   with(changed: Partial<StepContent>): Step {
-    return new Step({ ...this, ...changed });
+    const { frame, ...rest } = changed;
+    const step = new Step(this.seq, this.role, this.why, frame ?? this.buffer, frame === undefined ? this.offset : 0);
+    const { process, thread, uses, defines, echoes, ends, overlaps, split } = this;
+    return Object.assign(step, { process, thread, uses, defines, echoes, ends, overlaps, split }, rest);
   }
 }
 
@@ -258,7 +264,10 @@ export interface Region {
   readonly start: bigint;
   /** a multiple of 4096 */
   readonly bytes: bigint;
-  /** the largest power of two that divides `start`, 1 GiB at most: what a copy must be aligned to */
+  /**
+   * A power of two, 4 KiB to 1 GiB: the greatest alignment that an address of it had as far as it can matter (not above the
+   * length that was asked for there). A copy lies as the original did: at an address that is `start` modulo this.
+   */
   readonly align: bigint;
   /**
    * memory: something could be read, written or pinned there. nothing: all that is known is that the kernel or the recorder could not
@@ -269,7 +278,7 @@ export interface Region {
   readonly holes: readonly Extent[];
   /** the kernel mapped it for DMA (MAP and its kin succeeded), so its pages can be pinned */
   readonly pinned: boolean;
-  /** it is large and aligned as a huge page is: 2 MiB at least */
+  /** a call asks for 2 MiB or more at a multiple of 2 MiB, as one does with huge pages */
   readonly mayBeHuge: boolean;
 }
 
@@ -298,12 +307,7 @@ export interface Program {
 /** A place in the words of irr_frame.h: a field of the header, or bytes of a part. */
 export type WhereIs =
   | { readonly in: 'fd' | 'ret' }
-  /** the address that a part was at */
-  | { readonly in: 'address'; readonly part: number }
   | { readonly in: 'part'; readonly part: number; readonly kind: PartKind; readonly slot: number; readonly offset: number };
-
-const PART_DATA = 24;
-const PART_ADDRESS = 16;
 
 /** What is at a place of a step's frame; undefined: nothing that symbols are at. */
 export function whereIs(step: Step, at: number): WhereIs | undefined {
@@ -312,7 +316,6 @@ export function whereIs(step: Step, at: number): WhereIs | undefined {
   const { parts, frame } = step;
   for (const [part, p] of parts.entries()) {
     const start = p.bytes.byteOffset - frame.byteOffset;
-    if (at === start - PART_DATA + PART_ADDRESS) return { in: 'address', part };
     if (at >= start && at < start + p.bytes.length) return { in: 'part', part, kind: p.kind, slot: p.slot, offset: at - start };
   }
   return undefined;
