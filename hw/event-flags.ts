@@ -143,3 +143,17 @@ export function flagNames(word: Word, value: bigint, machine: string): string {
   if (rest !== 0n) names.push(`0x${rest.toString(16)}`);
   return names.length === 0 ? word.zero : names.join('|');
 }
+
+/** The word that {@link flagNames} gave these names; undefined where one is no name of its. */
+export function flagValue(word: Word, names: readonly string[], machine: string): bigint | undefined {
+  let value = 0n;
+  for (const name of names) {
+    const choice = Object.entries(word.choice).find(([, n]) => n === name)?.[0];
+    const row = word.bits.find((r) => r.name === name && (r.only === undefined || r.only.includes(machine)));
+    if (choice !== undefined) value |= BigInt(choice);
+    else if (row !== undefined) value |= BigInt(row.bits);
+    else if (/^0x[0-9a-f]{1,16}$/.test(name)) value |= BigInt(name);
+    else if (name !== word.zero) return undefined;
+  }
+  return value;
+}

@@ -13,6 +13,7 @@ import type Database from 'better-sqlite3';
 import { CHUNK_COLUMNS, type ChunkRow, chunkDigest, type DigestedChunk, labelsDigest, NO_DIGEST, unpackRow } from './chunk.ts';
 import { StoreError, storeError } from './errors.ts';
 import { FRAME_AT, FRAME_HEADER } from './frame.ts';
+import type { Codings } from './groups.ts';
 import { META_LIMIT, metaRows, POSITION_KEY, parseMeta, type TraceMeta } from './meta.ts';
 import {
   connectNew,
@@ -78,6 +79,7 @@ export class TraceWriter {
   /** number of the first staged event */
   #first = 1;
   #count = 0;
+  readonly #codings: Codings = new Map();
   /** staged events that have their rows */
   #inserted = 0;
   /** staged events that are in the tail */
@@ -217,6 +219,12 @@ export class TraceWriter {
     this.#words = new Uint32Array(bigger.buffer);
   }
 
+  /** Ends the chunk: the next event begins another. Commits nothing. */
+  endChunk(): void {
+    if (this.#broken !== undefined) throw this.#broken;
+    this.#seal();
+  }
+
   /** Commits everything appended so far, the position and the meta, in one transaction. */
   flush(): void {
     if (this.#broken !== undefined) throw this.#broken;
@@ -238,9 +246,10 @@ export class TraceWriter {
   /**
    * Completes the trace: packs what is left, says so in the meta, leaves one file without side files under its final name, and
    * closes it. While somebody follows the recording SQLite may have to leave an empty -wal beside it, which matters to nobody.
+   * `complete` false: it is a copy of one that had not come to its end, and says so.
    */
-  finish(): void {
-    this.setMeta({ complete: true });
+  finish(complete = true): void {
+    this.setMeta({ complete });
     if (this.#broken !== undefined) throw this.#broken;
     this.#seal();
     this.flush();
@@ -319,7 +328,7 @@ export class TraceWriter {
     if (this.#count === 0) return;
     this.#write(() => {
       this.#insertRows();
-      const { chunk, digest } = this.#piece(0, this.#failures, this.#chunkDigest, packFrames);
+      const { chunk, digest } = this.#piece(0, this.#failures, this.#chunkDigest, (batch) => packFrames(batch, this.#codings));
       if (this.#tailed > 0) this.#clearTail.run();
       this.#putChunk.run({ ...chunk, digest });
       for (const origin of new Set(this.#origins.subarray(0, this.#count))) this.#putPlace.run(origin, this.#first);

@@ -67,7 +67,7 @@ export function shapeKey(words: Uint32Array, at: number, size: number): number {
 }
 
 /** How the columns of a group were coded the last time. */
-interface Coding {
+export interface Coding {
   readonly places: readonly number[];
   readonly order: readonly number[];
   readonly plans: readonly Plan[];
@@ -78,17 +78,20 @@ interface Coding {
 /** Chunks after which the search is made again. */
 const CODING_AGE = 16;
 const CODINGS = 1024;
-/** By shape. A frame of the same layout comes again and again, and its columns behave alike. */
-const codings = new Map<number, Coding>();
+/**
+ * By shape. A frame of the same layout comes again and again, and its columns behave alike. One for each trace: how a chunk is packed
+ * follows from the trace alone, so the same events in the same chunks have the same digest.
+ */
+export type Codings = Map<number, Coding>;
 
-function codingOf(key: number, places: readonly number[]): Coding | undefined {
+function codingOf(codings: Codings, key: number, places: readonly number[]): Coding | undefined {
   const known = codings.get(key);
   if (known === undefined || ++known.age > CODING_AGE) return undefined;
   return known.places.length === places.length && known.places.every((place, k) => place === places[k]) ? known : undefined;
 }
 
 /** `key`: of shapeKey. */
-export function writeGroup(streams: Streams<ByteWriter>, words: Uint32Array, shape: Shape, key: number): void {
+export function writeGroup(streams: Streams<ByteWriter>, words: Uint32Array, shape: Shape, key: number, codings: Codings): void {
   const out = streams.plain;
   const { rows, words: size } = shape;
   const n = rows.length;
@@ -109,7 +112,7 @@ export function writeGroup(streams: Streams<ByteWriter>, words: Uint32Array, sha
     if (varies[c] === 1) places.push(c);
   }
   const columns = places.map((c, k) => gather(words, rows, c, workspace.column(k, n)));
-  const known = codingOf(key, places);
+  const known = codingOf(codings, key, places);
   const order = known?.order ?? codingOrder(columns, n);
   const ordered = order.map((k) => columns[k]!);
   out.varint(order.length);

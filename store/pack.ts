@@ -19,7 +19,20 @@ import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
 import { ByteReader, ByteWriter } from './bytes.ts';
 import { COLUMN_ROWS, decodeColumn, encodeColumn } from './columns.ts';
 import { FRAME_AT, FRAME_HEADER } from './frame.ts';
-import { BYTES, HEADER_WORDS, readGroup, SEQ, type Shape, shapeKey, T_ENTER, WHO, WHO_WORDS, workspace, writeGroup } from './groups.ts';
+import {
+  BYTES,
+  type Codings,
+  HEADER_WORDS,
+  readGroup,
+  SEQ,
+  type Shape,
+  shapeKey,
+  T_ENTER,
+  WHO,
+  WHO_WORDS,
+  workspace,
+  writeGroup,
+} from './groups.ts';
 import { TupleTable } from './origins.ts';
 
 /** Events of a full chunk. */
@@ -84,8 +97,11 @@ function readPlaces(input: ByteReader, places: Uint32Array, n: number, count: nu
   for (let i = 0; i < n; i++) if (places[i]! >= count) throw new Error('packed data name a group that is not there');
 }
 
-/** The data of a chunk. At most MAX_CHUNK_EVENTS frames, each a multiple of 8 bytes long as its header says. */
-export function packFrames(batch: FrameBatch): Buffer {
+/**
+ * The data of a chunk. At most MAX_CHUNK_EVENTS frames, each a multiple of 8 bytes long as its header says. `codings`: how the earlier
+ * chunks of the trace were packed, which saves a search.
+ */
+export function packFrames(batch: FrameBatch, codings: Codings = new Map()): Buffer {
   const words = wordsOf(batch);
   const streams = { plain: new ByteWriter(), noise: new ByteWriter() };
   const out = streams.plain;
@@ -101,7 +117,7 @@ export function packFrames(batch: FrameBatch): Buffer {
     high[i] = words[at + 1]!;
   }
   for (let k = 0; k < 4; k++) encodeColumn(streams, times, k, batch.count);
-  for (const shape of shapes) writeGroup(streams, words, shape, shape.key);
+  for (const shape of shapes) writeGroup(streams, words, shape, shape.key, codings);
   const plain = deflateRawSync(out.written(), PLAIN);
   const noise = deflateRawSync(streams.noise.written(), NOISE);
   const data = Buffer.alloc(HEAD + plain.length + noise.length);

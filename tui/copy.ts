@@ -1,10 +1,10 @@
 /** An event as text for the clipboard. Nothing in it can act on a terminal, whoever pastes it. */
 import { resolve } from 'node:path';
 import { eventText, type TextOptions } from '../hw/event-text.ts';
+import { jsonText } from '../hw/json-text.ts';
 import { escapeText } from '../hw/quote.ts';
 import { changesText } from '../replayer/words.ts';
 import { eventJson } from './cli/event-json.ts';
-import { jsonText } from './cli/output.ts';
 import { shellWord } from './cli/shell-word.ts';
 import { goTo } from './journey.ts';
 import type { TraceModel } from './model.ts';

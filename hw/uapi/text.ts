@@ -22,7 +22,7 @@
 import { bitsText, bytesText, CUT, hexOf, type Json, numberJson, numberText, plainNumber, quote } from './scalar-text.ts';
 import { REQUEST_TYPE, type UapiTable } from './table.ts';
 import { type CallBytes, type CallView, viewCall } from './view.ts';
-import type { Item, Level, Meaning, Node } from './view-struct.ts';
+import { CAPABILITIES, type Item, type Level, type Meaning, type Node } from './view-struct.ts';
 
 export type { CallBytes } from './view.ts';
 
@@ -162,14 +162,14 @@ export function isOurRequest(request: number): boolean {
 }
 
 /** A node of a view, alone, as in {@link callJson}. */
-export function nodeJson(table: UapiTable, node: Node): Json {
+export function nodeJson(table: UapiTable, node: Node, derived = true): Json {
   switch (node.kind) {
     case 'number':
       return numberJson(table, node.value, node.field);
     case 'array':
-      return node.items.map((n) => nodeJson(table, n));
+      return node.items.map((n) => nodeJson(table, n, derived));
     case 'struct':
-      return structJson(table, node.items);
+      return structJson(table, node.items, derived);
     case 'bytes':
       return { bytes: hexOf(node.bytes) };
     case 'bits':
@@ -183,21 +183,22 @@ export function nodeJson(table: UapiTable, node: Node): Json {
   }
 }
 
-/** All items but those that say again what another says. */
-function structJson(table: UapiTable, items: readonly Item[]): Json {
-  return Object.fromEntries(
-    items.flatMap((i): [string, Json][] => {
-      const { node } = i;
-      const text = node.kind === 'array' || node.kind === 'number' ? node.text : undefined;
-      return [[i.name, nodeJson(table, node)], ...(text === undefined ? [] : ([[`${i.name}_text`, text]] as [string, Json][]))];
-    }),
-  );
+/** `derived` false: without what says again what another item says. */
+function structJson(table: UapiTable, items: readonly Item[], derived: boolean): Json {
+  const json: Record<string, Json> = {};
+  for (const { name, node } of items) {
+    if (!derived && name === CAPABILITIES) continue;
+    json[name] = nodeJson(table, node, derived);
+    const text = derived && (node.kind === 'array' || node.kind === 'number') ? node.text : undefined;
+    if (text !== undefined) json[`${name}_text`] = text;
+  }
+  return json;
 }
 
-function nestedJson(table: UapiTable, node: Node | undefined): [string, Json][] {
+function nestedJson(table: UapiTable, node: Node | undefined, derived: boolean): [string, Json][] {
   if (node?.kind !== 'struct') return [];
   return node.items.flatMap((i) =>
-    i.node.kind === 'pointer' && i.node.to !== undefined ? [[i.name, nodeJson(table, i.node.to)] as [string, Json]] : [],
+    i.node.kind === 'pointer' && i.node.to !== undefined ? [[i.name, nodeJson(table, i.node.to, derived)] as [string, Json]] : [],
   );
 }
 
@@ -205,18 +206,18 @@ function nestedJson(table: UapiTable, node: Node | undefined): [string, Json][] 
  * {name, request, op?, args, out?, nested?, nestedOut?}: `args` the fields before the call, all of them; `out` those that the
  * kernel wrote; `nested` and `nestedOut` what pointers point to, by field, before and after. Bytes beyond the struct are
  * `tail`, bytes between fields `@offset`, both {bytes: hex}; `x_text` is what the words of field x are to the hardware. `args` is null where the struct was not recorded, a value where
- * the argument is no struct.
+ * the argument is no struct. `derived` false: without `x_text` and without capabilities, which are in the tail.
  */
-export function callJson(table: UapiTable, call: CallBytes): { readonly [key: string]: Json } {
+export function callJson(table: UapiTable, call: CallBytes, derived = true): { readonly [key: string]: Json } {
   const view = viewCall(table, call);
-  const nested = nestedJson(table, view.arg);
-  const nestedOut = nestedJson(table, view.out);
+  const nested = nestedJson(table, view.arg, derived);
+  const nestedOut = nestedJson(table, view.out, derived);
   return {
     name: view.command?.name ?? null,
     request: `0x${(view.request >>> 0).toString(16)}`,
     ...(view.op === undefined ? {} : { op: view.op }),
-    args: view.arg === undefined ? {} : nodeJson(table, view.arg),
-    ...(view.out === undefined ? {} : { out: nodeJson(table, view.out) }),
+    args: view.arg === undefined ? {} : nodeJson(table, view.arg, derived),
+    ...(view.out === undefined ? {} : { out: nodeJson(table, view.out, derived) }),
     ...(nested.length === 0 ? {} : { nested: Object.fromEntries(nested) }),
     ...(nestedOut.length === 0 ? {} : { nestedOut: Object.fromEntries(nestedOut) }),
   };

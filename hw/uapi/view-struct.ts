@@ -67,6 +67,9 @@ export interface Context {
   readonly before?: Uint8Array;
 }
 
+/** Item with the capabilities that are in the tail. */
+export const CAPABILITIES = 'caps';
+
 export const nothing = (): undefined => undefined;
 export const numberNode = (value: number | bigint, field: Meaning): Node => ({ kind: 'number', value, field });
 export const bytesNode = (bytes: Uint8Array): Node => ({ kind: 'bytes', bytes });
@@ -183,7 +186,7 @@ function chainItem(chain: string, start: number, bytes: Uint8Array, context: Con
     const inner = struct === undefined ? bytesNode(cap.bytes) : structNode(struct, cap.bytes, rest);
     return { kind: 'struct', items: inner.kind === 'struct' ? [at, ...inner.items.map((i) => capItem(i, chain))] : [at] };
   });
-  return { name: 'caps', node: { kind: 'array', items }, level: 0, offset: start };
+  return { name: CAPABILITIES, node: { kind: 'array', items }, level: 0, offset: start };
 }
 
 /** A capability's header: its id by the name that it has in this chain, `header.` left out. */

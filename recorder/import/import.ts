@@ -1,6 +1,6 @@
 /** `import`: another tool's log as a trace, alone or in one timeline with a recording. */
-import { existsSync, linkSync, renameSync, rmSync, statSync } from 'node:fs';
-import { basename, dirname, resolve } from 'node:path';
+import { rmSync } from 'node:fs';
+import { basename, resolve } from 'node:path';
 import { errnoName } from '../../hw/errno.ts';
 import { DIALECTS, dialectForKernel, uapiTable } from '../../hw/uapi/table.ts';
 import { TraceWriter } from '../../store/append.ts';
@@ -11,6 +11,7 @@ import { PARTIAL, SIDE_FILES } from '../../store/open.ts';
 import { TraceReader } from '../../store/read.ts';
 import { TraceSide } from '../../store/side.ts';
 import { RowIndex } from '../index-row.ts';
+import { checkOutput, place } from '../output-file.ts';
 import { AccessFrame } from './access-frame.ts';
 import { type Format, type LogEvent, type Region, type Sink, textBytes } from './format.ts';
 import { FORMATS } from './formats.ts';
@@ -72,7 +73,7 @@ const MOST = (1n << 63n) - 1n;
 /** Writes the trace. Throws an IrrError that says what is wrong; then there is no output. */
 export function importLog(options: ImportOptions): ImportResult {
   const output = resolve(options.output);
-  checkOutput(output, options);
+  checkOutput(output, options.force, [options.recording, options.input]);
   const reader = options.recording === undefined ? undefined : openRecording(options.recording);
   const work = new Import(options, output + PARTIAL, reader);
   try {
@@ -87,21 +88,6 @@ export function importLog(options: ImportOptions): ImportResult {
   }
 }
 
-function checkOutput(output: string, { force, recording, input }: ImportOptions): void {
-  const parent = dirname(output);
-  if (!statSync(parent, { throwIfNoEntry: false })?.isDirectory())
-    throw new IrrError('no-folder', `${output}: the folder ${parent} does not exist`, { hint: 'make it, or choose another --output' });
-  const there = statSync(output, { throwIfNoEntry: false });
-  if (there === undefined) return;
-  if (there.isDirectory()) throw new IrrError('directory', `${output}: is a directory`, { hint: 'give the name of a file with --output' });
-  if (!force) throw new IrrError('exists', `${output}: exists already`, { hint: 'choose another name, or replace it with --force' });
-  for (const path of [recording, input]) {
-    const from = path === undefined ? undefined : statSync(path, { throwIfNoEntry: false });
-    if (from !== undefined && from.dev === there.dev && from.ino === there.ino)
-      throw new IrrError('exists', `${output}: is what is read`, { hint: 'the output is a new file: choose another name' });
-  }
-}
-
 function openRecording(path: string): TraceReader {
   const reader = TraceReader.open(path);
   if (reader.meta.complete) return reader;
@@ -109,22 +95,6 @@ function openRecording(path: string): TraceReader {
   throw new IrrError('incomplete', `${path}: the recording still runs, or was interrupted`, {
     hint: 'wait for its end, or recover it first',
   });
-}
-
-/** Puts the finished file where it belongs; never over another one unless that was asked for. */
-function place(partial: string, output: string, force: boolean): void {
-  if (force) {
-    for (const side of SIDE_FILES) rmSync(output + side, { force: true });
-    renameSync(partial, output);
-    return;
-  }
-  try {
-    linkSync(partial, output);
-    rmSync(partial);
-  } catch (error) {
-    if (existsSync(output)) throw error;
-    renameSync(partial, output); // a file system without links
-  }
 }
 
 class Import implements Sink {

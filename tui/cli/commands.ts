@@ -148,18 +148,19 @@ export const COMMANDS: readonly CommandRow[] = [
   },
   {
     name: 'import',
-    summary: "make a trace of another tool's log, or merge one with a recording",
+    summary: "make a trace of another tool's log, or of what export wrote",
     description:
+      'jsonl is what export --format jsonl wrote, perhaps with fields that were edited since; it becomes the same trace again. The others are logs: ' +
       "Loads and stores of the kernel's own drivers, as the kernel's tracing shows them, become events. With --with they are put into one timeline with a recording, by " +
       'CLOCK_MONOTONIC: set trace_clock to mono before the log is taken. The recording itself is not changed. Lines that are no accesses are left out and counted; words written to ' +
       'trace_marker become notes; what the log says it lost becomes a gap.',
     args: [
       {
         name: '<format>',
-        text: 'mmiotrace: of an x86 kernel; ftrace: rwmmio events (CONFIG_TRACE_MMIO_ACCESS), text of trace, trace-cmd report or perf script',
-        choices: ['mmiotrace', 'ftrace'],
+        text: 'jsonl: of export; mmiotrace: of an x86 kernel; ftrace: rwmmio events (CONFIG_TRACE_MMIO_ACCESS), text of trace, trace-cmd report or perf script',
+        choices: ['jsonl', 'mmiotrace', 'ftrace'],
       },
-      { name: '<file>', text: 'the log; - for standard input', completes: 'file' },
+      { name: '<file>', text: 'the log; - for standard input; jsonl may be packed (gzip, zstd)', completes: 'file' },
     ],
     options: [
       { flags: '-o, --output <file>', text: 'the trace', completes: 'file' },
@@ -180,6 +181,7 @@ export const COMMANDS: readonly CommandRow[] = [
       },
     ],
     examples: [
+      ['import jsonl bug.jsonl -o edited.irr', 'a trace as text, back again'],
       ['import mmiotrace mmio.txt -o mmio.irr', "what an x86 kernel's drivers did"],
       ['import ftrace trace.txt --with vmm.irr -o both.irr', "a recording, and the kernel's accesses between its calls"],
       ['import ftrace trace.txt --cmdqv 0x24200000 --vmallocinfo vmallocinfo.txt -o cmdqv.irr', 'registers of the CMDQV by name'],
@@ -413,6 +415,24 @@ export const COMMANDS: readonly CommandRow[] = [
     ],
     troubleStatus: (words) => (words.some((word) => /^--since(=|$)/.test(word)) ? 128 : 2),
     load: () => import('./diff.ts'),
+  },
+  {
+    name: 'export',
+    summary: 'a trace in a form for other programs',
+    description:
+      'jsonl: all that is in the trace, an event a line, in the words of show --json; a field may be edited by hand, and import jsonl makes a trace of it again. ' +
+      'Without an edit it is the same trace, bookmarks, notes and digests too.',
+    args: [TRACE],
+    options: [
+      { flags: '-f, --format <format>', text: 'what to write', choices: ['jsonl'] },
+      { flags: '-o, --output <file>', text: 'write there, not to standard output', completes: 'file' },
+      { flags: '--force', text: 'replace the file if it exists' },
+    ],
+    examples: [
+      ['export bug.irr --format jsonl -o bug.jsonl', 'as text, to be edited'],
+      ['export bug.irr --format jsonl | jq -c \'select(.errno == "EBUSY")\'', 'for scripts'],
+    ],
+    load: () => import('./export.ts'),
   },
   {
     name: 'tui',

@@ -1,10 +1,10 @@
 /** One event as JSON: what `show --json` prints, one object per line. Fields are added, never renamed. */
 import { errnoName } from '../../hw/errno.ts';
 import { queueContent, registerAccess, registersJson } from '../../hw/event-access.ts';
-import { callBytes, wordsOf } from '../../hw/event-calls.ts';
-import { CLOSE_RANGE_FLAGS, flagNames, MAP_FLAGS, MREMAP_FLAGS, OPEN_FLAGS, PROT_FLAGS } from '../../hw/event-flags.ts';
+import { callBytes } from '../../hw/event-calls.ts';
+import { argsJson, argsOf, retJson } from '../../hw/event-json.ts';
 import type { EventLike, TextOptions } from '../../hw/event-text.ts';
-import { ARG_WORDS, FOUND, GAP, kindName, QUEUE, REGION, START, TEXTS, type WordForm } from '../../hw/event-words.ts';
+import { kindName } from '../../hw/event-words.ts';
 import { recordsJson } from '../../hw/uapi/records.ts';
 import { callJson } from '../../hw/uapi/text.ts';
 import { FileKind, Kind, PartFlag, PartKind, State } from '../../store/frame.ts';
@@ -41,13 +41,6 @@ export function eventJson(event: SelectedEvent, opened: Opened, text: TextOption
   };
 }
 
-/** A number, or `"0x…"` for an address and for what a number cannot hold. */
-function retJson(frame: EventLike): number | bigint {
-  const address = (frame.kind === Kind.MMAP || frame.kind === Kind.MREMAP || frame.kind === Kind.MMIO) && frame.error === 0;
-  const n = Number(frame.ret);
-  return address || !Number.isSafeInteger(n) ? frame.ret : n;
-}
-
 function contentJson(frame: EventLike, opened: Opened, text: TextOptions): object {
   const began = frame.kind === Kind.RETURN ? beganBy(frame, text) : frame;
   if (began?.kind === Kind.IOCTL) {
@@ -56,7 +49,7 @@ function contentJson(frame: EventLike, opened: Opened, text: TextOptions): objec
     return frame.kind === Kind.RETURN ? { ...json, returnOf: began.seq } : json;
   }
   return {
-    args: otherArgs(frame, opened.meta.machine),
+    args: argsJson(frame, opened.meta.machine),
     ...registerJson(frame, text),
     ...(frame.kind === Kind.QUEUE ? queueJson(frame) : transferJson(frame, began ?? frame, opened, text)),
     ...(began === frame || began === undefined ? {} : { returnOf: began.seq }),
@@ -91,59 +84,6 @@ function nestedJson(before: unknown, after: unknown): object {
 function beganBy(frame: EventLike, text: TextOptions): EventLike | undefined {
   const words = argsOf(frame);
   return words[0] === undefined ? undefined : text.entered?.(Number(words[0]));
-}
-
-const argsOf = (frame: EventLike): bigint[] => {
-  const args = frame.parts.find((p) => p.kind === PartKind.ARGS)?.bytes;
-  return args === undefined ? [] : wordsOf(args);
-};
-
-/** Arguments of the calls beside ioctl, by name; words that have no name stand in `rest`. */
-function otherArgs(frame: EventLike, machine: string): object {
-  const kind = kindName(frame.kind);
-  const names = ARG_WORDS[kind] ?? [];
-  const args: Record<string, unknown> = {};
-  const words = argsOf(frame);
-  words.forEach((word, i) => {
-    const known = names[i];
-    if (known !== undefined) args[known.name] = wordJson(word, known.form, machine);
-  });
-  if (words.length > names.length) args.rest = words.slice(names.length);
-  for (const part of frame.parts) {
-    if (part.kind !== PartKind.TEXT) continue;
-    const text = Buffer.from(part.bytes.buffer, part.bytes.byteOffset, part.bytes.byteLength).toString('utf8');
-    const name = TEXTS[kind]?.[part.slot] ?? `text${part.slot}`;
-    args[name] = name === 'argv' ? (text === '' ? [] : text.split('\0')) : text;
-  }
-  if (frame.kind === Kind.GAP) args.lost = Number(frame.ret);
-  const how = HOW[frame.kind];
-  if (how !== undefined) args.how = how[frame.request] ?? frame.request;
-  else if (kindName(frame.kind).startsWith('kind_')) args.request = frame.request;
-  return args;
-}
-
-/** What `request` says of events that are no calls. */
-const HOW: Readonly<Record<number, readonly string[]>> = {
-  [Kind.FD]: FOUND,
-  [Kind.GAP]: GAP,
-  [Kind.START]: START,
-  [Kind.QUEUE]: QUEUE,
-  [Kind.REGION]: REGION,
-};
-const FLAG_WORDS = { open: OPEN_FLAGS, prot: PROT_FLAGS, map: MAP_FLAGS, mremap: MREMAP_FLAGS, close_range: CLOSE_RANGE_FLAGS } as const;
-
-/** Flags as a list of names, descriptors and counts as numbers, the rest as `"0x…"`. */
-function wordJson(word: bigint, form: WordForm, machine: string): unknown {
-  switch (form) {
-    case 'fd':
-      return Number(BigInt.asIntN(32, word));
-    case 'dec':
-      return word <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(word) : word;
-    case 'hex':
-      return word;
-    default:
-      return word === 0n && form !== 'open' ? [] : flagNames(FLAG_WORDS[form], word, machine).split('|');
-  }
 }
 
 /** The bytes of a read (`out`) or a write (`in`), as records where the file has records. */

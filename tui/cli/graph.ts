@@ -1,10 +1,11 @@
 /** `graph`: the objects as a picture. */
 import { writeFileSync } from 'node:fs';
+import { jsonText } from '../../hw/json-text.ts';
 import { type Graph, graphOf } from '../../replayer/graph.ts';
 import { renderDot, renderMermaid, renderText } from '../../replayer/graph-text.ts';
 import { IrrError } from '../../store/errors.ts';
 import type { Run } from './commands.ts';
-import { jsonText, writeError } from './output.ts';
+import { writeError } from './output.ts';
 import { seekTo } from './seek.ts';
 import { countOf, openTrace } from './trace.ts';
 

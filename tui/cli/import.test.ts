@@ -38,8 +38,8 @@ const write = (name: string, text: string): string => {
 
 describe('import', () => {
   test('the command line names the formats that there are', () => {
-    expect(commandRow('import')!.args[0]!.choices).toEqual(FORMATS.map((f) => f.name));
-    expect(() => parseOptions(commandRow('import')!, ['vcd', 'x'])).toThrow('"vcd" is none of mmiotrace, ftrace');
+    expect(commandRow('import')!.args[0]!.choices).toEqual(['jsonl', ...FORMATS.map((f) => f.name)]);
+    expect(() => parseOptions(commandRow('import')!, ['vcd', 'x'])).toThrow('"vcd" is none of jsonl, mmiotrace, ftrace');
   });
 
   test('a log alone: what was left out, what became notes, how many', async () => {

@@ -3,7 +3,8 @@ import type { Format } from '../../recorder/import/format.ts';
 import { formatNamed } from '../../recorder/import/formats.ts';
 import { type ImportResult, importLog } from '../../recorder/import/import.ts';
 import { cmdqvRegions, mappedRegions } from '../../recorder/import/regions.ts';
-import type { Options, Run } from './commands.ts';
+import { importJsonl } from '../../recorder/jsonl/import.ts';
+import type { Io, Options, Run } from './commands.ts';
 import { PROGRAM } from './commands.ts';
 import { UsageError } from './errors.ts';
 import { Progress } from './output.ts';
@@ -14,10 +15,14 @@ const text = (options: Options, name: string): string | undefined => (typeof opt
 /** Sorts of lines that are told by name. */
 const MOST_SORTS = 6;
 
+/** Options that say what a log of another tool does not. */
+const OF_LOGS = ['with', 'clock', 'clockOffset', 'cmdqv', 'cmdqvVirtual', 'vmallocinfo'];
+
 export const run: Run = async ([name = '', input = ''], options, io) => {
-  const format = formatNamed(name) as Format;
   const output = text(options, 'output');
   if (output === undefined) throw new UsageError('import: where shall the trace go?', 'say it with --output FILE');
+  if (name === 'jsonl') return jsonl(input, output, options, io);
+  const format = formatNamed(name) as Format;
   const recording = text(options, 'with');
   const offset = offsetOf(options, recording);
   const cmdqv = cmdqvRegions(text(options, 'cmdqv'), text(options, 'cmdqvVirtual'));
@@ -41,6 +46,26 @@ export const run: Run = async ([name = '', input = ''], options, io) => {
   io.note(`imported ${counted(result.imported, 'event')} of ${format.name} (${lostText(result)}): ${result.events} events in ${output}`);
   return 0;
 };
+
+/** What `export --format jsonl` wrote. */
+async function jsonl(input: string, output: string, options: Options, io: Io): Promise<number> {
+  const extra = OF_LOGS.find((name) => options[name] !== undefined);
+  if (extra !== undefined)
+    throw new UsageError(
+      `--${extra.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}: is of logs of other tools, and jsonl is a whole trace`,
+    );
+  const progress = new Progress('importing');
+  const result = await importJsonl({
+    input,
+    output,
+    force: options.force === true,
+    progress: (done, total) => progress.update(done, total),
+  });
+  progress.done();
+  const sides = [counted(result.marks, 'bookmark'), counted(result.notes, 'note')].filter((text) => !text.startsWith('0 '));
+  io.note(`imported ${counted(result.events, 'event')}${sides.length === 0 ? '' : ` with ${sides.join(' and ')}`} in ${output}`);
+  return 0;
+}
 
 /** What is to be added to the times of the log, nanoseconds; undefined where it has to be assumed that they are CLOCK_MONOTONIC. */
 function offsetOf(options: Options, recording: string | undefined): bigint | undefined {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { jsonText, Progress, paint, render, short, wantsColor, writeError } from './output.ts';
+import { jsonText } from '../../hw/json-text.ts';
+import { Progress, paint, render, short, wantsColor, writeError } from './output.ts';
 
 describe('colours', () => {
   test.each([

@@ -5,6 +5,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
+import { jsonText } from '../../hw/json-text.ts';
 import { escapeText } from '../../hw/quote.ts';
 import { IrrError } from '../../store/errors.ts';
 
@@ -167,6 +168,10 @@ export class Out {
   text(text: string): void {
     for (const line of text.replace(/\n$/, '').split('\n')) this.line(line);
   }
+  /** A document that no terminal can be harmed by, as it is. */
+  raw(text: string): void {
+    this.sink.write(text);
+  }
   json(value: unknown): void {
     this.sink.write(`${jsonText(value)}\n`);
   }
@@ -176,16 +181,6 @@ export class Out {
   end(): Promise<void> {
     return this.sink.end();
   }
-}
-
-/** JSON on one line: u64 as `"0x…"`, and characters that a terminal obeys as `\u` escapes. */
-export function jsonText(value: unknown): string {
-  const text = JSON.stringify(value, (_, v: unknown) => (typeof v === 'bigint' ? `0x${BigInt.asUintN(64, v).toString(16)}` : v));
-  return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/gu, (c) => {
-    let escaped = '';
-    for (let i = 0; i < c.length; i++) escaped += `\\u${c.charCodeAt(i).toString(16).padStart(4, '0')}`;
-    return escaped;
-  });
 }
 
 export type ColorChoice = 'always' | 'never' | 'auto';

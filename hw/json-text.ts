@@ -1,0 +1,11 @@
+/** JSON as this program writes it. */
+
+/** JSON on one line: u64 as `"0x…"`, and characters that a terminal obeys as `\u` escapes. */
+export function jsonText(value: unknown): string {
+  const text = JSON.stringify(value, (_, v: unknown) => (typeof v === 'bigint' ? `0x${BigInt.asUintN(64, v).toString(16)}` : v));
+  return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/gu, (c) => {
+    let escaped = '';
+    for (let i = 0; i < c.length; i++) escaped += `\\u${c.charCodeAt(i).toString(16).padStart(4, '0')}`;
+    return escaped;
+  });
+}

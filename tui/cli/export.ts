@@ -1,0 +1,71 @@
+/** `export`: a trace in a form for other programs. */
+import { closeSync, fsyncSync, openSync, rmSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { jsonLines } from '../../recorder/jsonl/export.ts';
+import { checkOutput, place } from '../../recorder/output-file.ts';
+import { storeError } from '../../store/errors.ts';
+import { PARTIAL } from '../../store/open.ts';
+import type { Io, Options, Run } from './commands.ts';
+import { UsageError } from './errors.ts';
+import { FdSink, Progress } from './output.ts';
+import { type Opened, openTrace } from './trace.ts';
+
+/** Gives the text of a trace, a piece at a time. */
+const FORMATS: Readonly<Record<string, (opened: Opened) => Iterable<string>>> = {
+  jsonl: ({ reader }) => jsonLines(reader),
+};
+
+/** Pieces after which a reader that cannot keep up is waited for. */
+const OFTEN = 256;
+
+export const run: Run = async ([path = ''], options, io) => {
+  const format = typeof options.format === 'string' ? FORMATS[options.format] : undefined;
+  if (format === undefined) throw new UsageError('export: as what?', `say it with --format: ${Object.keys(FORMATS).join(', ')}`);
+  const opened = openTrace(path);
+  try {
+    if (typeof options.output === 'string') toFile(opened, format(opened), options.output, options, io);
+    else await toOutput(format(opened), io);
+  } finally {
+    opened.reader.close();
+  }
+  return 0;
+};
+
+async function toOutput(pieces: Iterable<string>, io: Io): Promise<void> {
+  const out = io.out();
+  let n = 0;
+  for (const piece of pieces) {
+    out.raw(piece);
+    if (++n % OFTEN === 0) await out.drain();
+  }
+}
+
+function toFile(opened: Opened, pieces: Iterable<string>, name: string, options: Options, io: Io): void {
+  const output = resolve(name);
+  checkOutput(output, options.force === true, [opened.path]);
+  const partial = output + PARTIAL;
+  const progress = new Progress('exporting');
+  let fd: number;
+  try {
+    fd = openSync(partial, 'wx');
+  } catch (error) {
+    throw storeError(error, partial);
+  }
+  try {
+    const sink = new FdSink(fd, name);
+    let n = 0;
+    for (const piece of pieces) {
+      sink.write(piece);
+      if (++n % OFTEN === 0) progress.update(n, opened.reader.last);
+    }
+    sink.flush();
+    fsyncSync(fd);
+    closeSync(fd);
+    place(partial, output, options.force === true);
+  } catch (error) {
+    rmSync(partial, { force: true });
+    throw error;
+  }
+  progress.done();
+  io.note(`exported ${opened.reader.last} events to ${name}`);
+}
