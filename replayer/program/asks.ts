@@ -1,6 +1,7 @@
 /** The numbers of one event: what it asks with before it is folded, what it answers afterwards. */
 import type { FileRole } from '../../hw/uapi/types.ts';
 import {
+  Dup,
   FileKind,
   Found,
   FRAME_AT,
@@ -268,7 +269,7 @@ export class Asks implements FieldSink {
   #dup(): void {
     const e = this.#e;
     // dup2 and dup3: which number it is to be
-    if (e.args.bytes < 8 || (e.request !== 2 && e.request !== 3)) return;
+    if (e.args.bytes < 8 || (e.request !== Dup.DUP2 && e.request !== Dup.DUP3)) return;
     const to = e.arg32(WORD.dupTarget);
     if (to >= 0) this.#fd(this.#word(WORD.dupTarget), to, '');
   }

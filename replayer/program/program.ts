@@ -322,7 +322,7 @@ export function whereIs(step: Step, at: number): WhereIs | undefined {
 }
 
 /** The symbol that a field of a part is, by the part's kind and slot and the field's offset in it, bytes. */
-export function useAt(step: Step, kind: PartKind, slot: number, offset: number): Use | undefined {
+export function symbolAt(step: Step, kind: PartKind, slot: number, offset: number): Use | undefined {
   const part = step.parts.find((p) => p.kind === kind && p.slot === slot);
   if (part === undefined) return undefined;
   const at = part.bytes.byteOffset - step.frame.byteOffset + offset;
@@ -331,4 +331,4 @@ export function useAt(step: Step, kind: PartKind, slot: number, offset: number):
 }
 
 /** The symbol of the descriptor that a step is made on; undefined: none, or one that stood for nothing and is no number at all (-1). */
-export const useOfFd = (step: Step): Use | undefined => step.uses.find((u) => u.at === FRAME_AT.fd);
+export const fdUse = (step: Step): Use | undefined => step.uses.find((u) => u.at === FRAME_AT.fd);
