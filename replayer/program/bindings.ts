@@ -15,8 +15,10 @@ export class Bindings {
   readonly values: Values;
   readonly #program: Program;
   readonly #checker: Checker;
-  /** symbols of descriptors that FD(CREATED) events tell of */
-  readonly #told: Set<number>;
+  /** symbols of descriptors that FD(CREATED) events among the steps tell of */
+  readonly told = new Set<number>();
+  /** all such events */
+  readonly #told: ReadonlyMap<number, Step>;
   /** descriptors that calls have made here, until they are told of: number and file, by symbol */
   readonly #made = new Map<number, { readonly fd: number; readonly file: number }>();
   #maps = 0n;
@@ -107,7 +109,7 @@ export class Bindings {
   /** A call has made a descriptor. */
   makes(symbol: number, fd: number, file: number): void {
     this.values[symbol] = BigInt(fd);
-    if (this.#told.has(symbol)) this.#made.set(symbol, { fd, file });
+    if (this.told.has(symbol)) this.#made.set(symbol, { fd, file });
   }
   /** The descriptor that an FD(CREATED) event is about; undefined: it has not been made here. */
   made(step: Step): { readonly fd: number; readonly file: number } | undefined {
@@ -116,10 +118,14 @@ export class Bindings {
     this.#made.delete(symbol);
     return made;
   }
-  /** Does an event of the recording tell of the descriptor that a step makes? */
+  /** Does an event among the steps tell of the descriptor that a step makes? */
   isTold(step: Step): boolean {
     const symbol = this.definedFd(step)?.symbol;
     return symbol !== undefined && this.#made.has(symbol);
+  }
+  /** The event that told of it in the recording. */
+  toldOf(step: Step): Step | undefined {
+    return this.#told.get(this.definedFd(step)?.symbol ?? -1);
   }
   /** Was the file of an FD event made by a step? */
   hasMaker(step: Step): boolean {
@@ -143,7 +149,7 @@ export class Bindings {
 
 interface Beginning {
   readonly values: Values;
-  readonly told: Set<number>;
+  readonly told: ReadonlyMap<number, Step>;
 }
 const beginnings = new WeakMap<Program, Beginning>();
 
@@ -153,9 +159,9 @@ function beginningOf(program: Program): Beginning {
   if (known !== undefined) return known;
   const values = new BigUint64Array(program.symbols.length);
   for (const s of program.symbols) values[s.index] = BigInt.asUintN(64, unbound(s));
-  const told = new Set<number>();
+  const told = new Map<number, Step>();
   for (const step of program.steps)
-    if (step.kind === Kind.FD && step.request === Found.CREATED) for (const u of step.echoes) told.add(u.symbol);
+    if (step.kind === Kind.FD && step.request === Found.CREATED) for (const u of step.echoes) told.set(u.symbol, step);
   known = { values, told };
   beginnings.set(program, known);
   return known;

@@ -60,7 +60,9 @@ const EBADF = 9;
 /** Issues the steps. Never throws for what a program has in it. */
 export function runOnModel(program: Program, options: ModelRunOptions = {}): ModelRun {
   const runner = new Runner(program, options);
-  for (const { step, index, returns } of schedule(program, options.steps)) runner.issue(step, index, returns);
+  const turns = schedule(program, options.steps);
+  runner.tells(turns);
+  for (const { step, index, returns } of turns) runner.issue(step, index, returns);
   return runner.finish();
 }
 
@@ -124,6 +126,12 @@ class Runner {
     return { frames: this.#frames, stepOf: this.#stepOf, taken: this.#taken, values: this.#bindings.values, report, state };
   }
 
+  /** Which descriptors will be told of by events that are among the steps. */
+  tells(turns: readonly Turn[]): void {
+    for (const { step } of turns)
+      if (step.kind === Kind.FD && step.request === Found.CREATED) for (const u of step.echoes) this.#bindings.told.add(u.symbol);
+  }
+
   issue(step: Step, index: number, returns: boolean): void {
     this.#index = index;
     this.#fresh = undefined;
@@ -132,7 +140,10 @@ class Runner {
       return;
     }
     const frame = this.#asked(step);
-    if (step.split !== undefined && !returns) {
+    if (returns && !this.#entered.has(index)) return;
+    // a call on nothing does not take long
+    const enters = step.split !== undefined && !returns && (step.fd < 0 || this.#isOpen(step, frame));
+    if (enters) {
       this.#entered.set(index, this.#frames.length + 1);
       this.#append(entering(step, frame));
       return;
@@ -151,8 +162,8 @@ class Runner {
 
   /** The step as it is asked here; its answer is the recorded one still. */
   #asked(step: Step): Buffer {
-    const frame = instantiate(this.#program, step, this.#bindings.ready(step));
-    if (step.fd >= 0 && step.kind !== Kind.OPEN) this.#behind(frame, step);
+    const frame = instantiate(this.#program, step, this.#bindings.ready(step), false);
+    if (step.fd >= 0 && step.kind !== Kind.OPEN && step.kind !== Kind.FD) this.#behind(frame, step);
     return frame;
   }
 
@@ -160,8 +171,8 @@ class Runner {
   #behind(frame: Buffer, step: Step): void {
     const { state } = this.#checker;
     const number = state.fds.get(step.frame.readUInt32LE(FRAME_AT.pid))?.get(frame.readInt32LE(FRAME_AT.fd));
-    const file = number === undefined ? undefined : state.files.get(number);
-    frame.writeUInt32LE(Math.max(0, number ?? 0), FRAME_AT.file);
+    const file = number === undefined || number < 0 ? undefined : state.files.get(number);
+    frame.writeUInt32LE(file?.file ?? 0, FRAME_AT.file);
     if (file !== undefined) frame[FRAME_AT.flags + 1] = file.kind;
   }
 
@@ -250,7 +261,8 @@ class Runner {
   #isOpen(step: Step, frame: Buffer): boolean {
     const fd = frame.readInt32LE(FRAME_AT.fd);
     const pid = frame.readUInt32LE(FRAME_AT.pid);
-    return this.#checker.state.fds.get(pid)?.has(fd) === true || !this.#bindings.isFollowed(step);
+    // a file that the fold takes for granted has no number
+    return (this.#checker.state.fds.get(pid)?.get(fd) ?? 0) > 0 || !this.#bindings.isFollowed(step);
   }
 
   #open(step: Step, frame: Buffer): Buffer {
@@ -303,13 +315,7 @@ class Runner {
     const success = answer.errno === '';
     const same = success && asked.errno === '';
     let ret = success ? answer.ret : -1n;
-    const before = asked.struct.bytes;
-    const out = Buffer.from(answer.out ?? before);
-    if (answer.out !== undefined && answer.open !== undefined) {
-      const there = asked.after?.bytes;
-      for (let i = 0; i < out.length; i++)
-        if (answer.open[i] === 1) out[i] = same && there !== undefined && i < there.length ? there[i]! : 0;
-    }
+    const out = structAfter(asked, answer, same);
     const open = [...answer.undeterminedOutputs].filter(([field]) => !answer.files.has(field));
     if (open.some(([field]) => field === '')) ret = same ? step.ret : 0n;
     for (const [field, reason] of open) if (same) this.#take(field === '' ? 'ret' : field, reason);
@@ -325,8 +331,7 @@ class Runner {
       if (symbol !== undefined) this.#bindings.makes(symbol, fd, this.#fresh.file);
     }
     const error = success ? 0 : (errnoNumber(answer.errno) ?? 0);
-    const nested = success || answer.nestedOut.size > 0 ? answer.nestedOut : undefined;
-    const done = placed(frame, { out: asked.after === undefined ? undefined : out, nested, same });
+    const done = placed(frame, { out: asked.after === undefined ? undefined : out, nested: nestedOf(asked, answer, same), same });
     done.writeInt32LE(error, FRAME_AT.error);
     done.writeBigInt64LE(ret, FRAME_AT.ret);
     return done;
@@ -358,6 +363,31 @@ class Runner {
     done.writeBigInt64LE(ret, FRAME_AT.ret);
     return done;
   }
+}
+
+/** The struct afterwards; what the rules leave open is as in the recording where the call passed there, too. */
+function structAfter(asked: Asked, answer: Answer, same: boolean): Buffer {
+  const there = asked.after?.bytes;
+  const out = Buffer.from((same ? there : undefined) ?? asked.struct.bytes);
+  const said = answer.out;
+  if (said === undefined) return answer.errno === '' && there === undefined ? out : Buffer.from(asked.struct.bytes);
+  for (let i = 0; i < out.length && i < said.length; i++) {
+    if (answer.open?.[i] !== 1) out[i] = said[i]!;
+    else if (!same) out[i] = 0;
+  }
+  return out;
+}
+
+/** Buffers that were written; a guess gives way to what the recording has. */
+function nestedOf(asked: Asked, answer: Answer, same: boolean): Answer['nestedOut'] {
+  const { nestedOut, undeterminedOutputs } = answer;
+  if (!same || nestedOut.size === 0 || undeterminedOutputs.size === 0) return nestedOut;
+  const known = new Map(nestedOut);
+  for (const field of undeterminedOutputs.keys()) {
+    const at = asked.command?.struct?.byName.get(field)?.offset ?? -1;
+    if (known.has(at)) known.set(at, undefined);
+  }
+  return known;
 }
 
 const KINDS: Readonly<Record<string, number>> = {

@@ -38,17 +38,15 @@ export function get(frame: Buffer, place: Place): bigint {
 }
 
 /**
- * A step's frame with these values, a copy. Of a call that was split it is the whole one, as {@link Step.frame} is. `answer` false:
- * the numbers of the answer stay as they were.
+ * A step's frame with these values, a copy. Of a call that was split it is the whole one, as {@link Step.frame} is. `made` false:
+ * the numbers by which symbols become known stay as they were recorded.
  */
-export function instantiate(program: Program, step: Step, values: Values, answer = true): Buffer {
+export function instantiate(program: Program, step: Step, values: Values, made = true): Buffer {
   const frame = Buffer.from(step.frame);
-  if (answer) for (const { use, at } of repeats(step)) put(frame, { at, width: use.width }, values[use.symbol]! + use.addend);
+  for (const { use, at } of repeats(step)) put(frame, { at, width: use.width }, values[use.symbol]! + use.addend);
   for (const u of step.uses) put(frame, u, values[u.symbol]! + u.addend);
-  if (answer) {
-    for (const u of step.echoes) put(frame, u, values[u.symbol]! + u.addend);
-    for (const d of step.defines) put(frame, d, values[d.symbol]!);
-  }
+  for (const u of step.echoes) put(frame, u, values[u.symbol]! + u.addend);
+  if (made) for (const d of step.defines) put(frame, d, values[d.symbol]!);
   putProcess(program, step, frame, values);
   return frame;
 }
