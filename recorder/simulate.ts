@@ -2,15 +2,11 @@
  * Scenarios as traces: what happened on the models (hw/scenario) in the frames that a recording would have. Times are made up:
  * a microsecond for each event; nothing in them depends on when or where the scenario was run.
  */
-import { linkSync, lstatSync, renameSync, rmSync, statSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { errnoNumber } from '../hw/errno.ts';
 import type { FileKind as ModelKind } from '../hw/iommufd/state.ts';
 import { runScenario } from '../hw/scenario/script.ts';
 import type { KvmKind, Session, SimEvent } from '../hw/scenario/session.ts';
-import { type DialectName, type UapiTable, uapiTable } from '../hw/uapi/table.ts';
-import { TraceWriter } from '../store/append.ts';
-import { IrrError, StoreError } from '../store/errors.ts';
+import type { DialectName } from '../hw/uapi/table.ts';
 import {
   Close,
   Exit,
@@ -18,7 +14,6 @@ import {
   FileKind,
   Found,
   type Frame,
-  FrameCursor,
   Kind,
   MMIO_SOURCE_SHIFT,
   MmioHow,
@@ -33,7 +28,7 @@ import {
   Rw,
   Start,
 } from '../store/frame.ts';
-import { RowIndex } from './index-row.ts';
+import { NOWHERE, writeWhole } from './whole-trace.ts';
 
 const WHY = {
   alloc: QueueWhy.ALLOC,
@@ -204,56 +199,8 @@ export interface SimulateOptions {
  * when it is whole, and nothing that is there is replaced.
  */
 export function simulate(scenario: string, options: SimulateOptions): number {
-  const { output } = options;
-  const table = uapiTable(options.dialect);
   const frames = framesOf(runScenario(scenario, options.dialect));
-  if (lstatSync(output, { throwIfNoEntry: false }) !== undefined) throw new StoreError('exists', output, { hint: 'choose another name' });
-  if (statSync(dirname(output), { throwIfNoEntry: false })?.isDirectory() !== true)
-    throw new IrrError('no-folder', `${output}: the folder ${dirname(output)} does not exist`, { hint: 'make it, or choose another name' });
-  const working = `${output}.${process.pid}.partial`;
-  try {
-    writeTrace(working, frames, table, options);
-    placeWhole(working, output);
-  } finally {
-    for (const side of ['', '-wal', '-shm', '-journal']) rmSync(working + side, { force: true });
-  }
+  const { dialect, name, output, tool } = options;
+  writeWhole(output, frames, { ...NOWHERE, tool, source: 'simulation', command: ['simulate', name], dialect });
   return frames.length;
-}
-
-function writeTrace(path: string, frames: readonly Buffer[], table: UapiTable, options: SimulateOptions): void {
-  const rows = new RowIndex(table);
-  const writer = TraceWriter.create(path, {
-    v: 1,
-    tool: options.tool,
-    source: 'simulation',
-    kernel: '',
-    machine: '',
-    cpu: '',
-    command: ['simulate', options.name],
-    cwd: '',
-    dialect: options.dialect,
-    clock: { realtimeNs: 0n, monotonicNs: 0n },
-    complete: true,
-    dropped: 0,
-    exit: { status: 0 },
-  });
-  try {
-    const cursor = new FrameCursor();
-    for (const frame of frames) writer.append(frame, 0, rows.row(cursor.at(frame, 0)));
-    writer.flush();
-    writer.finish();
-  } finally {
-    writer.close();
-  }
-}
-
-/** A link fails where the name is taken, a rename would replace it; some file systems have no links. */
-function placeWhole(working: string, output: string): void {
-  try {
-    linkSync(working, output);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST')
-      throw new StoreError('exists', output, { hint: 'choose another name', cause: error });
-    renameSync(working, output);
-  }
 }

@@ -417,6 +417,42 @@ export const COMMANDS: readonly CommandRow[] = [
     load: () => import('./diff.ts'),
   },
   {
+    name: 'rerun',
+    summary: 'the calls of a recording once more, on the model; what went otherwise',
+    description:
+      'Every call is issued again, by the same processes in the same order, with the ids, descriptors, IOVAs and offsets that it gets now. What comes of it is a trace of its own, which is compared ' +
+      'with the recording as diff does. The model answers by the rules of a kernel; what it cannot know (what hardware is, how memory lies) is as it was recorded, and is told.',
+    args: [TRACE],
+    options: [
+      { flags: '--on <what>', text: 'who answers: the model of kernel and hardware', choices: ['model'], default: 'model' },
+      {
+        flags: '-o, --output <file>',
+        text: 'the new trace (default: TRACE-rerun.irr, here); an existing file is not replaced',
+        completes: 'file',
+      },
+      {
+        flags: '--dialect <name>',
+        text: 'the kernel or patch series whose rules answer (default: that of the recording)',
+        choices: DIALECTS,
+      },
+      {
+        flags: '--dry-run',
+        text: 'print the steps, with names for the numbers that will be others, and what cannot be done again; issue nothing',
+      },
+      { flags: '-n, --limit <n>', text: 'causes of differences that are shown (default: all)' },
+      { flags: '--all', text: 'with every difference that follows from one' },
+      JSON_OPTION,
+      COLOR,
+    ],
+    examples: [
+      ['rerun bug.irr -o again.irr', 'does the model of that kernel answer as it did?'],
+      ['rerun bug.irr --dialect linux-6.12 -o older.irr', 'what an older kernel would answer to the same program'],
+      ['rerun bug.irr --dry-run', 'what the steps are'],
+    ],
+    exits: [['1', 'something went otherwise than in the recording']],
+    load: () => import('./rerun.ts'),
+  },
+  {
     name: 'export',
     summary: 'a trace in a form for other programs',
     description:

@@ -102,6 +102,10 @@ export function jsonText(): string {
             'diff',
             '{v, equal, eventsA, eventsB, matched, same, count, firstDivergence: {seqA, seqB, what, kind} or null, differences: [{seqA, seqB, kind, call, field, a, b, known, fields: [{name, answer, a, b}], sideA, sideB: {opinion, why}, consequences: [{seqA, seqB, kind, call, by, may}]}], ignored: {rule: count}, stat: [{kind, call, causes, consequences, ignored}], limits, timing?: {level, tested, recordings, rows: [{call, errno, a, b: {count, median, p99}, test?: {u, slower, p, exact, corrected, noise?, differs}}]}, verdict?, because?}; seqA and seqB are null where the side has no such event; kind is errno, output, records, hardware, question, only-a or only-b; timing with --timing; verdict (good, bad, cannot tell, stop) with --since',
           ],
+          [
+            'rerun',
+            'what diff prints, and {output, taken: [{seq, what, reason}]}: answers, or fields of them, that are as they were recorded because the model does not know them; seq is of the recording',
+          ],
         ],
         8,
       ),
