@@ -4,6 +4,7 @@
  */
 import { MACHINES } from '../../hw/iommufd/machine.ts';
 import { DIALECTS } from '../../hw/uapi/table.ts';
+import { CLASS_NAMES } from '../../replayer/redact/classes.ts';
 import type { Out } from './output.ts';
 
 export interface OptionRow {
@@ -469,6 +470,31 @@ export const COMMANDS: readonly CommandRow[] = [
       ['export bug.irr --format jsonl | jq -c \'select(.errno == "EBUSY")\'', 'for scripts'],
     ],
     load: () => import('./export.ts'),
+  },
+  {
+    name: 'redact',
+    summary: 'a copy of a trace without what says whose it is',
+    description:
+      'Addresses of memory, paths, arguments, places on the PCI bus, data of the program and words about the machine become others: the same one for the same one, all through the trace, by a ' +
+      'key that is thrown away. Addresses keep their order and their place in the page, regions that lie together still do; calls, ids, IOVAs, lengths, times, pids and answers stay, so that ' +
+      'check finds the same. Bookmarks and notes are left out. Not recognised, so look before you send: secrets in registers and configuration space of devices, IOVAs that a program chose equal to its addresses.',
+    args: [TRACE],
+    options: [
+      { flags: '-o, --output <file>', text: 'the new trace', completes: 'file' },
+      { flags: '--force', text: 'replace the file if it exists' },
+      {
+        flags: '--keep <class>',
+        text: 'leave something as it is: pointers, paths, arguments, data, bdfs, host, notes',
+        choices: CLASS_NAMES,
+        many: true,
+      },
+      JSON_OPTION,
+    ],
+    examples: [
+      ['redact bug.irr -o share.irr', 'and how much of what was changed'],
+      ['redact bug.irr -o share.irr --keep paths --keep arguments', 'with names of programs and files'],
+    ],
+    load: () => import('./redact.ts'),
   },
   {
     name: 'tui',

@@ -1,0 +1,12 @@
+/** What is taken out of a trace, sort by sort. */
+export const CLASSES = {
+  pointers: 'addresses of memory, of the program and of the kernel',
+  paths: 'names of files and folders, but those that every machine has',
+  arguments: 'arguments of programs, names of tasks',
+  data: 'memory of the program that is no struct of the uAPI; what no table knows',
+  bdfs: 'places of devices on the PCI bus',
+  host: "of the machine: the suffix of the kernel's release, the processor, the spool, text in the configuration",
+  notes: 'bookmarks, notes, words in the log: left out',
+} as const;
+export type ClassName = keyof typeof CLASSES;
+export const CLASS_NAMES = Object.keys(CLASSES) as ClassName[];

@@ -1,0 +1,130 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { uapiTable } from '../../hw/uapi/table.ts';
+import { longs, Script } from '../../replayer/script.ts';
+import { FileKind } from '../../store/frame.ts';
+import { TraceReader } from '../../store/read.ts';
+import { TraceSide } from '../../store/side.ts';
+import { verifyTrace } from '../../store/verify.ts';
+import { capture } from './capture.ts';
+import type { Options } from './commands.ts';
+import { sampleTrace } from './sample.ts';
+
+const traces = join(import.meta.dirname, '../../fixtures/traces');
+const fixtures = readdirSync(traces).filter((name) => name.endsWith('.irr'));
+const folder = mkdtempSync(join(tmpdir(), 'irr-redact-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+let files = 0;
+
+async function redacted(trace: string, options: Options = {}): Promise<string> {
+  const output = join(folder, `${++files}.irr`);
+  await capture('redact', [trace], { output, ...options });
+  expect(verifyTrace(output).problems).toEqual([]);
+  return output;
+}
+
+/** Everything that is in a file: its bytes, and its frames unpacked. */
+function everything(path: string): Buffer {
+  const reader = TraceReader.open(path);
+  const frames = [...reader.scan()].map((b) => Buffer.from(b.buffer.subarray(b.offsets[0], b.offsets[b.count])));
+  reader.close();
+  return Buffer.concat([readFileSync(path), ...frames]);
+}
+
+/** Addresses of a trace that the program had memory at, as eight bytes. */
+function pointersOf(path: string): Set<bigint> {
+  const reader = TraceReader.open(path);
+  const found = new Set<bigint>();
+  for (let seq = 1; seq <= reader.last; seq++) for (const p of reader.frame(seq)!.parts) if (p.address >= 0x1_0000n) found.add(p.address);
+  reader.close();
+  return found;
+}
+
+const json = async (command: string, args: readonly string[]): Promise<Record<string, unknown>> =>
+  JSON.parse((await capture(command, args, { json: true })).out) as Record<string, unknown>;
+
+describe('redact', () => {
+  test.each(fixtures)('%s: nothing that was taken out is in the new file, and the session is the same', async (name) => {
+    const trace = join(traces, name);
+    const output = await redacted(trace);
+    const bytes = everything(output);
+    const pointers = pointersOf(trace);
+    expect(pointers.size).toBeGreaterThan(5);
+    expect([...pointers].filter((p) => bytes.includes(longs(p)))).toEqual([]);
+    for (const secret of ['/opt/v', '/opt/s', '/opt/i', 'iommufdrr', 'iommufd-selftest-', '/dev/shm', 'vmm\0', 'QEMU TCG'])
+      expect(bytes.includes(secret)).toBe(false);
+    expect(await json('check', [output])).toEqual(await json('check', [trace]));
+    const calls = async (path: string): Promise<string> => (await capture('stats', [path], { sort: 'name' })).out.replace(path, '');
+    expect(await calls(output)).toBe(await calls(trace));
+  });
+
+  test.each(fixtures)('%s: with names and data kept, no difference', async (name) => {
+    const trace = join(traces, name);
+    const output = await redacted(trace, { keep: ['paths', 'data'] });
+    expect(await json('diff', [trace, output])).toMatchObject({ equal: true, differences: [] });
+  });
+
+  test('what is secret in a session made for it', async () => {
+    const s = new Script(uapiTable('linux-7.2'), 100);
+    s.start(1, 1, '/home/alice/build/secret-vmm');
+    s.open(3);
+    s.open(9, FileKind.UNKNOWN, '/home/alice/guest-image.raw');
+    s.found(11, FileKind.VFIO_DEVICE, 1);
+    s.ioctl(3, 'IOMMU_IOAS_ALLOC', {}, { out_ioas_id: 1 });
+    const map = (va: bigint, length: number): number =>
+      s.ioctl(3, 'IOMMU_IOAS_MAP', { flags: 6, ioas_id: 1, user_va: va, length }, { iova: va & 0xff_ffffn });
+    const [first, second, far] = [0x7f12_3456_7000n, 0x7f12_3456_9000n, 0x7f99_0000_0123n];
+    for (const va of [first, second, far, first]) map(va, 0x2000);
+    s.test(
+      3,
+      'ACCESS_RW',
+      1,
+      { iova: 0, length: 16, uptr: 0x7ffc_1234_5678n },
+      {},
+      { nestedIn: { uptr: Buffer.from('hunter2-password') } },
+    );
+    s.add({
+      kind: 1,
+      fd: 3,
+      file: 1,
+      fileKind: FileKind.IOMMUFD,
+      request: 0x3bee,
+      parts: [{ kind: 1, flags: 0, slot: 0, wanted: 16n, address: 0n, bytes: longs(16, 0x5555_1234_0000n) }],
+    });
+    s.write(9, Buffer.from('PRIVATE KEY'));
+    const trace = sampleTrace(s.frames, s.table, {
+      kernel: '7.2.1-alice-debug+',
+      command: ['/home/alice/build/secret-vmm', '--device=0000:3b:00.1', '--pass', 'hunter2'],
+      cwd: '/home/alice',
+      hostname: 'workstation-17',
+    });
+    const side = TraceSide.open(trace);
+    side.addNote(2, 'alice looked here');
+    side.setMark('alice', 2);
+    side.close();
+    const output = await redacted(trace);
+    const bytes = everything(output);
+    for (const secret of ['alice', 'secret-vmm', 'guest-image', 'hunter2', 'PRIVATE', 'workstation', '3b:00', 'debug'])
+      expect(bytes.includes(secret), secret).toBe(false);
+    for (const va of [first, second, far, 0x5555_1234_0000n]) expect(bytes.includes(longs(va))).toBe(false);
+    const reader = TraceReader.open(output);
+    expect(reader.meta.kernel).toMatch(/^7\.2\.1-build-[0-9a-f]{10}$/);
+    expect(reader.meta.command[1]).toMatch(/^word-/);
+    const vas = [6, 7, 8, 9].map((seq) => Buffer.from(reader.frame(seq)!.parts[0]!.bytes).readBigUInt64LE(16)) as [
+      bigint,
+      bigint,
+      bigint,
+      bigint,
+    ];
+    // the same for the same, what lies together still does, order and place in the page stay
+    expect(vas[3]).toBe(vas[0]);
+    expect(vas[1] - vas[0]).toBe(second - first);
+    expect(vas[2] > vas[1]).toBe(true);
+    expect(vas.map((va) => va & 0xfffn)).toEqual([0n, 0n, 0x123n, 0n]);
+    reader.close();
+    const again = await redacted(trace);
+    expect(everything(again).equals(bytes)).toBe(false);
+  });
+});
