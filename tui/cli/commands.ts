@@ -497,6 +497,40 @@ export const COMMANDS: readonly CommandRow[] = [
     load: () => import('./redact.ts'),
   },
   {
+    name: 'slice',
+    summary: 'a window of a trace, with the earlier events that it stands on',
+    description:
+      'Before the events of RANGE come, as they were, those earlier ones without which the state at its beginning would be another: what made the objects, files, mappings and areas that are there. ' +
+      'The state at the end is the same, but for numbers of events and contexts, and for what had ended before. All registers and queues of a CMDQV follow from many events: those stay.',
+    args: [TRACE, { name: '<range>', text: 'events by number: 100..200, 100-200, 10.., ..20, 4' }],
+    options: [
+      { flags: '-o, --output <file>', text: 'the new trace', completes: 'file' },
+      { flags: '--force', text: 'replace the file if it exists' },
+      JSON_OPTION,
+    ],
+    examples: [['slice long.irr 120000..120400 -o bug.irr', 'where it went wrong, and what that stands on']],
+    load: () => import('./slice.ts'),
+  },
+  {
+    name: 'annotate',
+    summary: 'notes and bookmarks of events, as the screens have them',
+    description:
+      'They are kept in the trace, or in a file beside it where the trace cannot be written or is still recorded; no digest changes by them. An event has one note: another takes its place.',
+    args: [TRACE, { name: '[seq]', text: 'number of the event' }, { name: '[text...]', text: 'the note' }],
+    options: [
+      { flags: '--mark <name>', text: 'a bookmark of this name; one that there is moves here' },
+      { flags: '--remove', text: 'take the note and the bookmarks of the event away; with --mark that bookmark alone' },
+      { flags: '--list', text: 'what there is' },
+      JSON_OPTION,
+    ],
+    examples: [
+      ["annotate bug.irr 1204 'the guest has reset the queue here'", 'show --notes and the screens show it'],
+      ['annotate bug.irr 1204 --mark a', "in the screens: 'a jumps to it"],
+      ['annotate bug.irr --list', 'all of them'],
+    ],
+    load: () => import('./annotate.ts'),
+  },
+  {
     name: 'tui',
     summary: 'step through a trace, both ways, with the objects of that instant',
     description: `Also: ${PROGRAM} TRACE. Keys are those of less and vi; ? lists them. With a second trace both are shown beside each other, aligned by what their calls mean.`,

@@ -95,6 +95,8 @@ function infoJson(opened: Opened, counts: Counts, notes: Notes): object {
     digest: reader.digest,
     bookmarks: notes.bookmarks,
     notes: notes.notes,
+    ...(sliceOf(opened.meta) === undefined ? {} : { slice: sliceOf(opened.meta) }),
+    ...(redactedOf(opened.meta).length === 0 ? {} : { redacted: redactedOf(opened.meta) }),
     processList: [...counts.processes.values()].map((p) => ({
       pid: p.pid,
       exe: p.exe === '' ? null : p.exe.slice(1, -1),
@@ -121,6 +123,22 @@ function importsOf(meta: Opened['meta']): ImportInfo[] {
     return { format: String(format), file: String(file), events: count('events'), lost: count('lost'), foreign: count('foreign') };
   });
 }
+
+/** Of which window of another trace this one is, as far as it says so well. */
+function sliceOf(
+  meta: Opened['meta'],
+): { readonly from: number; readonly to: number; readonly prologue: number; readonly of: number } | undefined {
+  const { slice } = meta;
+  if (typeof slice !== 'object' || slice === null) return undefined;
+  const { from, to, prologue, of } = slice as Readonly<Record<string, unknown>>;
+  return [from, to, prologue, of].every((n) => typeof n === 'number')
+    ? { from: from as number, to: to as number, prologue: prologue as number, of: of as number }
+    : undefined;
+}
+
+/** Sorts of things that were taken out of the trace. */
+const redactedOf = (meta: Opened['meta']): string[] =>
+  Array.isArray(meta.redacted) ? meta.redacted.filter((name): name is string => typeof name === 'string').slice(0, MOST_PROCESSES) : [];
 
 const startedText = (ns: bigint): string => {
   const ms = Number(ns / 1_000_000n);
@@ -178,6 +196,13 @@ function infoText(out: Out, opened: Opened, counts: Counts, notes: Notes): void 
   row('recorded', 'by ', meta.tool, meta.source === undefined ? '' : `, ${meta.source}`);
   for (const i of importsOf(meta))
     row('imported', `${i.file} (${i.format}): `, counted(i.events, 'event'), `, ${counted(i.foreign, 'line')} left out`);
+  const slice = sliceOf(meta);
+  if (slice !== undefined)
+    row(
+      'slice',
+      `events ${slice.from} to ${slice.to} of ${slice.of}; the first ${slice.prologue} here are the earlier ones that they stand on`,
+    );
+  if (redactedOf(meta).length > 0) row('redacted', redactedOf(meta).join(', '));
   const gaps = counts.gaps === 0 ? '' : `, ${counted(counts.gaps, 'gap')} in the log`;
   const dropped =
     meta.dropped === 0 && counts.gaps === 0

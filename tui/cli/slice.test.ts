@@ -1,0 +1,51 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { verifyTrace } from '../../store/verify.ts';
+import { capture } from './capture.ts';
+import { rangeOf } from './slice.ts';
+
+const trace = join(import.meta.dirname, '../../fixtures/traces/vmm-7.2.irr');
+const folder = mkdtempSync(join(tmpdir(), 'irr-slice-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+describe('slice', () => {
+  test('a window is a trace, says what it is, and does not take the place of another file', async () => {
+    const output = join(folder, 'a.irr');
+    const { notes } = await capture('slice', [trace, '93..149'], { output });
+    expect(notes).toEqual([`sliced events 93 to 149 into ${output}: 57 events, before them 35 of the 92 earlier ones`]);
+    expect(verifyTrace(output)).toMatchObject({ ok: true, events: 92, complete: true });
+    expect((await capture('info', [output])).out).toContain('slice     events 93 to 149 of 187; the first 35 here');
+    const info = JSON.parse((await capture('info', [output], { json: true })).out) as object;
+    expect(info).toMatchObject({ slice: { from: 93, to: 149, prologue: 35, of: 187 } });
+    const check = JSON.parse((await capture('check', [output], { json: true })).out) as { disagreements: object[] };
+    expect(check.disagreements).toEqual([]);
+    await expect(capture('slice', [trace, '1..2'], { output })).rejects.toThrow('exists already');
+    await expect(capture('slice', [trace, '1..2'], { output: trace, force: true })).rejects.toThrow('is what is read');
+    expect(readdirSync(folder)).toEqual(['a.irr']);
+  });
+
+  test('ranges', () => {
+    expect(['4', '2..5', '2-5', '3..', '..3', '-3', '..'].map((text) => rangeOf(text, 9))).toEqual(
+      [
+        [4, 4],
+        [2, 5],
+        [2, 5],
+        [3, 9],
+        [1, 3],
+        [1, 3],
+        [1, 9],
+      ].map(([from, to]) => ({ from, to })),
+    );
+    for (const [text, message] of [
+      ['5..2', 'is no range of events'],
+      ['0', 'is no range of events'],
+      ['3..10', 'there is no event 10'],
+      ['1-2,5', 'a slice is one piece'],
+      ['1-5/errors', 'a slice is one piece'],
+      ['a', 'is no range of events'],
+    ] as const)
+      expect(() => rangeOf(text, 9)).toThrow(message);
+  });
+});
