@@ -102,8 +102,10 @@ function apart(step: Step, whole: Buffer): { readonly seq: number; readonly fram
   entered.copy(begin, FRAME_AT.error, FRAME_AT.error, FRAME_HEADER);
   if (seq === 0) return [{ seq: step.seq, frame: begin }];
   const end = Buffer.from(back);
-  const sameFd = back.readInt32LE(FRAME_AT.fd) === entered.readInt32LE(FRAME_AT.fd);
-  whole.copy(end, FRAME_AT.pid, FRAME_AT.pid, sameFd ? FRAME_AT.file : FRAME_AT.fd);
+  // a return is told by the thread that made the call, on the same descriptor; where a log says otherwise it keeps its numbers
+  if (back.readBigUInt64LE(FRAME_AT.pid) === entered.readBigUInt64LE(FRAME_AT.pid))
+    whole.copy(end, FRAME_AT.pid, FRAME_AT.pid, FRAME_AT.fd);
+  if (back.readInt32LE(FRAME_AT.fd) === entered.readInt32LE(FRAME_AT.fd)) whole.copy(end, FRAME_AT.fd, FRAME_AT.fd, FRAME_AT.file);
   whole.copy(end, FRAME_AT.ret, FRAME_AT.ret, FRAME_HEADER);
   let at = entered.length;
   for (let p = FRAME_HEADER; p + PART_HEADER <= end.length; ) {
