@@ -9,7 +9,7 @@ import type { SessionState } from '../state.ts';
 export type Numbering = (seq: number) => number | undefined;
 
 /** Keys whose numbers are events. */
-const EVENTS = new Set(['birth', 'createdAt', 'seq', 'call', 'end', 'sampled']);
+const EVENTS = new Set(['birth', 'createdAt', 'seq', 'call', 'end', 'sampled', 'since']);
 /** Keys whose numbers are contexts, and files that the recorder did not number. */
 const ORDERED = new Set(['context', 'file', 'holds']);
 /** Of what has ended. */
@@ -23,6 +23,8 @@ export function comparable(state: SessionState, numbers: Numbering): Json {
   const walk = (value: Json, key: string): Json => {
     if (typeof value === 'number') {
       if (EVENTS.has(key)) return value === 0 ? 0 : (numbers(value) ?? -1);
+      // an address space that its process has left is called by the event
+      if ((key === 'memory' || key === 'pid') && value < 0) return -(numbers(-value) ?? 0);
       if (key === 'context') return contexts.get(value) ?? 0;
       return ORDERED.has(key) && value < 0 ? -(files.get(value) ?? 0) : value;
     }

@@ -26,6 +26,25 @@ describe('slice', () => {
     expect(readdirSync(folder)).toEqual(['a.irr']);
   });
 
+  test.each(['boot', 'error', 'trapped', 'overflow'])(
+    'of scenario %s: registers and queues of the CMDQV are what they were',
+    async (scenario) => {
+      const [whole, output] = [join(folder, `${scenario}.irr`), join(folder, `${scenario}-slice.irr`)];
+      await capture('simulate', [scenario], { output: whole });
+      const { out } = await capture('slice', [whole, '45..70'], { output, json: true });
+      const { how, prologue } = JSON.parse(out) as { how: string; prologue: number };
+      expect(how).toBe('needed');
+      expect(prologue).toBeLessThan(44);
+      const registers = async (path: string, at: string): Promise<unknown> => {
+        const { cmdqv } = JSON.parse((await capture('state', [path], { at, json: true })).out) as { cmdqv: unknown };
+        return JSON.parse(
+          JSON.stringify(cmdqv, (key, value: unknown) => (['since', 'sampled', 'seq', 'createdAt'].includes(key) ? 0 : value)),
+        );
+      };
+      expect(await registers(output, 'end')).toEqual(await registers(whole, '70'));
+    },
+  );
+
   test('ranges', () => {
     expect(['4', '2..5', '2-5', '3..', '..3', '-3', '..'].map((text) => rangeOf(text, 9))).toEqual(
       [
