@@ -11,7 +11,19 @@ import type { Answer } from '../../hw/iommufd/call.ts';
 import type { MachineName } from '../../hw/iommufd/machine.ts';
 import type { Reply } from '../../hw/iommufd/queues.ts';
 import { type DialectName, uapiTable } from '../../hw/uapi/table.ts';
-import { encodeFrame, FileKind, Found, FRAME_AT, FrameCursor, Kind, makeArgs, makeFrame, State } from '../../store/frame.ts';
+import {
+  encodeFrame,
+  FileKind,
+  Found,
+  FRAME_AT,
+  FrameCursor,
+  Kind,
+  MMIO_SOURCE_SHIFT,
+  MmioHow,
+  makeArgs,
+  makeFrame,
+  State,
+} from '../../store/frame.ts';
 import type { Asked } from '../asked.ts';
 import { Checker, type CheckReport } from '../check.ts';
 import type { SessionState } from '../state.ts';
@@ -29,7 +41,10 @@ export interface ModelRunOptions {
   readonly steps?: ArrayLike<number> | undefined;
 }
 
-/** An answer, or a part of it, that the recording gave and not the model. */
+/**
+ * An answer, or a part of it, that the recording gave and not the model. Calls that are not iommufd's at all (fork, exec, exit, munmap,
+ * mremap, sendmsg) go as they went in the recording and are not listed, nor are facts.
+ */
 export interface Taken {
   /** index of the step */
   readonly step: number;
@@ -56,6 +71,8 @@ export interface ModelRun {
 /** Nanoseconds from event to event: times are made up. */
 const EVENT_NS = 1000n;
 const EBADF = 9;
+/** Of the request of an access: load, store or both. */
+const HOW = (1 << MMIO_SOURCE_SHIFT) - 1;
 
 /** Issues the steps. Never throws for what a program has in it. */
 export function runOnModel(program: Program, options: ModelRunOptions = {}): ModelRun {
@@ -252,6 +269,10 @@ class Runner {
       case Kind.CLOSE:
         if (step.fd >= 0 && step.error === 0 && !this.#isOpen(step, frame)) fail(frame, EBADF);
         return frame;
+      case Kind.MMIO:
+        // a store brings nothing
+        if ((step.request & HOW) !== MmioHow.STORE) this.#take('answer', 'registers of hardware');
+        return frame;
       default:
         return frame;
     }
@@ -266,6 +287,7 @@ class Runner {
   }
 
   #open(step: Step, frame: Buffer): Buffer {
+    if (step.error !== 0) this.#take('answer', 'files of the system');
     if (step.error !== 0 || (step.file === 0 && step.fileKind === FileKind.UNKNOWN)) return frame;
     const fd = this.#bindings.place(step, frame.readUInt32LE(FRAME_AT.pid));
     const file = this.#nextFile++;
