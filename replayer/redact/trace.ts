@@ -1,10 +1,12 @@
 /** A trace fit to be shared: the same session, without what says on whose machine it was. */
 import { createHmac, randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { callName } from '../../hw/event-words.ts';
 import type { UapiTable } from '../../hw/uapi/table.ts';
 import { type EventRow, TraceWriter } from '../../store/append.ts';
 import { encodeFrame, FrameCursor } from '../../store/frame.ts';
 import type { TraceMeta } from '../../store/meta.ts';
+import { SIDE_FILES } from '../../store/open.ts';
 import type { TraceReader } from '../../store/read.ts';
 import { AddressMap } from './addresses.ts';
 import { CLASS_NAMES, type ClassName } from './classes.ts';
@@ -74,6 +76,7 @@ export function redactTrace(reader: TraceReader, output: string, options: Redact
     writer.finish(reader.meta.complete);
   } catch (error) {
     writer.close();
+    for (const side of ['', ...SIDE_FILES]) rmSync(output + side, { force: true });
     throw error;
   }
   return { events: reader.last, changed, regions };

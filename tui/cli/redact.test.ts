@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -64,6 +64,14 @@ describe('redact', () => {
     const trace = join(traces, name);
     const output = await redacted(trace, { keep: ['paths', 'data'] });
     expect(await json('diff', [trace, output])).toMatchObject({ equal: true, differences: [] });
+  });
+
+  test('a file that is in the way is left alone, and nothing else is left', async () => {
+    const output = join(folder, 'taken.irr');
+    writeFileSync(`${output}.partial`, 'mine');
+    await expect(capture('redact', [join(traces, fixtures[0]!)], { output })).rejects.toThrow('exists already');
+    expect(readFileSync(`${output}.partial`, 'utf8')).toBe('mine');
+    expect(existsSync(output)).toBe(false);
   });
 
   test('what is secret in a session made for it', async () => {

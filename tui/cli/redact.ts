@@ -29,10 +29,7 @@ export const run: Run = async ([path = ''], options, io) => {
       table: opened.table,
       keeps,
       errorName: errnoName,
-      onProgress: (done, total) => {
-        made = true;
-        progress.update(done, total);
-      },
+      onProgress: (done, total) => progress.update(done, total),
     });
     made = true;
     const sides = marks.all.length + marks.notes.length;
