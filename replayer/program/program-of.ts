@@ -11,12 +11,14 @@ import { joined } from '../joined.ts';
 import { planOf } from '../plan.ts';
 import { emptyState } from '../state.ts';
 import type { TimelineSource } from '../timeline.ts';
-import { Asks, added, type Draft, type Unsettled } from './asks.ts';
+import { Asks, type Unsettled } from './asks.ts';
 import { Fields } from './fields.ts';
 import { Memory } from './memory.ts';
+import { added, type Draft } from './numbers.ts';
 import type { Program, Role } from './program.ts';
 import { Step } from './program.ts';
 import { remarksOf } from './remarks.ts';
+import { Replies } from './replies.ts';
 import { type Event, Things } from './things.ts';
 
 /** Events between two yields. */
@@ -97,6 +99,7 @@ class Reader {
   readonly #memory = new Memory();
   readonly #fields: Fields;
   readonly #asks: Asks;
+  readonly #replies: Replies;
   readonly #steps: Step[] = [];
   readonly #event = new EventBytes();
   readonly #whole = new EventBytes();
@@ -112,6 +115,7 @@ class Reader {
     this.#things = new Things(this.#folder.state);
     this.#fields = new Fields(table);
     this.#asks = new Asks(this.#things, this.#memory, this.#fields, this.#links);
+    this.#replies = new Replies(this.#things, this.#memory, this.#fields, this.#links);
   }
 
   event(buffer: Buffer, offset: number, seq: number): void {
@@ -136,7 +140,7 @@ class Reader {
       this.#begun.set(seq, { draft, open, image: member.now });
     } else {
       this.#asks.settle(e, draft, open);
-      this.#asks.answer(e, draft, member.now, event);
+      this.#replies.answer(e, draft, member.now, event);
     }
     if (e.kind === Kind.EXIT) this.#gone(e.pid);
     finished(draft, event);
@@ -173,7 +177,7 @@ class Reader {
     draft.offset = 0;
     draft.split = { seq, entered, back };
     this.#asks.settle(whole, draft, open);
-    this.#asks.answer(whole, draft, image, event);
+    this.#replies.answer(whole, draft, image, event);
     frame.writeBigUInt64LE(BigInt(draft.seq), FRAME_AT.seq);
     const active = this.#active.get(threadKey(e));
     if (active?.step === step) active.exit = e.tExit;
