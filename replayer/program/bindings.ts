@@ -7,6 +7,8 @@ import { free, get, type Values } from './values.ts';
 /** Where mappings go that the recording has none of. */
 const ANYWHERE = 0x7e00_0000_0000n;
 const FIRST_FD = 3;
+/** A log may say of others. */
+const LAST_FD = 0x7fff_ffff;
 /** Numbers that nothing has: for symbols whose step failed here, or is not issued. */
 const NO_FD = 1_000_000n;
 const NO_ID = 0x3fff_0000n;
@@ -80,7 +82,7 @@ export class Bindings {
   room(pid: number, recorded: number): number {
     const table = this.#checker.state.fds.get(pid);
     const taken = (fd: number): boolean => table?.has(fd) === true || [...this.#made.values()].some((m) => m.fd === fd);
-    if (recorded >= 0 && !taken(recorded)) return recorded;
+    if (recorded >= 0 && recorded <= LAST_FD && !taken(recorded)) return recorded;
     let fd = FIRST_FD;
     while (taken(fd)) fd++;
     return fd;
@@ -136,7 +138,7 @@ export class Bindings {
     // dup2 and dup3 say which
     if (step.request === Dup.DUP2 || step.request === Dup.DUP3) {
       const target = whereOfArgs(frame);
-      return target < 0 ? Number(step.ret) : frame.readInt32LE(target);
+      return target < 0 ? Number(BigInt.asIntN(32, step.ret)) : frame.readInt32LE(target);
     }
     return this.room(this.#pidOf(step), Number(step.ret));
   }

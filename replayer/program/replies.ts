@@ -95,7 +95,8 @@ export class Replies extends Numbers implements FieldSink {
     const e = this.e;
     const asked = at - e.out.start + e.in.start - e.offset;
     if (e.in.bytes < 0 || at < e.out.start || at >= e.out.start + e.out.bytes) return false;
-    if (e.view.getUint32(at, true) !== e.view.getUint32(asked + e.offset, true)) return false;
+    const offset = at - e.out.start;
+    if (offset + 4 > e.in.bytes || e.u32(e.out, offset) !== e.u32(e.in, offset)) return false;
     return this.draft.uses.some((u) => u.at === asked);
   }
 
