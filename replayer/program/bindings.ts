@@ -169,7 +169,8 @@ function beginningOf(program: Program): Beginning {
   return known;
 }
 
-function unbound(s: ProgramSymbol): bigint {
+/** What a symbol stands for before a step has made it known. */
+export function unbound(s: ProgramSymbol): bigint {
   if (s.step < 0) return s.recorded;
   if (s.sort === 'fd') return NO_FD + BigInt(s.index);
   if (s.sort === 'object' || s.sort === 'cookie' || s.sort === 'item') return NO_ID - BigInt(s.index);

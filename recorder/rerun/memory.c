@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Memory that calls point to: the regions of the plan, made anew in each image, and room for arguments. */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "rerun.h"
+
+#define HUGE (UINT64_C(2) << 20)
+#define SCRATCH (UINT64_C(256) << 10)
+
+/* Where they lie in this process; a child has what its parent had. */
+static uint64_t *address_of;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static uint64_t map_at(uint64_t at, uint64_t bytes, int prot, int more)
+{
+	void *p = mmap((void *)at, bytes, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | more, -1, 0);
+	if (p == MAP_FAILED)
+		return 0;
+	if (at && (uint64_t)p != at) { /* a kernel that does not know MAP_FIXED_NOREPLACE */
+		munmap(p, bytes);
+		return 0;
+	}
+	return (uint64_t)p;
+}
+
+/* Where it lay in the recording if that is free; else anywhere that is like it modulo its alignment. */
+static uint64_t place(const struct irr_plan_region *r, int prot)
+{
+	uint64_t at = r->start >= 65536 ? map_at(r->start, r->bytes, prot, MAP_FIXED_NOREPLACE) : 0;
+	if (at)
+		return at;
+	uint64_t room = r->bytes + 2 * r->align, from = map_at(0, room, PROT_NONE, 0);
+	if (!from)
+		return 0;
+	at = (from & ~(r->align - 1)) + (r->start & (r->align - 1));
+	if (at < from)
+		at += r->align;
+	munmap((void *)from, room);
+	return map_at(at, r->bytes, prot, MAP_FIXED_NOREPLACE);
+}
+
+static uint64_t make(const struct irr_plan_region *r)
+{
+	if (r->bytes == 0)
+		return r->start;
+	uint64_t at = place(r, r->backing == IRR_BACKING_MEMORY ? PROT_READ | PROT_WRITE : PROT_NONE);
+	if (at == 0)
+		return r->start;
+	/* Transparent huge pages where they were possible. */
+	if ((r->flags & IRR_REGION_MAY_BE_HUGE) && r->backing == IRR_BACKING_MEMORY)
+		madvise((void *)at, r->bytes, MADV_HUGEPAGE);
+	for (uint32_t i = 0; i < r->holes; i++) {
+		const struct irr_plan_hole *h = &plan.holes[r->hole + i];
+		mprotect((void *)(at + h->offset), h->bytes, PROT_NONE);
+	}
+	return at;
+}
+
+uint64_t region_address(uint32_t region)
+{
+	pthread_mutex_lock(&lock);
+	if (!address_of)
+		address_of = calloc(plan.n_regions, sizeof *address_of);
+	if (address_of && !address_of[region])
+		address_of[region] = make(&plan.regions[region]);
+	uint64_t at = address_of ? address_of[region] : 0;
+	pthread_mutex_unlock(&lock);
+	return at;
+}
+
+/* Before anything of it runs: so that its children find them where it has them. */
+void regions_of_image(uint32_t image)
+{
+	for (uint32_t i = 0; i < plan.n_regions; i++)
+		if (plan.regions[i].image == image)
+			region_address(i);
+}
+
+/* ---- mappings of files, which calls may unmap ---- */
+
+#define MAPPED 4096u
+static struct { uint64_t from, to; } mapped[MAPPED];
+
+void mapped_add(uint64_t from, uint64_t bytes)
+{
+	for (unsigned i = 0; i < MAPPED; i++)
+		if (mapped[i].to == 0) {
+			mapped[i].from = from;
+			mapped[i].to = from + ((bytes + PAGE - 1) & ~(PAGE - 1));
+			return;
+		}
+}
+
+bool mapped_has(uint64_t from, uint64_t bytes)
+{
+	for (unsigned i = 0; i < MAPPED; i++)
+		if (mapped[i].to && from >= mapped[i].from && from <= mapped[i].to && bytes <= mapped[i].to - from)
+			return true;
+	return false;
+}
+
+void mapped_remove(uint64_t from, uint64_t bytes)
+{
+	uint64_t to = from + ((bytes + PAGE - 1) & ~(PAGE - 1));
+	for (unsigned i = 0; i < MAPPED; i++) {
+		uint64_t a = mapped[i].from, b = mapped[i].to;
+		if (b == 0 || to <= a || from >= b)
+			continue;
+		mapped[i].to = 0;
+		if (from > a)
+			mapped_add(a, from - a);
+		if (to < b)
+			mapped_add(to, b - to);
+	}
+}
+
+/* ---- arguments ---- */
+
+#define KINDS 2u
+static __thread struct { uint8_t *at; uint64_t bytes; } room[KINDS];
+
+/* The page behind it is never there. */
+uint8_t *scratch(unsigned which, uint64_t bytes, bool fault)
+{
+	uint64_t wanted = bytes > SCRATCH ? (bytes + PAGE - 1) & ~(PAGE - 1) : SCRATCH;
+	if (room[which].bytes < wanted) {
+		uint8_t *p = mmap(NULL, wanted + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (p == MAP_FAILED)
+			abort();
+		mprotect(p + wanted, PAGE, PROT_NONE);
+		room[which].at = p;
+		room[which].bytes = wanted;
+	}
+	return fault ? room[which].at + room[which].bytes - bytes : room[which].at;
+}
+
+size_t store(uint64_t to, const void *from, size_t bytes)
+{
+	struct iovec here = { (void *)from, bytes }, there = { (void *)to, bytes };
+	ssize_t n = bytes ? process_vm_writev(getpid(), &here, 1, &there, 1, 0) : 0;
+	return n > 0 ? (size_t)n : 0;
+}
+
+bool load(void *to, uint64_t from, size_t bytes)
+{
+	struct iovec here = { to, bytes }, there = { (void *)from, bytes };
+	return process_vm_readv(getpid(), &here, 1, &there, 1, 0) == (ssize_t)bytes;
+}

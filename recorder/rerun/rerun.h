@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the parts of the program that issues a plan share. */
+#ifndef IRR_RERUN_H
+#define IRR_RERUN_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "irr_plan.h"
+
+#define PROGRAM "irr-rerun"
+#define PAGE UINT64_C(4096)
+
+/* ---- the plan (plan.c) ---- */
+
+/* Its tables, all of whose numbers have been checked. */
+struct plan {
+	const struct irr_plan *head;
+	const struct irr_plan_process *processes;
+	const struct irr_plan_symbol *symbols;
+	const struct irr_plan_region *regions;
+	const struct irr_plan_hole *holes;
+	const struct irr_plan_step *steps;
+	const struct irr_plan_part *parts;
+	const struct irr_plan_use *uses;
+	const struct irr_plan_define *defines;
+	const uint32_t *overlaps;
+	const uint32_t *ends;
+	const uint8_t *data;
+	uint32_t n_processes, n_symbols, n_regions, n_steps;
+};
+
+extern struct plan plan;
+
+/* Maps and checks it. NULL, or what is wrong with it in words. */
+const char *plan_load(const char *path);
+const struct irr_plan_part *plan_part(const struct irr_plan_step *s, unsigned kind, int slot);
+const char *kind_name(unsigned kind);
+/* Another limit than the plan says, milliseconds. */
+void plan_limit(uint32_t ms);
+
+/* ---- what all processes share (turns.c) ---- */
+
+#define FLIGHTS 64u
+
+/* A call that has been entered and has not returned. */
+struct flight {
+	_Atomic uint32_t step; /* index + 1; 0 free */
+	_Atomic uint32_t pid, tid;
+	_Atomic uint64_t since; /* CLOCK_MONOTONIC, nanoseconds */
+};
+
+struct shared {
+	_Atomic uint32_t turn;    /* the step that may be entered next */
+	_Atomic uint32_t changes; /* what threads wait on */
+	_Atomic uint32_t waiters;
+	_Atomic uint32_t given_up;
+	_Atomic uint32_t issued, skipped, differ, first_differ; /* first_differ: index + 1 */
+	_Atomic int32_t first_error;
+	struct flight flight[FLIGHTS];
+	_Atomic uint32_t *pid;     /* by process; 0 not there yet */
+	_Atomic uint64_t *value;   /* by symbol */
+	_Atomic uint8_t *live;     /* by symbol: a step has made it and none has ended it */
+	int32_t *receiver;         /* by symbol of a socket: the other end; -1 none */
+};
+
+extern struct shared *shared;
+
+bool shared_make(void);
+struct flight *turn_enter(uint32_t step);
+void turn_leave(struct flight *f);
+bool turns_done(void);
+bool process_gone(uint32_t pid);
+void wait_for_end(void);
+uint64_t now_ns(void);
+
+/* ---- memory (memory.c) ---- */
+
+uint64_t region_address(uint32_t region);
+void regions_of_image(uint32_t image);
+void mapped_add(uint64_t from, uint64_t bytes);
+void mapped_remove(uint64_t from, uint64_t bytes);
+bool mapped_has(uint64_t from, uint64_t bytes);
+/* Memory for an argument: `bytes` and then, where `fault`, nothing at all. Good until the thread asks again for the same `which`. */
+uint8_t *scratch(unsigned which, uint64_t bytes, bool fault);
+/* Stores that can not fault. Returns the bytes stored. */
+size_t store(uint64_t to, const void *from, size_t bytes);
+bool load(void *to, uint64_t from, size_t bytes);
+
+/* ---- symbols (values.c) ---- */
+
+uint64_t use_value(const struct irr_plan_use *u);
+bool define(const struct irr_plan_step *s, unsigned in, unsigned part, const void *bytes, uint64_t count);
+void ended(const struct irr_plan_step *s);
+void foreign_files(uint32_t process, bool sockets);
+
+/* ---- issuing (issue.c, calls.c) ---- */
+
+struct options {
+	bool durable, verbose, mmio;
+	const char *spool;
+};
+extern struct options options;
+
+void process_run(uint32_t process);
+/* The call is about to be made: what is to survive it is written. */
+void before_call(const struct irr_plan_step *s);
+void issue(uint32_t index, struct flight *f);
+
+#endif

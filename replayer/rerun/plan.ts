@@ -1,0 +1,231 @@
+/**
+ * The plan: a recorded session in a form that can be issued again without knowing what its calls mean, for the program of
+ * recorder/rerun. The same layout for C is recorder/rerun/irr_plan.h, which says what the fields are; plan.test.ts holds the two together.
+ */
+
+export const PLAN_MAGIC = 'IRRPLAN1';
+export const PLAN_VERSION = 1;
+
+/** Tables of a plan, in the order in which they lie in it. Numbers are stored in plans. */
+export const PlanTable = {
+  PROCESSES: 0,
+  SYMBOLS: 1,
+  REGIONS: 2,
+  HOLES: 3,
+  STEPS: 4,
+  PARTS: 5,
+  USES: 6,
+  DEFINES: 7,
+  OVERLAPS: 8,
+  ENDS: 9,
+  DATA: 10,
+} as const;
+export const PLAN_TABLES = 11;
+
+export const PlanFlag = { MMIO: 1, VFIO: 2 } as const;
+/** By the names of SymbolSort in ../program/program.ts. */
+export const PlanSort = {
+  object: 1,
+  fd: 2,
+  memory: 3,
+  mapping: 4,
+  iova: 5,
+  offset: 6,
+  length: 7,
+  process: 8,
+  cookie: 9,
+  item: 10,
+  nothing: 11,
+} as const;
+/** What a descriptor is that no step makes. */
+export const PlanFile = { BY_STEP: 0, NOTHING: 1, MEMORY: 2, EVENTFD: 3, IOMMUFD: 4, SOCKET: 5 } as const;
+export const PlanBacking = { NOTHING: 0, MEMORY: 1 } as const;
+export const PlanRegionFlag = { MAY_BE_HUGE: 1 } as const;
+export const PlanPlace = { FD: 0, RET: 1, PART: 2, OUT: 3, NESTED: 4 } as const;
+export const PlanUseFlag = { ENDED: 1 } as const;
+
+type FieldType = 'u8' | 'u16' | 'u32' | 'i32' | 'u64' | 'i64';
+const WIDTH: Readonly<Record<FieldType, number>> = { u8: 1, u16: 2, u32: 4, i32: 4, u64: 8, i64: 8 };
+
+/** Fields of the records, in order; none has room before it that is not named. */
+export const PLAN_RECORDS = {
+  process: { parent: 'i32', forkStep: 'i32', image: 'u32', threads: 'u32' },
+  symbol: {
+    sort: 'u8',
+    what: 'u8',
+    reserved: 'u16',
+    context: 'u32',
+    value: 'u64',
+    bytes: 'u64',
+    region: 'i32',
+    process: 'i32',
+  },
+  region: {
+    start: 'u64',
+    bytes: 'u64',
+    align: 'u64',
+    image: 'u32',
+    backing: 'u8',
+    flags: 'u8',
+    reserved: 'u16',
+    hole: 'u32',
+    holes: 'u32',
+  },
+  hole: { offset: 'u64', bytes: 'u64' },
+  step: {
+    seq: 'u64',
+    kind: 'u8',
+    file: 'u8',
+    flags: 'u16',
+    request: 'u32',
+    fd: 'i32',
+    process: 'u32',
+    thread: 'u32',
+    error: 'i32',
+    ret: 'i64',
+    took: 'u64',
+    part: 'u32',
+    parts: 'u32',
+    use: 'u32',
+    uses: 'u32',
+    define: 'u32',
+    defines: 'u32',
+    overlap: 'u32',
+    overlaps: 'u32',
+    end: 'u32',
+    ends: 'u32',
+    peer: 'i32',
+    reserved: 'u32',
+  },
+  part: { kind: 'u8', flags: 'u8', slot: 'u16', bytes: 'u32', data: 'u64', wanted: 'u64', address: 'u64' },
+  use: { symbol: 'u32', width: 'u8', in: 'u8', part: 'u16', offset: 'u32', flags: 'u32', addend: 'u64' },
+  define: { symbol: 'u32', width: 'u8', in: 'u8', part: 'u16', offset: 'u32', reserved: 'u32' },
+} as const satisfies Readonly<Record<string, Readonly<Record<string, FieldType>>>>;
+
+export type PlanRecordName = keyof typeof PLAN_RECORDS;
+/** A record; reserved fields are 0 and are left out. */
+export type PlanRecord<N extends PlanRecordName> = {
+  readonly [F in Exclude<keyof (typeof PLAN_RECORDS)[N], 'reserved'>]: (typeof PLAN_RECORDS)[N][F] extends 'u64' | 'i64' ? bigint : number;
+};
+
+/** A plan, decoded. */
+export interface Plan {
+  /** PlanFlag bits */
+  readonly flags: number;
+  /** what a call may take longer than it took in the recording, milliseconds, 1 to 2^32 - 1 */
+  readonly limitMs: number;
+  /** `uname -r` of the recorded kernel, at most 63 bytes */
+  readonly kernel: string;
+  readonly processes: readonly PlanRecord<'process'>[];
+  readonly symbols: readonly PlanRecord<'symbol'>[];
+  readonly regions: readonly PlanRecord<'region'>[];
+  readonly holes: readonly PlanRecord<'hole'>[];
+  readonly steps: readonly PlanRecord<'step'>[];
+  readonly parts: readonly PlanRecord<'part'>[];
+  readonly uses: readonly PlanRecord<'use'>[];
+  readonly defines: readonly PlanRecord<'define'>[];
+  readonly overlaps: readonly number[];
+  readonly ends: readonly number[];
+  readonly data: Buffer;
+}
+
+/** Offsets in the header, bytes. */
+export const PLAN_AT = {
+  magic: 0,
+  version: 8,
+  header_bytes: 12,
+  bytes: 16,
+  checksum: 24,
+  flags: 28,
+  limit_ms: 32,
+  reserved: 36,
+  kernel: 40,
+  tables: 104,
+} as const;
+const KERNEL_BYTES = PLAN_AT.tables - PLAN_AT.kernel;
+const SECTION_BYTES = 16;
+export const PLAN_HEADER = PLAN_AT.tables + SECTION_BYTES * PLAN_TABLES;
+
+/** Bytes of a record. */
+export const planRecordBytes = (name: PlanRecordName): number =>
+  Object.values<FieldType>(PLAN_RECORDS[name]).reduce((sum, type) => sum + WIDTH[type], 0);
+
+const ORDER = [
+  ['processes', 'process'],
+  ['symbols', 'symbol'],
+  ['regions', 'region'],
+  ['holes', 'hole'],
+  ['steps', 'step'],
+  ['parts', 'part'],
+  ['uses', 'use'],
+  ['defines', 'define'],
+] as const satisfies readonly (readonly [keyof Plan, PlanRecordName])[];
+
+const align8 = (n: number): number => Math.ceil(n / 8) * 8;
+
+function putRecord(
+  b: Buffer,
+  at: number,
+  fields: Readonly<Record<string, FieldType>>,
+  record: Readonly<Record<string, number | bigint>>,
+): void {
+  for (const name in fields) {
+    const type = fields[name]!;
+    const value = record[name] ?? 0;
+    if (type === 'u64' || type === 'i64') b.writeBigUInt64LE(BigInt.asUintN(64, BigInt(value)), at);
+    else if (type === 'i32') b.writeInt32LE(Number(value), at);
+    else b.writeUIntLE(Number(value), at, WIDTH[type]);
+    at += WIDTH[type];
+  }
+}
+
+/** The bytes of a plan. */
+export function encodePlan(plan: Plan): Buffer {
+  const sizes = [
+    ...ORDER.map(([table, record]) => plan[table].length * planRecordBytes(record)),
+    plan.overlaps.length * 4,
+    plan.ends.length * 4,
+  ];
+  const total = [...sizes, plan.data.length].reduce((sum, n) => sum + align8(n), PLAN_HEADER);
+  const b = Buffer.alloc(total);
+  b.write(PLAN_MAGIC, PLAN_AT.magic, 'latin1');
+  b.writeUInt32LE(PLAN_VERSION, PLAN_AT.version);
+  b.writeUInt32LE(PLAN_HEADER, PLAN_AT.header_bytes);
+  b.writeBigUInt64LE(BigInt(total), PLAN_AT.bytes);
+  b.writeUInt32LE(plan.flags, PLAN_AT.flags);
+  b.writeUInt32LE(plan.limitMs, PLAN_AT.limit_ms);
+  Buffer.from(plan.kernel).copy(b, PLAN_AT.kernel, 0, KERNEL_BYTES - 1);
+  let at = PLAN_HEADER;
+  const section = (table: number, count: number, bytes: number): void => {
+    b.writeBigUInt64LE(BigInt(at), PLAN_AT.tables + SECTION_BYTES * table);
+    b.writeBigUInt64LE(BigInt(count), PLAN_AT.tables + SECTION_BYTES * table + 8);
+    at += align8(bytes);
+  };
+  for (const [i, [table, record]] of ORDER.entries()) {
+    const fields: Readonly<Record<string, FieldType>> = PLAN_RECORDS[record];
+    const size = planRecordBytes(record);
+    for (const [n, row] of plan[table].entries()) putRecord(b, at + n * size, fields, row);
+    section(i, plan[table].length, plan[table].length * size);
+  }
+  for (const [table, numbers] of [[PlanTable.OVERLAPS, plan.overlaps] as const, [PlanTable.ENDS, plan.ends] as const]) {
+    for (const [n, value] of numbers.entries()) b.writeUInt32LE(value, at + 4 * n);
+    section(table, numbers.length, 4 * numbers.length);
+  }
+  plan.data.copy(b, at);
+  section(PlanTable.DATA, plan.data.length, plan.data.length);
+  b.writeUInt32LE(crc32(b.subarray(PLAN_HEADER)), PLAN_AT.checksum);
+  return b;
+}
+
+const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
+  let c = n;
+  for (let i = 0; i < 8; i++) c = (c & 1) !== 0 ? 0xedb88320 ^ (c >>> 1) : c >>> 1;
+  return c;
+});
+
+/** As zlib's crc32(). */
+export function crc32(bytes: Uint8Array): number {
+  let c = 0xffff_ffff;
+  for (const byte of bytes) c = CRC_TABLE[(c ^ byte) & 0xff]! ^ (c >>> 8);
+  return (c ^ 0xffff_ffff) >>> 0;
+}
