@@ -3,20 +3,7 @@
  * as it was; the fold keeps the changes instead of taking them back.
  */
 import type { UapiTable } from '../hw/uapi/table.ts';
-import {
-  FileKind,
-  Found,
-  FRAME_AT,
-  FRAME_HEADER,
-  type FrameCursor,
-  Kind,
-  MMIO_SOURCE_SHIFT,
-  MmioSource,
-  PART_AT,
-  PART_HEADER,
-  PartKind,
-  State,
-} from '../store/frame.ts';
+import { FileKind, Found, FRAME_AT, type FrameCursor, Kind, MMIO_SOURCE_SHIFT, MmioSource, State } from '../store/frame.ts';
 import { type Change, revertAll } from './change.ts';
 import { hostAccess, mmio, queueRead, region, slotSet } from './cmdqv-fold.ts';
 import { EventBytes } from './event.ts';
@@ -27,6 +14,7 @@ import { closed, duplicated, ended, forgetOldTable, forked, found, inherited, op
 import { readQueue, writeQueue } from './queues.ts';
 import type { OpenFile, PendingCall, Process, SessionState } from './state.ts';
 import { NONE, Step } from './step.ts';
+import { wholeFrame } from './whole-frame.ts';
 
 /** The changes of an event, in order; the state is as before when it returns. */
 export function decide(state: SessionState, cursor: FrameCursor, table: UapiTable): readonly Change[] {
@@ -249,7 +237,7 @@ function returned(s: Step): void {
   const call = s.state.calls.get(Number(e.arg(0)));
   if (!call) return;
   s.emit({ op: 'call.return', call });
-  if (e.read(joined(call, e), 0)) {
+  if (e.read(numbered(call, e), 0)) {
     s.call = call.seq;
     const process = s.state.processes.get(e.pid);
     if (process) made(s, process, s.state.files.get(call.file));
@@ -257,20 +245,9 @@ function returned(s: Step): void {
   if (call.file !== 0) dropped(s, call.file);
 }
 
-/** The frame that the call would have been stored as, had it returned in time; numbered as the RETURN. */
-function joined(call: PendingCall, e: EventBytes): Buffer {
-  const parts: Buffer[] = [call.bytes];
-  const back = e.copy();
-  for (let p = FRAME_HEADER; p + PART_HEADER <= back.length; ) {
-    const bytes = PART_HEADER + Math.ceil(back.readUInt32LE(p + PART_AT.bytes) / 8) * 8;
-    if (back[p] !== PartKind.ARGS) parts.push(back.subarray(p, p + bytes));
-    p += bytes;
-  }
-  const frame = Buffer.concat(parts);
-  frame.writeUInt32LE(frame.length, FRAME_AT.bytes);
-  frame[FRAME_AT.state] = State.RETURNED;
-  back.copy(frame, FRAME_AT.seq, FRAME_AT.seq, FRAME_AT.seq + 8);
-  back.copy(frame, FRAME_AT.tExit, FRAME_AT.tExit, FRAME_AT.tExit + 8);
-  back.copy(frame, FRAME_AT.error, FRAME_AT.error, FRAME_HEADER);
+/** The whole call, numbered as the RETURN: it is now that it does its work. */
+function numbered(call: PendingCall, e: EventBytes): Buffer {
+  const frame = wholeFrame(call.bytes, e.copy());
+  e.buffer.copy(frame, FRAME_AT.seq, e.offset + FRAME_AT.seq, e.offset + FRAME_AT.seq + 8);
   return frame;
 }

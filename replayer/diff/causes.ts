@@ -3,6 +3,7 @@
  * what the rules of both kernels say to it, and with the known difference between those kernels that it is.
  */
 
+import { eventsIn } from '../whole-calls.ts';
 import { How } from './compare.ts';
 import type { Compared, SideName } from './compared.ts';
 import { Folding, STATE } from './folding.ts';
@@ -41,8 +42,8 @@ export function* findCauses(compared: Compared, options: CauseOptions = {}): Gen
   });
   const causes = causesOf(compared, folding, judged);
   return {
-    eventsA: compared.a.source.last,
-    eventsB: compared.b.source.last,
+    eventsA: eventsIn(compared.a.source),
+    eventsB: eventsIn(compared.b.source),
     same: compared.same,
     matched: compared.matched,
     differences: differences.length,

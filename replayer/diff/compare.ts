@@ -12,7 +12,6 @@
 
 import { quoteText } from '../../hw/quote.ts';
 import type { UapiTable } from '../../hw/uapi/table.ts';
-import { Kind } from '../../store/frame.ts';
 import { EventBytes } from '../event.ts';
 import type { TimelineSource } from '../timeline.ts';
 import type { U64 } from '../u64.ts';
@@ -289,6 +288,11 @@ export class Comparison {
       if (row === 0 || how[row - 1] === How.SAME) runs.push(row);
     }
     this.runs = Int32Array.from(runs);
+    for (const [reading, rowOf] of [
+      [this.#a, this.#rowOfA],
+      [this.#b, this.#rowOfB],
+    ] as const)
+      for (const [event, call] of reading.source.pairs()) rowOf[event] = rowOf[call]!;
   }
 
   get rows(): number {
@@ -298,7 +302,7 @@ export class Comparison {
     return this.differences === 0;
   }
 
-  /** The row of an event; -1 where there is no such event. */
+  /** The row of an event, of a RETURN that of its call; -1 where there is no such event. */
   rowOf(side: 'a' | 'b', seq: number): number {
     return (side === 'a' ? this.#rowOfA : this.#rowOfB)[seq] ?? -1;
   }
@@ -363,7 +367,7 @@ export class Comparison {
     if (e === undefined) return told.values;
     const links = new KeptLinks(reading.links.subarray(reading.linkAt[seq]!, reading.linkAt[seq + 1]!));
     reading.meaning.ask(e, links, told);
-    reading.meaning.answer(e, links, told, e.kind === Kind.RETURN ? eventAt(reading, Number(e.arg(0))) : undefined);
+    reading.meaning.answer(e, links, told);
     return told.values;
   }
 }
@@ -371,6 +375,7 @@ export class Comparison {
 /** An event of its own, out of the log. */
 function eventAt(reading: Reading, seq: number): EventBytes | undefined {
   for (const batch of reading.source.scan(seq, seq)) {
+    if (batch.taken === true) continue;
     const e = new EventBytes();
     if (e.read(batch.buffer, batch.offsets[0]!)) return e;
   }

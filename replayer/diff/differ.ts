@@ -229,7 +229,7 @@ class Differ {
     const partners = back.map((i) => (i < 0 ? 0 : a.words[a.places[i]! + Row.SEQ]!));
     const block = (n: number, word: number): number | undefined => pair.a?.blocks[pair.a.at[n]! + word];
     const least = a0 > 0 ? block(a0 - 1, Block.LAST)! : 0;
-    const most = pair.a !== undefined && a1 < pair.a.at.length ? block(a1, Block.FIRST)! - 1 : this.#x.events;
+    const most = pair.a !== undefined && a1 < pair.a.at.length ? block(a1, Block.FIRST)! - 1 : this.#x.last;
     this.#order.piece(pair.b.lane, seqs, partners, least, most);
   }
 }

@@ -44,6 +44,8 @@ export interface ProcessDigest {
 
 export interface TraceDigest {
   readonly events: number;
+  /** number of the last event, which is more where numbers are left out */
+  readonly last: number;
   readonly processes: readonly ProcessDigest[];
   /** of the processes, one after the other; see sketch.ts */
   readonly sketches: Uint32Array;
@@ -71,6 +73,7 @@ export class Digests implements Listener {
   #used = 0;
   #sketches = newSketches(16);
   #events = 0;
+  #last = 0;
   #laneNow: LiveLane | undefined;
   #now: Open | undefined;
 
@@ -137,6 +140,7 @@ export class Digests implements Listener {
     open.last = s.seq;
     open.count++;
     this.#events++;
+    this.#last = s.seq;
     const { process } = open;
     if (process.events++ === 0 && process.born === 0) process.born = s.seq;
     addTo(this.#sketches, (s.lane.process.process - 1) * SKETCH, s, process.events);
@@ -179,6 +183,7 @@ export class Digests implements Listener {
     }
     return {
       events: this.#events,
+      last: this.#last,
       processes: this.#order,
       sketches: this.#sketches.slice(0, this.#order.length * SKETCH),
       blocks: this.#blocks.slice(0, this.#used),

@@ -84,10 +84,10 @@ class KeptSide implements ComparedSide {
     const folder = new Folder(planOf(this.table), state);
     const origins = new Map<Uid, Origin>();
     const e = new EventBytes();
-    for (const { buffer, offsets, first, count } of this.source.scan(1, this.source.last)) {
+    for (const { buffer, offsets, first, count, taken } of this.reading.source.scan(1, this.source.last)) {
       for (let i = 0; i < count; i++) {
         const seq = first + i;
-        if (differs(seq) && e.read(buffer, offsets[i]!)) this.#tell(e, seq);
+        if (taken !== true && differs(seq) && e.read(buffer, offsets[i]!)) this.#tell(e, seq);
         const changes = folder.fold(buffer, offsets[i]!);
         state.seq = seq;
         if (changes.length > 0) this.#changed(seq, changes, origins);

@@ -102,21 +102,20 @@ export class Meaning {
   }
 
   /** Tells what was answered, with the state after the event. */
-  answer(e: EventBytes, links: Links, to: Sink, began?: EventBytes): void {
+  answer(e: EventBytes, links: Links, to: Sink): void {
     to.answer();
     if (e.state === State.ENTERED) {
       to.value(WORDS.unfinished, 1);
       return;
     }
     to.value(WORDS.errno, e.error);
-    const call = e.kind === Kind.RETURN ? (began ?? e) : e;
-    const command = call.kind === Kind.IOCTL ? this.command(call) : undefined;
-    const chosen = RESULT_CHOSEN.has(call.kind) || (command?.returns !== undefined && command.returns.fd !== undefined);
+    const command = e.kind === Kind.IOCTL ? this.command(e) : undefined;
+    const chosen = RESULT_CHOSEN.has(e.kind) || (command?.returns !== undefined && command.returns.fd !== undefined);
     const test = command?.name === 'IOMMU_TEST_CMD' && e.ret > 0;
     if (e.error === 0 && e.kind !== Kind.MMIO) chosen || test ? to.chosen(WORDS.ret, e.ret64) : to.value(WORDS.ret, e.ret64);
     if (e.kind === Kind.MMIO) to.value(WORDS.ret, e.ret64);
-    if (call.kind === Kind.IOCTL) this.#answerIoctl(e, call, command, links, to);
-    else if (call.kind === Kind.READ) this.#records(e, e.out, 'read', links, to);
+    if (e.kind === Kind.IOCTL) this.#answerIoctl(e, command, links, to);
+    else if (e.kind === Kind.READ) this.#records(e, e.out, 'read', links, to);
     else if (e.out.bytes >= 0) to.bytes(WORDS.data, e.buffer, e.out.start, e.out.bytes);
   }
 
@@ -247,21 +246,21 @@ export class Meaning {
     this.#place = 0;
   }
 
-  #answerIoctl(e: EventBytes, call: EventBytes, command: Command | undefined, links: Links, to: Sink): void {
+  #answerIoctl(e: EventBytes, command: Command | undefined, links: Links, to: Sink): void {
     const forms = command === undefined ? undefined : this.forms.command(command);
     if (e.out.bytes < 0) return;
     if (forms === undefined) {
       to.bytes(WORDS.data, e.buffer, e.out.start, e.out.bytes);
       return;
     }
-    const op = forms.arms.get(call.u32(call.in, 4));
-    const chose = forms.choice >= 0 && (call.u32(call.in, forms.choice) & 1) === 0;
+    const op = forms.arms.get(e.u32(e.in, 4));
+    const chose = forms.choice >= 0 && (e.u32(e.in, forms.choice) & 1) === 0;
     // what a failed call left in a buffer that it did not touch is the program's
-    const touched = e.error === 0 || forms.forms.some((f) => f.output && differs(e, call, f));
+    const touched = e.error === 0 || forms.forms.some((f) => f.output && differs(e, f));
     for (const f of forms.forms) {
       if (f.field.arm !== undefined && f.field.arm !== op?.arm) continue;
       // a call that failed tells only what it has changed
-      const tells = f.output && (e.error === 0 || differs(e, call, f));
+      const tells = f.output && (e.error === 0 || differs(e, f));
       if (tells) this.#field(e, e.out, 0, f, f.how === 'iova' && chose ? 'created' : f.how, links, to);
       if (f.field.nested !== undefined && touched) this.#nested(e, forms, f, PartKind.NESTED_OUT, links, to);
     }
@@ -364,10 +363,10 @@ function readAt(e: EventBytes, span: Span, at: number, width: 1 | 2 | 4 | 8): U6
   }
 }
 
-function differs(e: EventBytes, call: EventBytes, f: Form): boolean {
+function differs(e: EventBytes, f: Form): boolean {
   for (let i = 0; i < f.count; i++) {
     const at = f.offset + i * f.width;
-    if (readAt(e, e.out, at, f.width) !== readAt(call, call.in, at, f.width)) return true;
+    if (readAt(e, e.out, at, f.width) !== readAt(e, e.in, at, f.width)) return true;
   }
   return false;
 }

@@ -1,4 +1,5 @@
 /** In which order the events of two traces stand beside each other. */
+import { eventsIn } from '../whole-calls.ts';
 import type { Reading } from './reading.ts';
 
 /** How two events that stand beside each other compare; `onlyA`, `onlyB`: there is one only. */
@@ -26,29 +27,34 @@ export function* orderRows(
   const back = new Int32Array(b.last + 1);
   for (let i = 1; i <= a.last; i++) if (partners[i] !== 0) back[partners[i]!] = i;
   const behind = yield* placesOf(b, back, moved, a.last);
-  // row of event i of a: its number, and what has come in before it
-  const starts = new Int32Array(a.last + 2);
-  let alone = 0;
+  const isRow = ({ source }: Reading, seq: number): boolean => source.callOf(seq) === 0;
+  /** by event of a: how many stand behind it that only b has; then, where the next of them comes in */
+  const next = new Int32Array(a.last + 1);
+  let count = eventsIn(a.source);
   for (let j = 1; j <= b.last; j++) {
-    if (back[j] !== 0) continue;
-    starts[behind[j]! + 1]!++;
-    alone++;
+    if (back[j] !== 0 || !isRow(b, j)) continue;
+    next[behind[j]!]!++;
+    count++;
   }
-  for (let i = 1; i <= a.last + 1; i++) starts[i]! += starts[i - 1]!;
-  const rows = { a: new Int32Array(a.last + alone), b: new Int32Array(a.last + alone), how: new Uint8Array(a.last + alone) };
-  for (let i = 1; i <= a.last; i++) {
-    if (i % SLICE === 0) yield 0.99;
-    const row = i - 1 + starts[i]!;
-    const j = partners[i]!;
-    rows.a[row] = i;
-    rows.b[row] = j;
-    rows.how[row] = j === 0 ? How.ONLY_A : agree(i, j) ? How.SAME : How.CHANGED;
+  const rows = { a: new Int32Array(count), b: new Int32Array(count), how: new Uint8Array(count) };
+  let row = 0;
+  for (let i = 0; i <= a.last; i++) {
+    if (i % SLICE === SLICE - 1) yield 0.99;
+    if (i > 0 && isRow(a, i)) {
+      const j = partners[i]!;
+      rows.a[row] = i;
+      rows.b[row] = j;
+      rows.how[row++] = j === 0 ? How.ONLY_A : agree(i, j) ? How.SAME : How.CHANGED;
+    }
+    const alone = next[i]!;
+    next[i] = row;
+    row += alone;
   }
   for (let j = 1; j <= b.last; j++) {
-    if (back[j] !== 0) continue;
-    const row = behind[j]! + starts[behind[j]!]!++;
-    rows.b[row] = j;
-    rows.how[row] = How.ONLY_B;
+    if (back[j] !== 0 || !isRow(b, j)) continue;
+    const at = next[behind[j]!]!++;
+    rows.b[at] = j;
+    rows.how[at] = How.ONLY_B;
   }
   return rows;
 }

@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import type { UapiTable } from '../../hw/uapi/table.ts';
 import { type StoreCode, StoreError } from '../../store/errors.ts';
 import type { FrameSource } from '../fold.ts';
+import { type WholeCalls, wholeCalls } from '../whole-calls.ts';
 import type { DiffSide } from './differ.ts';
 import { type BlockSizes, Digests, type TraceDigest } from './digests.ts';
 import { type Recorded, Records, type Stretch } from './records.ts';
@@ -21,14 +22,14 @@ const NOBODY: Listener = { event: () => {}, begin: () => {}, forked: () => {}, e
 
 /** Reads one trace, in this thread. */
 export class NearSide implements DiffSide {
-  readonly #source: FrameSource;
+  readonly #source: WholeCalls;
   readonly #table: UapiTable;
   readonly #sizes: BlockSizes | undefined;
   #interval: number;
   #checkpoints: Checkpoint[] = [];
 
   constructor(source: FrameSource, table: UapiTable, sizes?: BlockSizes, interval = INTERVAL) {
-    this.#source = source;
+    this.#source = wholeCalls(source);
     this.#table = table;
     this.#sizes = sizes;
     this.#interval = interval;

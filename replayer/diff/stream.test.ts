@@ -6,6 +6,7 @@ import { TraceReader } from '../../store/read.ts';
 import { dialectSession } from '../dialect-sessions.ts';
 import { tableOf } from '../fold.ts';
 import { longs, Script, words } from '../script.ts';
+import { wholeCalls } from '../whole-calls.ts';
 import type { Side } from './compare.ts';
 import { newNumbers, readTrace } from './reading.ts';
 import type { Said } from './short.ts';
@@ -123,7 +124,7 @@ function sums({ source, table }: Side, options: StreamOptions = {}): { readonly 
   };
   const none = (): void => {};
   const stream = new EventStream(table, { event, begin: none, forked: none, exe: none, end: none }, { ...options, links: true });
-  for (const batch of source.scan(1, source.last)) stream.batch(batch);
+  for (const batch of wholeCalls(source).scan(1, source.last)) stream.batch(batch);
   return { said, short: stream.short };
 }
 

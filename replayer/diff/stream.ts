@@ -3,11 +3,11 @@
  * Memory does not grow with the trace but for a few words a process.
  */
 import type { UapiTable } from '../../hw/uapi/table.ts';
-import { Kind, State } from '../../store/frame.ts';
-import type { FrameBatch } from '../../store/read.ts';
+import { Kind } from '../../store/frame.ts';
 import type { Change } from '../change.ts';
 import { EventBytes } from '../event.ts';
 import { planOf } from '../plan.ts';
+import type { WholeBatch } from '../whole-calls.ts';
 import { type LaneListener, Lanes } from './lanes.ts';
 import { calledOf, Meaning } from './meaning.ts';
 import { Recipes } from './recipes.ts';
@@ -36,8 +36,6 @@ export class EventStream {
   readonly #listener: Listener;
   readonly #short: ShortWay | undefined;
   readonly #event = new EventBytes();
-  readonly #began = new EventBytes();
-  readonly #entered = new Map<number, Buffer>();
   readonly #sums: Sums;
   readonly #said = new Said();
   readonly #links: boolean;
@@ -54,7 +52,6 @@ export class EventStream {
     this.#recipes = from === undefined ? new Recipes(this.#meaning, plan) : from.#recipes;
     this.#tracking = new Tracking(plan, from === undefined ? undefined : from.#tracking);
     this.#lanes = new Lanes(listener, from === undefined ? undefined : from.#lanes);
-    if (from !== undefined) for (const [seq, bytes] of from.#entered) this.#entered.set(seq, bytes);
     this.#sums = new Sums((origin) => this.#lanes.named(this.#tracking.nameOf(origin)));
     if (options.recipes !== false) this.#short = new ShortWay(this.#said, this.#recipes, this.#tracking, this.#lanes, this.#links);
   }
@@ -64,7 +61,8 @@ export class EventStream {
     return new EventStream(this.#table, listener, options, this);
   }
 
-  batch(batch: FrameBatch): void {
+  batch(batch: WholeBatch): void {
+    if (batch.taken === true) return;
     const { buffer, offsets, first, count } = batch;
     const short = buffer.byteOffset % 4 === 0 ? this.#short : undefined;
     const words = short === undefined ? new Uint32Array(0) : new Uint32Array(buffer.buffer, buffer.byteOffset, buffer.length >> 2);
@@ -102,9 +100,9 @@ export class EventStream {
     let changes: readonly Change[] = [];
     if (!tracking.calm(e)) changes = tracking.fold(e, seq, chose);
     // an answer may name what the event has made
-    const maker = changes.length > 0 && makes(changes, chose || e.kind === Kind.RETURN);
+    const maker = changes.length > 0 && makes(changes, chose);
     if (maker) tracking.name(seq, this.#lanes.made(lane, sums.askedLow, sums.askedHigh));
-    this.#meaning.answer(e, live, sums, this.#beginning(e));
+    this.#meaning.answer(e, live, sums);
     said.lane = lane;
     said.askedLow = sums.askedLow;
     said.askedHigh = sums.askedHigh;
@@ -115,16 +113,6 @@ export class EventStream {
     said.called = calledOf(e, e.kind === Kind.IOCTL ? this.#meaning.command(e) : undefined);
     this.#tell(seq, maker);
     this.#lanes.after(e, seq, lane);
-  }
-
-  /** The call that a return ends. Calls that had not returned are kept until then. */
-  #beginning(e: EventBytes): EventBytes | undefined {
-    if (e.state === State.ENTERED) this.#entered.set(e.seq, e.copy());
-    if (e.kind !== Kind.RETURN) return undefined;
-    const seq = Number(e.arg(0));
-    const bytes = this.#entered.get(seq);
-    this.#entered.delete(seq);
-    return bytes !== undefined && this.#began.read(bytes, 0) ? this.#began : undefined;
   }
 
   #tell(seq: number, maker: boolean): void {

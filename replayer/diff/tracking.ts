@@ -168,7 +168,7 @@ export class Tracking {
     this.state.seq = seq;
     if (changes.length === 0) return changes;
     this.#epoch++;
-    this.live.learn(seq, changes, chose || e.kind === Kind.RETURN);
+    this.live.learn(seq, changes, chose);
     return changes;
   }
 
