@@ -10,22 +10,19 @@
  * difference is missed where two hashes of 53 bits meet.
  */
 
-import { quoteText } from '../../hw/quote.ts';
 import type { UapiTable } from '../../hw/uapi/table.ts';
-import { EventBytes } from '../event.ts';
 import type { TimelineSource } from '../timeline.ts';
-import type { U64 } from '../u64.ts';
 import { align, inverse, settle, slide } from './align.ts';
 import { Dependences } from './dependences.ts';
-import type { Name } from './forms.ts';
-import { eventOf, KeptLinks, type Origin, whichOf } from './links.ts';
-import type { Sink } from './meaning.ts';
+import { eventOf, type Origin, whichOf } from './links.ts';
 import { joinMoved, type MovableLane } from './moved.ts';
 import { gaps, matchProcesses } from './processes.ts';
 import { type Lane, newNumbers, type Reading, readTrace } from './reading.ts';
 import { How, orderRows, type Rows } from './rows.ts';
+import { type FieldPair, fieldsOf, type Teller } from './telling.ts';
 
 export { How } from './rows.ts';
+export type { FieldPair } from './telling.ts';
 
 /** One trace to compare. */
 export interface Side {
@@ -35,15 +32,6 @@ export interface Side {
 
 /** Rows between two yields. */
 const SLICE = 8192;
-
-/** A value of both events; undefined: the event does not say it. */
-export interface FieldPair {
-  readonly name: string;
-  readonly answer: boolean;
-  readonly a: string | undefined;
-  readonly b: string | undefined;
-  readonly differs: boolean;
-}
 
 /** Compares two traces in slices; yields how far it is, from 0 to 1. Throws a StoreError where one is damaged. */
 export function* compareTraces(a: Side, b: Side): Generator<number, Comparison> {
@@ -335,13 +323,7 @@ export class Comparison {
   fields(row: number): FieldPair[] {
     const [i, j] = [this.a[row] ?? 0, this.b[row] ?? 0];
     if (i === 0 || j === 0) return [];
-    const [a, b] = [this.#tell(this.#a, i), this.#tell(this.#b, j)];
-    const keys = [...new Set([...a.keys(), ...b.keys()])];
-    return keys.map((key) => {
-      const [x, y] = [a.get(key), b.get(key)];
-      const known = x ?? y!;
-      return { name: known.name, answer: known.answer, a: x?.text, b: y?.text, differs: !this.#equal(x, y) };
-    });
+    return fieldsOf(tellerOf(this.#a), i, tellerOf(this.#b), j, (x, y) => corresponds(x, y, this.#partners));
   }
 
   /** What was read of each side. */
@@ -354,80 +336,10 @@ export class Comparison {
     const row = this.rowOf(side, seq);
     return row < 0 ? 0 : (side === 'a' ? this.b : this.a)[row]!;
   }
-
-  #equal(x: Told | undefined, y: Told | undefined): boolean {
-    if (x === undefined || y === undefined) return false;
-    if (x.origin === undefined || y.origin === undefined) return x.key === y.key;
-    return x.type === y.type && corresponds(x.origin, y.origin, this.#partners);
-  }
-
-  #tell(reading: Reading, seq: number): Map<string, Told> {
-    const told = new Telling();
-    const e = eventAt(reading, seq);
-    if (e === undefined) return told.values;
-    const links = new KeptLinks(reading.links.subarray(reading.linkAt[seq]!, reading.linkAt[seq + 1]!));
-    reading.meaning.ask(e, links, told);
-    reading.meaning.answer(e, links, told);
-    return told.values;
-  }
 }
 
-/** An event of its own, out of the log. */
-function eventAt(reading: Reading, seq: number): EventBytes | undefined {
-  for (const batch of reading.source.scan(seq, seq)) {
-    if (batch.taken === true) continue;
-    const e = new EventBytes();
-    if (e.read(batch.buffer, batch.offsets[0]!)) return e;
-  }
-  return undefined;
-}
-
-interface Told {
-  readonly name: string;
-  readonly answer: boolean;
-  readonly text: string;
-  /** equal values have equal keys */
-  readonly key: string;
-  readonly origin?: Origin;
-  readonly type?: string;
-}
-
-/** Paths and names, of which people want to see letters: short, and printable throughout. */
-const isText = (bytes: Uint8Array): boolean => bytes.length > 0 && bytes.length <= 256 && bytes.every((b) => b >= 0x20 && b < 0x7f);
-
-const hex = (n: U64): string => (n < 1024 ? String(n) : `0x${n.toString(16)}`);
-
-/** Writes down what an event says, by names that are unlike each other. */
-class Telling implements Sink {
-  readonly values = new Map<string, Told>();
-  #answer = false;
-
-  answer(): void {
-    this.#answer = true;
-  }
-  #put(name: Name, told: Omit<Told, 'name' | 'answer'>): void {
-    const where = this.#answer ? 'answer' : 'question';
-    let key = `${where} ${name.text}`;
-    let shown = name.text;
-    for (let n = 1; this.values.has(key); n++) {
-      shown = `${name.text}[${n}]`;
-      key = `${where} ${shown}`;
-    }
-    this.values.set(key, { ...told, name: shown, answer: this.#answer });
-  }
-  value(name: Name, value: U64): void {
-    this.#put(name, { text: hex(value), key: hex(value) });
-  }
-  link(name: Name, origin: Origin, type: string, raw: U64): void {
-    this.#put(name, { text: hex(raw), key: '', origin, type });
-  }
-  chosen(name: Name, raw: U64): void {
-    this.#put(name, { text: hex(raw), key: 'chosen' });
-  }
-  bytes(name: Name, buffer: Uint8Array, start: number, count: number): void {
-    const found = buffer.subarray(start, start + count);
-    const key = Buffer.from(found).toString('hex');
-    const hexText = count <= 16 ? key : `${key.slice(0, 32)}… (${count} bytes)`;
-    this.#put(name, { text: isText(found) ? quoteText(found) : hexText, key });
-  }
-}
+const tellerOf = ({ source, meaning, links, linkAt }: Reading): Teller => ({
+  source,
+  meaning,
+  linksOf: (seq) => links.subarray(linkAt[seq]!, linkAt[seq + 1]!),
+});

@@ -33,7 +33,7 @@ const TRACES = [
 /** Blocks that end after few events, so that small sessions have many. */
 const SMALL: BlockSizes = { about: 8, least: 4, most: 16 };
 
-const near = (s: Side): NearSide => new NearSide(s.source, s.table, SMALL, 64);
+const near = (s: Side): NearSide => new NearSide(s.source, s.table, { sizes: SMALL, interval: 64 });
 const rowOf = (d: StreamDifference): string => (d.kind === 'changed' ? `~ ${d.a}/${d.b}` : d.kind === 'only-a' ? `- ${d.a}` : `+ ${d.b}`);
 const manyStreamed = async (a: Side, b: Side): Promise<string[]> => (await compareStreams(near(a), near(b))).differences.map(rowOf).sort();
 

@@ -7,6 +7,8 @@
  * of 64 bits have in common by chance; a thread that is the same by name, where another thread has exchanged what the names stand for.
  */
 import { drained, inverse } from './align.ts';
+import { Beside } from './beside.ts';
+import type { Details } from './details.ts';
 import { Block, type LaneDigest, type TraceDigest } from './digests.ts';
 import { nameIn, relationOf, STRANGER } from './lanes.ts';
 import { Order } from './order.ts';
@@ -22,6 +24,8 @@ export interface DiffSide {
   digest(): Promise<TraceDigest>;
   /** the events of stretches, which are ascending within a lane */
   records(stretches: readonly Stretch[]): Promise<Recorded>;
+  /** what there is to say about events, which are ascending */
+  details(seqs: Int32Array): Promise<Details>;
 }
 
 export type DifferenceKind = 'changed' | 'only-a' | 'only-b';
@@ -30,6 +34,9 @@ export interface StreamDifference {
   /** numbers of the events, 0 none */
   readonly a: number;
   readonly b: number;
+  /** they ask the same, and are answered the same; what they refer to left aside */
+  readonly asked: boolean;
+  readonly answered: boolean;
   /** the event of a at which or, where only b has one, behind which it stands */
   readonly place: number;
 }
@@ -41,10 +48,14 @@ export interface StreamComparison {
   readonly differences: readonly StreamDifference[];
   /** events that had to be read again */
   readonly again: number;
+  /** of all events */
+  readonly beside: Beside;
+  readonly digests: { readonly a: TraceDigest; readonly b: TraceDigest };
 }
 
 /** Events of the pieces that are read together, of both sides. */
 const BATCH = 1 << 18;
+const NOTHING = new Int32Array(0);
 /** Exchanged names that other threads hear of. */
 const MOST_EXCHANGED = 1 << 14;
 
@@ -60,6 +71,7 @@ class Differ {
   readonly #y: TraceDigest;
   readonly #differences: Omit<StreamDifference, 'place'>[] = [];
   readonly #order = new Order();
+  readonly #beside = new Beside();
   /** names that stand for others, by the threads that made the things */
   readonly #exchanged: { readonly by: LanePair; readonly what: Exchange }[] = [];
   #only = { a: 0, b: 0 };
@@ -75,7 +87,8 @@ class Differ {
   async run(): Promise<StreamComparison> {
     const todo: { piece: Piece; plan: number }[] = [];
     const same = (a: number, b: number): void => this.#order.anchor(b, a);
-    for (const pair of this.#pairs()) for (const piece of planned(pair, same)) todo.push({ piece, plan: 0 });
+    const pairs = this.#pairs();
+    for (const pair of pairs) for (const piece of planned(pair, same)) todo.push({ piece, plan: 0 });
     while (todo.length > 0) {
       const batch: Piece[] = [];
       for (let events = 0; todo.length > 0 && events < BATCH; ) {
@@ -86,12 +99,16 @@ class Differ {
       }
       await this.#compare(batch, (piece) => todo.unshift({ piece, plan: piece.pair.plan }));
     }
+    for (const pair of pairs) this.#rest(pair);
+    this.#beside.finish();
     return {
       eventsA: this.#x.events,
       eventsB: this.#y.events,
       matched: this.#x.events - this.#only.a,
       differences: this.#ordered(),
       again: this.#again,
+      beside: this.#beside,
+      digests: { a: this.#x, b: this.#y },
     };
   }
 
@@ -110,7 +127,15 @@ class Differ {
     const pairs: LanePair[] = [];
     const taken = new Set<number>();
     const pair = (a: LaneDigest | undefined, b: LaneDigest | undefined): void => {
-      pairs.push({ a: a && lanesA.get(a.lane), b: b && lanesB.get(b.lane), called: new Map(), plan: 0, begun: false, heard: 0 });
+      pairs.push({
+        a: a && lanesA.get(a.lane),
+        b: b && lanesB.get(b.lane),
+        called: new Map(),
+        plan: 0,
+        begun: false,
+        heard: 0,
+        beside: NOTHING,
+      });
     };
     this.#x.processes.forEach((p, i) => {
       const q = this.#y.processes[partners[i]!];
@@ -130,6 +155,7 @@ class Differ {
   }
 
   #same(a: LaneBlocks, b: LaneBlocks): void {
+    this.#beside.add({ lane: a.lane, nth: 0 }, { lane: b.lane, nth: 0 }, a.events);
     b.at.forEach((at, n) => {
       this.#order.anchor(b.blocks[at + Block.LAST]!, a.blocks[a.at[n]! + Block.LAST]!);
     });
@@ -145,7 +171,6 @@ class Differ {
     };
     const [sa, sb] = [pieces.flatMap((p) => stretch(p.pair.a, p.a0, p.a1)), pieces.flatMap((p) => stretch(p.pair.b, p.b0, p.b1))];
     const [ra, rb] = await Promise.all([this.#a.records(sa), this.#b.records(sb)]);
-    const NOTHING = new Int32Array(0);
     let [ia, ib] = [0, 0];
     for (const piece of pieces) {
       const placesA = piece.a0 < piece.a1 ? ra.places[ia++]! : NOTHING;
@@ -170,7 +195,26 @@ class Differ {
   /** From there on all of a pair is looked at event by event. */
   #replan(pair: LanePair, a: number, b: number, again: (piece: Piece) => void): void {
     pair.plan = 1;
+    pair.beside.fill(-1, a);
     for (const p of cut(pair, a, pair.a!.at.length, b, pair.b!.at.length).reverse()) again(p);
+  }
+
+  /** The blocks that are the same and were in no piece. */
+  #rest({ a, b, beside }: LanePair): void {
+    if (a === undefined || b === undefined) return;
+    beside.forEach((j, i) => {
+      if (j >= 0) this.#beside.add({ lane: a.lane, nth: a.nth[i]! }, { lane: b.lane, nth: b.nth[j]! }, a.blocks[a.at[i]! + Block.EVENTS]!);
+    });
+  }
+
+  #stand({ pair, a0, a1, b0 }: Piece, partners: Int32Array): void {
+    const { a, b, beside } = pair;
+    beside.fill(-1, a0, a1);
+    if (a === undefined || b === undefined) return;
+    const [firstA, firstB] = [a.nth[a0]!, b.nth[b0]!];
+    partners.forEach((j, i) => {
+      if (j >= 0) this.#beside.add({ lane: a.lane, nth: firstA + i }, { lane: b.lane, nth: firstB + j }, 1);
+    });
   }
 
   /** The rest of a batch after its plan has changed. */
@@ -206,18 +250,19 @@ class Differ {
     partners.forEach((j, i) => {
       if (j < 0) {
         this.#only.a++;
-        this.#differences.push({ kind: 'only-a', a: seq(a, i), b: 0 });
+        this.#differences.push({ kind: 'only-a', a: seq(a, i), b: 0, asked: false, answered: false });
         alone.add(makerOf(a.words, a.places[i]!));
       } else if (!agree(pair.called, a.words, a.places[i]!, b.words, b.places[j]!))
-        this.#differences.push({ kind: 'changed', a: seq(a, i), b: seq(b, j) });
+        this.#differences.push({ kind: 'changed', a: seq(a, i), b: seq(b, j), ...likeness(a, i, b, j) });
     });
     this.#place(piece, a, b, back);
+    this.#stand(piece, partners);
     alone.delete(0);
     let takenOver = false;
     back.forEach((i, j) => {
       if (i >= 0) return;
       this.#only.b++;
-      this.#differences.push({ kind: 'only-b', a: 0, b: seq(b, j) });
+      this.#differences.push({ kind: 'only-b', a: 0, b: seq(b, j), asked: false, answered: false });
       takenOver ||= alone.has(makerOf(b.words, b.places[j]!));
     });
     return exchanged.length > 0 || takenOver;
@@ -232,6 +277,12 @@ class Differ {
     const most = pair.a !== undefined && a1 < pair.a.at.length ? block(a1, Block.FIRST)! - 1 : this.#x.last;
     this.#order.piece(pair.b.lane, seqs, partners, least, most);
   }
+}
+
+function likeness(a: Events, i: number, b: Events, j: number): { readonly asked: boolean; readonly answered: boolean } {
+  const [p, q] = [a.places[i]!, b.places[j]!];
+  const same = (word: number): boolean => a.words[p + word] === b.words[q + word] && a.words[p + word + 1] === b.words[q + word + 1];
+  return { asked: same(Row.ASKED), answered: same(Row.ANSWERED) };
 }
 
 /** → for each process of `a` the index of that of `b`, -1 for none */

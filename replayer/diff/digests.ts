@@ -46,6 +46,8 @@ export interface TraceDigest {
   readonly events: number;
   /** number of the last event, which is more where numbers are left out */
   readonly last: number;
+  /** events that the trace says it has lost */
+  readonly lost: number;
   readonly processes: readonly ProcessDigest[];
   /** of the processes, one after the other; see sketch.ts */
   readonly sketches: Uint32Array;
@@ -172,7 +174,7 @@ export class Digests implements Listener {
     open.low = open.high = open.asked = open.count = 0;
   }
 
-  result(): TraceDigest {
+  result(lost: number): TraceDigest {
     for (const lanes of this.#open.values()) for (const open of lanes.values()) this.#close(open);
     for (const process of this.#order) {
       // in which order threads came to their ends does not matter
@@ -184,6 +186,7 @@ export class Digests implements Listener {
     return {
       events: this.#events,
       last: this.#last,
+      lost,
       processes: this.#order,
       sketches: this.#sketches.slice(0, this.#order.length * SKETCH),
       blocks: this.#blocks.slice(0, this.#used),

@@ -15,6 +15,8 @@ export interface LiveLane {
   readonly ordinal: number;
   /** events so far */
   events: number;
+  /** the last of them */
+  last: number;
   /** how often a thing was made by the same words */
   readonly made: Map<number, number>;
 }
@@ -35,8 +37,10 @@ export interface MakerName extends Named {
   readonly lane: number;
   readonly process: number;
   readonly ordinal: number;
+  /** which of the events of its thread */
+  readonly nth: number;
 }
-export const NO_MAKER: MakerName = { low: 0, high: 0, lane: 0, process: 0, ordinal: 0 };
+export const NO_MAKER: MakerName = { low: 0, high: 0, lane: 0, process: 0, ordinal: 0, nth: 0 };
 
 /** Takes what becomes of processes. */
 export interface LaneListener {
@@ -85,7 +89,7 @@ export class Lanes {
     const process = this.#living.get(pid) ?? this.#begun(pid, seq);
     let lane = process.lanes.get(tid);
     if (lane === undefined) {
-      lane = { lane: ++this.#lanes, process, tid, ordinal: process.lanes.size, events: 0, made: new Map() };
+      lane = { lane: ++this.#lanes, process, tid, ordinal: process.lanes.size, events: 0, last: 0, made: new Map() };
       process.lanes.set(tid, lane);
     }
     this.now = lane;
@@ -125,7 +129,14 @@ export class Lanes {
     const count = (lane.made.get(key) ?? 0) + 1;
     lane.made.set(key, count);
     const { process } = lane.process;
-    return { low: mixLow(askedLow, count, 1) | 1, high: mixHigh(askedHigh, count, 1), lane: lane.lane, process, ordinal: lane.ordinal };
+    return {
+      low: mixLow(askedLow, count, 1) | 1,
+      high: mixHigh(askedHigh, count, 1),
+      lane: lane.lane,
+      process,
+      ordinal: lane.ordinal,
+      nth: lane.events,
+    };
   }
 
   /** What a thing is called in the thread whose event is read: of other threads by who they are to it. */

@@ -95,6 +95,11 @@ export class LiveLinks implements Links {
     }
   }
 
+  /** Who made an object, where that is known. */
+  origin(uid: Uid): Origin | undefined {
+    return this.#origins.get(uid);
+  }
+
   /** Tells all origins that may still be asked for, and forgets the others. */
   keep(tell: (origin: Origin) => void): void {
     const uids = new Set<Uid>();
@@ -219,6 +224,7 @@ function spaceOf(context: Context, object: KernelObject, depth: number): Uid {
 
 /** Types of objects that were met, live and ended, by a number of this program's; shared by all readings. */
 const TYPES: string[] = [''];
+export const knownTypes = (): readonly string[] => TYPES;
 function typeNumber(type: string): number {
   const known = TYPES.indexOf(type);
   return known >= 0 ? known : TYPES.push(type) - 1;
@@ -230,16 +236,19 @@ const NOTHING = 0;
 /** Links as they were found before, in the order in which they were asked for. */
 export class KeptLinks implements Links {
   readonly #links: Int32Array;
+  readonly #types: readonly string[];
   #next = 0;
 
-  constructor(links: Int32Array) {
+  /** `types`: of the thread where they were found; see {@link knownTypes} */
+  constructor(links: Int32Array, types: readonly string[] = TYPES) {
     this.#links = links;
+    this.#types = types;
   }
   #take(): number {
     return this.#links[this.#next++] ?? 0;
   }
   object(): { readonly origin: Origin; readonly type: string } {
-    return { origin: this.#take(), type: TYPES[-1 - this.#take()] ?? '' };
+    return { origin: this.#take(), type: this.#types[-1 - this.#take()] ?? '' };
   }
   file(): Origin {
     return this.#take();
@@ -264,7 +273,8 @@ export class KeepingLinks implements Links {
   /** those of all events, one after the other */
   kept = new Int32Array(1 << 16);
   count = 0;
-  readonly live: LiveLinks;
+  /** what is asked; of another moment where the reading goes on elsewhere */
+  live: LiveLinks;
 
   constructor(live: LiveLinks) {
     this.live = live;

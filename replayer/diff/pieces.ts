@@ -30,6 +30,8 @@ export interface LanePair {
   begun: boolean;
   /** exchanged names of other threads that it knows: so many */
   heard: number;
+  /** by block of a that of b which is the same, -1 none; of those that no piece has */
+  beside: Int32Array;
 }
 export interface LaneBlocks {
   readonly place: LanePlace;
@@ -37,17 +39,20 @@ export interface LaneBlocks {
   readonly events: number;
   /** places in TraceDigest.blocks */
   readonly at: readonly number[];
+  /** for each of them: how many events of the thread come before it */
+  readonly nth: readonly number[];
   readonly blocks: Int32Array;
 }
 
 export function lanesOf(trace: TraceDigest): Map<number, LaneBlocks> {
   const { blocks } = trace;
-  const lanes = new Map<number, { place: LanePlace; lane: number; events: number; at: number[]; blocks: Int32Array }>();
+  const lanes = new Map<number, { place: LanePlace; lane: number; events: number; at: number[]; nth: number[]; blocks: Int32Array }>();
   const places = placesOf(trace.processes);
   for (let at = 0; at < blocks.length; at += Block.WORDS) {
     const lane = blocks[at + Block.LANE]!;
-    const known = lanes.get(lane) ?? { place: places.get(lane)!, lane, events: 0, at: [], blocks };
+    const known = lanes.get(lane) ?? { place: places.get(lane)!, lane, events: 0, at: [], nth: [], blocks };
     known.at.push(at);
+    known.nth.push(known.events);
     known.events += blocks[at + Block.EVENTS]!;
     lanes.set(lane, known);
   }
@@ -69,6 +74,7 @@ export function planned(pair: LanePair, same: (a: number, b: number) => void): P
   const { a, b } = pair;
   if (a === undefined || b === undefined) return cut(pair, 0, a?.at.length ?? 0, 0, b?.at.length ?? 0);
   const partners = alignBlocks(a, 0, a.at.length, b, 0, b.at.length, true);
+  pair.beside = partners;
   const open: { a0: number; a1: number; b0: number; b1: number }[] = [];
   let [a0, b0] = [0, 0];
   for (let i = 0; i <= partners.length; i++) {

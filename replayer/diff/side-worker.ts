@@ -3,15 +3,20 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { StoreError } from '../../store/errors.ts';
 import { TraceReader } from '../../store/read.ts';
 import { tableOf } from '../fold.ts';
-import { type Answer, type Failure, NearSide, type Request } from './side.ts';
+import { type Answer, type Failure, type FarTrace, NearSide, type Request } from './side.ts';
 
-const { path } = workerData as { readonly path: string };
+const { path, last } = workerData as FarTrace;
 let side: NearSide | undefined;
 /** Opened when it is asked for the first time: what is wrong with the file is an answer. */
 function opened(): NearSide {
   if (side === undefined) {
     const reader = TraceReader.open(path);
-    side = new NearSide(reader, tableOf(reader.meta));
+    const source = {
+      last: Math.min(last, reader.last),
+      scan: (from?: number, to = last) => reader.scan(from, Math.min(to, last)),
+      seqs: reader.seqs.bind(reader),
+    };
+    side = new NearSide(source, tableOf(reader.meta));
   }
   return side;
 }
@@ -30,7 +35,8 @@ parentPort!.on('message', (request: Request) => {
       const value = opened().digestNow();
       moved.push(value.blocks.buffer as ArrayBuffer, value.sketches.buffer as ArrayBuffer);
       answer = { value };
-    } else {
+    } else if ('details' in request) answer = { value: opened().detailsNow(request.details) };
+    else {
       const value = opened().recordsNow(request.records);
       moved.push(value.words.buffer as ArrayBuffer);
       answer = { value };

@@ -24,7 +24,7 @@ function near(name: string): NearSide {
   return new NearSide(reader, tableOf(reader.meta));
 }
 function far(program: string, path: string): FarSide {
-  const side = new FarSide(path, pathToFileURL(program));
+  const side = new FarSide({ path, last: Number.MAX_SAFE_INTEGER }, pathToFileURL(program));
   opened.push(side);
   return side;
 }

@@ -4,14 +4,18 @@ import type { UapiTable } from '../../hw/uapi/table.ts';
 import { type StoreCode, StoreError } from '../../store/errors.ts';
 import type { FrameSource } from '../fold.ts';
 import { type WholeCalls, wholeCalls } from '../whole-calls.ts';
+import { Detailing, type Details } from './details.ts';
 import type { DiffSide } from './differ.ts';
 import { type BlockSizes, Digests, type TraceDigest } from './digests.ts';
+import { Meaning } from './meaning.ts';
 import { type Recorded, Records, type Stretch } from './records.ts';
-import { EventStream, type Listener } from './stream.ts';
+import { EventStream, type Listener, type StreamOptions } from './stream.ts';
 
 /** Events between two checkpoints at first, and checkpoints that are kept: beyond that every second one goes. */
 const INTERVAL = 1 << 15;
 const CHECKPOINTS = 128;
+/** Events between two that are looked at closely, from which on they are gone to one by one. */
+const APART = 1 << 12;
 
 interface Checkpoint {
   /** the last event that it knows */
@@ -20,29 +24,38 @@ interface Checkpoint {
 }
 const NOBODY: Listener = { event: () => {}, begin: () => {}, forked: () => {}, exe: () => {}, end: () => {} };
 
+export interface NearOptions {
+  readonly sizes?: BlockSizes;
+  /** events between two checkpoints, at first */
+  readonly interval?: number;
+  /** how far the first reading is, from 0 to 1 */
+  readonly progress?: (at: number) => void;
+}
+
 /** Reads one trace, in this thread. */
 export class NearSide implements DiffSide {
   readonly #source: WholeCalls;
   readonly #table: UapiTable;
-  readonly #sizes: BlockSizes | undefined;
+  readonly #options: NearOptions;
   #interval: number;
   #checkpoints: Checkpoint[] = [];
 
-  constructor(source: FrameSource, table: UapiTable, sizes?: BlockSizes, interval = INTERVAL) {
+  constructor(source: FrameSource, table: UapiTable, options: NearOptions = {}) {
     this.#source = wholeCalls(source);
     this.#table = table;
-    this.#sizes = sizes;
-    this.#interval = interval;
+    this.#options = options;
+    this.#interval = options.interval ?? INTERVAL;
   }
 
   digestNow(): TraceDigest {
-    const digests = new Digests(this.#sizes);
+    const digests = new Digests(this.#options.sizes);
     const stream = new EventStream(this.#table, digests);
     this.#checkpoints = [];
     let next = this.#interval;
     for (const batch of this.#source.scan(1, this.#source.last)) {
       stream.batch(batch);
       const seq = batch.first + batch.count - 1;
+      this.#options.progress?.(seq / this.#source.last);
       if (seq < next) continue;
       this.#checkpoints.push({ seq, stream: stream.copy(NOBODY) });
       if (this.#checkpoints.length > CHECKPOINTS) {
@@ -51,25 +64,42 @@ export class NearSide implements DiffSide {
       }
       next = seq + this.#interval;
     }
-    return digests.result();
+    return digests.result(stream.lost);
   }
 
   recordsNow(stretches: readonly Stretch[]): Recorded {
     const records = new Records(stretches);
     const spans = stretches.map(({ first, last }) => ({ first, last })).sort((p, q) => p.first - q.first);
+    this.#along(spans, records, { links: true });
+    return records.result();
+  }
+
+  detailsNow(seqs: Int32Array): Details {
+    const details = new Detailing(seqs, new Meaning(this.#table).forms.table);
+    const spans: { first: number; last: number }[] = [];
+    for (const seq of seqs) {
+      const before = spans.at(-1);
+      if (before !== undefined && seq - before.last < APART) before.last = seq;
+      else spans.push({ first: seq, last: seq });
+    }
+    this.#along(spans, NOBODY, { details });
+    return details.result();
+  }
+
+  /** Goes along the trace through the spans, which are ascending by their beginnings, each from the checkpoint before it. */
+  #along(spans: readonly { readonly first: number; readonly last: number }[], listener: Listener, options: StreamOptions): void {
     let at = 0;
-    let stream = new EventStream(this.#table, records, { links: true });
+    let stream = new EventStream(this.#table, listener, options);
     for (const { first, last } of spans) {
       if (last <= at) continue;
       const from = this.#checkpoints.findLast((c) => c.seq < first);
       if (from !== undefined && from.seq > at) {
-        stream = from.stream.copy(records, { links: true });
+        stream = from.stream.copy(listener, options);
         at = from.seq;
       }
       for (const batch of this.#source.scan(at + 1, last)) stream.batch(batch);
       at = last;
     }
-    return records.result();
   }
 
   digest(): Promise<TraceDigest> {
@@ -78,29 +108,40 @@ export class NearSide implements DiffSide {
   records(stretches: readonly Stretch[]): Promise<Recorded> {
     return Promise.resolve().then(() => this.recordsNow(stretches));
   }
+  details(seqs: Int32Array): Promise<Details> {
+    return Promise.resolve().then(() => this.detailsNow(seqs));
+  }
 }
 
 /** What is asked of the thread, one after the other; each is answered once, in this order. */
-export type Request = { readonly digest: true } | { readonly records: readonly Stretch[] };
+export type Request = { readonly digest: true } | { readonly records: readonly Stretch[] } | { readonly details: Int32Array };
+type Value = TraceDigest | Recorded | Details;
 /** `code`: of a StoreError */
 export interface Failure {
   readonly message: string;
   readonly code?: StoreCode;
   readonly hint?: string;
 }
-export type Answer = { readonly value: TraceDigest | Recorded } | { readonly failure: Failure };
+export type Answer = { readonly value: Value } | { readonly failure: Failure };
+
+/** What the thread is started with. `last`: the last event that is read, for a recording may go on. */
+export interface FarTrace {
+  readonly path: string;
+  readonly last: number;
+}
 
 /** In a thread of its own. */
 export class FarSide implements DiffSide {
   readonly #path: string;
   readonly #worker: Worker;
-  readonly #waiting: { readonly resolve: (value: TraceDigest | Recorded) => void; readonly reject: (error: Error) => void }[] = [];
+  readonly #waiting: { readonly resolve: (value: Value) => void; readonly reject: (error: Error) => void }[] = [];
   #failed: Error | undefined;
 
   /** `program`: what the thread runs */
-  constructor(path: string, program: URL = new URL('./side-worker.js', import.meta.url)) {
+  constructor(trace: FarTrace, program: URL = new URL('./side-worker.js', import.meta.url)) {
+    const { path } = trace;
     this.#path = path;
-    this.#worker = new Worker(program, { workerData: { path } });
+    this.#worker = new Worker(program, { workerData: trace });
     this.#worker.on('message', (answer: Answer) => {
       const { resolve, reject } = this.#waiting.shift()!;
       if ('value' in answer) resolve(answer.value);
@@ -119,7 +160,7 @@ export class FarSide implements DiffSide {
     this.#failed ??= error;
     for (const { reject } of this.#waiting.splice(0)) reject(this.#failed);
   }
-  #ask(request: Request): Promise<TraceDigest | Recorded> {
+  #ask(request: Request): Promise<Value> {
     if (this.#failed !== undefined) return Promise.reject(this.#failed);
     return new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject });
@@ -131,6 +172,9 @@ export class FarSide implements DiffSide {
   }
   records(stretches: readonly Stretch[]): Promise<Recorded> {
     return this.#ask({ records: stretches }) as Promise<Recorded>;
+  }
+  details(seqs: Int32Array): Promise<Details> {
+    return this.#ask({ details: seqs }) as Promise<Details>;
   }
   async close(): Promise<void> {
     await this.#worker.terminate();

@@ -62,7 +62,7 @@ const laters = fc
         drawn[i % drawn.length]!,
   );
 const sideOf = ({ frames }: Pick<Split, 'frames'>, { table }: Side): Side => ({ source: framesSource(frames, table.dialect), table });
-const near = (s: Side): NearSide => new NearSide(s.source, s.table, { about: 8, least: 4, most: 16 }, 64);
+const near = (s: Side): NearSide => new NearSide(s.source, s.table, { sizes: { about: 8, least: 4, most: 16 }, interval: 64 });
 const RUNS = { numRuns: Number(process.env.FC_RUNS ?? 3) };
 
 /** What differs, `~ 7/8`, by both engines. */

@@ -8,6 +8,7 @@ import type { Change } from '../change.ts';
 import { EventBytes } from '../event.ts';
 import { planOf } from '../plan.ts';
 import type { WholeBatch } from '../whole-calls.ts';
+import type { Detailing } from './details.ts';
 import { type LaneListener, Lanes } from './lanes.ts';
 import { calledOf, Meaning } from './meaning.ts';
 import { Recipes } from './recipes.ts';
@@ -25,6 +26,8 @@ export interface StreamOptions {
   readonly recipes?: boolean;
   /** the things that events are about are listed, too */
   readonly links?: boolean;
+  /** looks at some events more closely */
+  readonly details?: Detailing;
 }
 
 export class EventStream {
@@ -39,6 +42,7 @@ export class EventStream {
   readonly #sums: Sums;
   readonly #said = new Said();
   readonly #links: boolean;
+  readonly #details: Detailing | undefined;
   /** events that went the short way */
   short = 0;
 
@@ -48,11 +52,13 @@ export class EventStream {
     this.#table = table;
     this.#listener = listener;
     this.#links = options.links ?? false;
+    this.#details = options.details;
     this.#meaning = from === undefined ? new Meaning(table) : from.#meaning;
     this.#recipes = from === undefined ? new Recipes(this.#meaning, plan) : from.#recipes;
     this.#tracking = new Tracking(plan, from === undefined ? undefined : from.#tracking);
     this.#lanes = new Lanes(listener, from === undefined ? undefined : from.#lanes);
     this.#sums = new Sums((origin) => this.#lanes.named(this.#tracking.nameOf(origin)));
+    if (options.details !== undefined) options.details.links.live = this.#tracking.live;
     if (options.recipes !== false) this.#short = new ShortWay(this.#said, this.#recipes, this.#tracking, this.#lanes, this.#links);
   }
 
@@ -74,6 +80,7 @@ export class EventStream {
         if (e.buffer !== buffer) e.read(buffer, offset);
         e.offset = offset;
         if (short.event(words, offset, seq, e)) {
+          if (this.#details?.wants(seq) === true && e.read(buffer, offset)) this.#closer(e, this.#details);
           this.short++;
           this.#tell(seq, false);
           continue;
@@ -89,20 +96,23 @@ export class EventStream {
     const said = this.#said;
     const { live } = tracking;
     const lane = this.#lanes.place(e, seq);
+    const details = this.#details?.wants(seq) === true ? this.#details : undefined;
+    const links = details?.links ?? live;
     sums.begin();
     if (this.#links) {
       said.links.length = 0;
       sums.links = said.links;
     }
     live.begin();
-    this.#meaning.ask(e, live, sums);
+    this.#meaning.ask(e, links, sums);
     const { chose } = this.#meaning;
     let changes: readonly Change[] = [];
     if (!tracking.calm(e)) changes = tracking.fold(e, seq, chose);
     // an answer may name what the event has made
     const maker = changes.length > 0 && makes(changes, chose);
     if (maker) tracking.name(seq, this.#lanes.made(lane, sums.askedLow, sums.askedHigh));
-    this.#meaning.answer(e, live, sums);
+    this.#meaning.answer(e, links, sums);
+    details?.take(e, lane, changes, (thing) => tracking.nameOf(thing));
     said.lane = lane;
     said.askedLow = sums.askedLow;
     said.askedHigh = sums.askedHigh;
@@ -115,11 +125,26 @@ export class EventStream {
     this.#lanes.after(e, seq, lane);
   }
 
+  /** An event that changes nothing that is followed, and has been told. */
+  #closer(e: EventBytes, details: Detailing): void {
+    this.#tracking.live.begin();
+    this.#sums.begin();
+    this.#meaning.ask(e, details.links, this.#sums);
+    this.#meaning.answer(e, details.links, this.#sums);
+    details.take(e, this.#said.lane, [], (thing) => this.#tracking.nameOf(thing));
+  }
+
+  /** Events that the trace says it has lost, so far. */
+  get lost(): number {
+    return this.#tracking.state.dropped;
+  }
+
   #tell(seq: number, maker: boolean): void {
     const said = this.#said;
     said.seq = seq;
     said.maker = maker ? this.#tracking.nameOf(seq * 8) : undefined;
     said.lane.events++;
     this.#listener.event(said);
+    said.lane.last = seq;
   }
 }

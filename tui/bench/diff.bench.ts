@@ -34,7 +34,7 @@ interface Compared {
 /** Run in a process of its own. */
 async function compare(a: string, b: string): Promise<Compared> {
   const began = performance.now();
-  const [x, y] = [new FarSide(a), new FarSide(b)];
+  const [x, y] = [new FarSide({ path: a, last: Number.MAX_SAFE_INTEGER }), new FarSide({ path: b, last: Number.MAX_SAFE_INTEGER })];
   const { differences } = await compareStreams(x, y);
   const ms = performance.now() - began;
   await Promise.all([x.close(), y.close()]);

@@ -25,7 +25,7 @@ export const run: Run = async ([first = '', second], options, io) => {
   if (options.same !== undefined && options.timing !== true) throw new UsageError('diff: --same goes with --timing');
   if (second === undefined) throw new UsageError('diff: which two traces?', 'iommufd-rr diff GOOD.irr BAD.irr');
   const [a, b] = [openTrace(first), openTrace(second)];
-  const report = compared(a, b, rulesOf(options, a, b));
+  const report = await compared(a, b, rulesOf(options, a, b));
   const times = options.timing === true ? timed(a, b, options) : undefined;
   await tell({ a: new SideFacts(a), b: new SideFacts(b), report, timing: times }, options, io);
   a.reader.close();
@@ -45,9 +45,14 @@ function finished<T>(what: string, work: Generator<number, T>, total: number): T
   }
 }
 
-function compared(a: Opened, b: Opened, rules: Rules): Report {
-  const report = finished('comparing', reportOf(a, b), a.reader.last + b.reader.last);
-  return applied(report, rules, a, b);
+async function compared(a: Opened, b: Opened, rules: Rules): Promise<Report> {
+  const progress = new Progress('comparing');
+  const total = a.reader.last + b.reader.last;
+  try {
+    return applied(await reportOf(a, b, (at) => progress.update(Math.floor(at * total), total)), rules, a, b);
+  } finally {
+    progress.done();
+  }
 }
 
 /** `--same`: further recordings of what the first one is of. */
@@ -98,7 +103,7 @@ async function since(good: string, next: string, extra: string | undefined, opti
   const badOpened = typeof options.bad === 'string' ? openTrace(options.bad) : undefined;
   // rules are read before the recording is looked at: what is wrong with them ends the bisection
   rulesOf(options, goodOpened, badOpened ?? goodOpened);
-  const { verdict, text, scene } = judged(goodOpened, badOpened, next, options);
+  const { verdict, text, scene } = await judged(goodOpened, badOpened, next, options);
   const out = io.out();
   const word = { [Verdict.GOOD]: 'good', [Verdict.BAD]: 'bad', [Verdict.SKIP]: 'cannot tell', [Verdict.STOP]: 'stop' }[verdict];
   if (options.json === true)
@@ -114,22 +119,27 @@ async function since(good: string, next: string, extra: string | undefined, opti
 }
 
 /** What is wrong with the recording in question is no reason to stop: nobody can tell, that is all. */
-function judged(good: Opened, bad: Opened | undefined, next: string, options: Options): Judged & { readonly scene?: Scene } {
+async function judged(good: Opened, bad: Opened | undefined, next: string, options: Options): Promise<Judged & { readonly scene?: Scene }> {
   try {
-    return judgedOpen(good, bad, openTrace(next), options);
+    return await judgedOpen(good, bad, openTrace(next), options);
   } catch (error) {
     if (error instanceof StoreError && error.path === next) return { verdict: Verdict.SKIP, text: error.message };
     throw error;
   }
 }
 
-function judgedOpen(good: Opened, bad: Opened | undefined, opened: Opened, options: Options): Judged & { readonly scene?: Scene } {
+async function judgedOpen(
+  good: Opened,
+  bad: Opened | undefined,
+  opened: Opened,
+  options: Options,
+): Promise<Judged & { readonly scene?: Scene }> {
   const early = judgeable(good, opened);
   if (early !== undefined) return early;
-  const report = compared(good, opened, rulesOf(options, good, opened));
+  const report = await compared(good, opened, rulesOf(options, good, opened));
   const times = options.timing === true ? timed(good, opened, options) : undefined;
   const scene: Scene = { a: new SideFacts(good), b: new SideFacts(opened), report, timing: times };
-  if (bad !== undefined) return { ...judgeLike(compared(good, bad, rulesOf(options, good, bad)), report, good, opened), scene };
+  if (bad !== undefined) return { ...judgeLike(await compared(good, bad, rulesOf(options, good, bad)), report, good, opened), scene };
   const verdict = judge(report, good, opened);
   const slower = times?.rows.find((r) => r.test?.differs === true);
   if (verdict.verdict !== Verdict.GOOD || slower === undefined) return { ...verdict, scene };
