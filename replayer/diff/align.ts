@@ -317,6 +317,40 @@ function shift(partners: Int32Array, s: number, e: number, by: number): void {
   for (let i = e; i < e + by; i++) [partners[i - n], partners[i]] = [partners[i]!, -1];
 }
 
+/**
+ * Elements that ask the same by chance, of other things, may stand beside each other in the way of those that are the same step.
+ * Between pairs that are `firm` pairs are found anew by `a` and `b`, where these give more of them. → whether there are any such
+ */
+export function* rematch(
+  a: Int32Array,
+  b: Int32Array,
+  partners: Int32Array,
+  firm: (i: number, j: number) => boolean,
+): Generator<void, boolean> {
+  let found = false;
+  const between = function* (a0: number, a1: number, b0: number, b1: number): Generator<void> {
+    const matched = partners.subarray(a0, a1).reduce((n, j) => n + Number(j >= 0), 0);
+    // each pair more needs an element of either side that has none
+    if (matched === 0 || matched === a1 - a0 || matched === b1 - b0) return;
+    const better = yield* align(a.subarray(a0, a1), b.subarray(b0, b1));
+    if (better.reduce((n, j) => n + Number(j >= 0), 0) <= matched) return;
+    partners.set(
+      better.map((j) => (j < 0 ? j : b0 + j)),
+      a0,
+    );
+    found = true;
+  };
+  let [a0, b0] = [0, 0];
+  for (let i = 0; i < a.length; i++) {
+    const j = partners[i]!;
+    if (j < 0 || !firm(i, j)) continue;
+    yield* between(a0, i, b0, j);
+    [a0, b0] = [i + 1, j + 1];
+  }
+  yield* between(a0, a.length, b0, b.length);
+  return found;
+}
+
 /** Of partners by index: those of the other side. */
 export function inverse(partners: Int32Array, length: number): Int32Array {
   const back = new Int32Array(length).fill(-1);

@@ -12,7 +12,7 @@
 
 import type { UapiTable } from '../../hw/uapi/table.ts';
 import type { TimelineSource } from '../timeline.ts';
-import { align, inverse, settle, slide } from './align.ts';
+import { align, inverse, rematch, settle, slide } from './align.ts';
 import { Dependences } from './dependences.ts';
 import { eventOf, type Origin, whichOf } from './links.ts';
 import { joinMoved, type MovableLane } from './moved.ts';
@@ -99,6 +99,7 @@ class Comparing {
       const partners = yield* this.#aligned(a, b, first);
       this.#take(a, b, partners);
       if (this.#settle(a, b, partners)) this.#take(a, b, partners);
+      if (yield* this.#rematch(a, b, partners)) this.#take(a, b, partners);
       const joined = this.#join(a, b, partners);
       const left = this.#left(a, b, partners);
       if (left < least) [best, least, moved] = [partners, left, joined];
@@ -137,6 +138,12 @@ class Comparing {
     const backward = back.includes(-1) && settle(keys(this.#b, b), back, (j, i) => agree(i, j));
     if (backward) partners.set(inverse(back, partners.length));
     return forward || backward;
+  }
+
+  /** Pairs that ask the same of other things give way to more pairs of the same calls. */
+  #rematch(a: Lane, b: Lane, partners: Int32Array): Generator<void, boolean> {
+    const keys = (side: Reading, lane: Lane): Int32Array => Int32Array.from(lane.events, (seq) => side.called[seq]!);
+    return rematch(keys(this.#a, a), keys(this.#b, b), partners, (i, j) => this.#asksSame(a.events[i]!, b.events[j]!));
   }
 
   /** Pairs that were merely moved within the thread: their events of a. `partners` and what is taken have them then. */
@@ -199,15 +206,26 @@ class Comparing {
   }
 
   #agree(i: number, j: number): boolean {
-    if (this.#a.asked[i] !== this.#b.asked[j] || this.#a.answered[i] !== this.#b.answered[j]) return false;
+    return (
+      this.#a.answered[i] === this.#b.answered[j] && this.#linkCount(this.#a, i) === this.#linkCount(this.#b, j) && this.#asksSame(i, j)
+    );
+  }
+
+  /** The same question about the same things. */
+  #asksSame(i: number, j: number): boolean {
+    if (this.#a.asked[i] !== this.#b.asked[j]) return false;
     const [fromA, fromB] = [this.#a.linkAt[i]!, this.#b.linkAt[j]!];
-    const count = this.#a.linkAt[i + 1]! - fromA;
-    if (count !== this.#b.linkAt[j + 1]! - fromB) return false;
+    // those of the question come first, and there are as many of them
+    const count = Math.min(this.#linkCount(this.#a, i), this.#linkCount(this.#b, j));
     for (let k = 0; k < count; k++) {
       const [x, y] = [this.#a.links[fromA + k]!, this.#b.links[fromB + k]!];
       if (!corresponds(x, y, this.partners)) return false;
     }
     return true;
+  }
+
+  #linkCount({ linkAt }: Reading, seq: number): number {
+    return linkAt[seq + 1]! - linkAt[seq]!;
   }
 }
 

@@ -131,9 +131,12 @@ export class Forms {
    * What is in the buffer behind a pointer, by the value of the field that decides. What this dialect does not know is told as
    * the newest mainline knows it: both sides say the same of it then.
    */
-  payload(command: Command, pointer: string, numberIn: (field: string) => number): Payload | undefined {
+  payload(command: Command, pointer: string, numberIn: (field: string) => number, entryBytes?: number): Payload | undefined {
     const is = (p: Payload): boolean => (numberIn(p.by) & p.mask) >>> 0 === p.value;
-    return this.table.payloads(command.name, pointer).find(is) ?? uapiTable(NEWEST).payloads(callName(command.name), pointer).find(is);
+    // one type has two structs: the size of an entry tells which
+    const fits = (p: Payload): boolean => p.struct !== undefined && entryBytes !== undefined && p.struct.size <= entryBytes;
+    const of = (rows: readonly Payload[]): Payload | undefined => rows.findLast((p) => is(p) && fits(p)) ?? rows.find(is);
+    return of(this.table.payloads(command.name, pointer)) ?? of(uapiTable(NEWEST).payloads(callName(command.name), pointer));
   }
 
   #make(command: Command): CommandForms | undefined {

@@ -27,7 +27,7 @@ export interface Chosen {
 
 /** What the reader of an event asks for, always in the same order. */
 export interface Links {
-  /** `known` is the object's type, '' for an id that nothing known ever had */
+  /** `type`: '' for an id that nothing known ever had; of an object that has ended, what it was: that it has, its answer tells */
   object(e: EventBytes, id: number): { readonly origin: Origin; readonly type: string };
   file(e: EventBytes, fd: number): Origin;
   mapping(e: EventBytes, address: U64): Origin;
@@ -39,7 +39,14 @@ export interface Links {
   access(e: EventBytes, address: U64): Chosen | undefined;
 }
 
-const NOBODY = { origin: 0, type: '' } as const;
+/** An object by its id. */
+interface Found {
+  readonly origin: Origin;
+  readonly type: string;
+  readonly live: boolean;
+}
+
+const NOBODY: Found = { origin: 0, type: '', live: false };
 
 interface Region {
   readonly uid: Uid;
@@ -119,15 +126,15 @@ export class LiveLinks implements Links {
     }
   }
 
-  object(e: EventBytes, id: number): { readonly origin: Origin; readonly type: string } {
+  object(e: EventBytes, id: number): Found {
     if (id === 0) return NOBODY;
     const context = contextOfFile(this.state, e.file);
     if (context === undefined) return NOBODY;
     const object = objectById(context, id);
     this.#named.push(object);
-    if (object !== undefined) return { origin: this.#origins.get(object.uid) ?? 0, type: object.type };
+    if (object !== undefined) return { origin: this.#origins.get(object.uid) ?? 0, type: object.type, live: true };
     const ended = context.ended.get(id);
-    return ended === undefined ? NOBODY : { origin: this.#origins.get(ended.uid) ?? 0, type: `ended ${ended.type}` };
+    return ended === undefined ? NOBODY : { origin: this.#origins.get(ended.uid) ?? 0, type: ended.type, live: false };
   }
 
   file(e: EventBytes, fd: number): Origin {
@@ -222,7 +229,7 @@ function spaceOf(context: Context, object: KernelObject, depth: number): Uid {
   }
 }
 
-/** Types of objects that were met, live and ended, by a number of this program's; shared by all readings. */
+/** Types of objects that were met, by a number of this program's; shared by all readings. */
 const TYPES: string[] = [''];
 export const knownTypes = (): readonly string[] => TYPES;
 function typeNumber(type: string): number {

@@ -223,7 +223,8 @@ export class Meaning {
       const field = forms.struct.byName.get(name);
       return field === undefined ? 0 : Number(readAt(e, span, field.offset, 4));
     };
-    return this.forms.payload(forms.command, f.field.name, numberIn)?.struct;
+    const entryBytes = nested.entry === undefined ? undefined : numberIn(nested.entry);
+    return this.forms.payload(forms.command, f.field.name, numberIn, entryBytes)?.struct;
   }
 
   #elements(

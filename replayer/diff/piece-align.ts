@@ -1,5 +1,5 @@
 /** The events of a piece of two threads beside each other: which is which, and which agree. */
-import { align, drained, inverse, settle, slide } from './align.ts';
+import { align, drained, inverse, rematch, settle, slide } from './align.ts';
 import { Interner } from './hash.ts';
 import { OTHER } from './links.ts';
 import { gaps } from './processes.ts';
@@ -49,9 +49,15 @@ export function learn(called: Called, a: Events, b: Events, partners: Int32Array
 
 /** Do two events say the same of the same things? */
 export function agree(called: ReadonlyMap<number, number>, wa: Int32Array, a: number, wb: Int32Array, b: number): boolean {
-  for (let k = Row.ASKED; k < Row.CALLED; k++) if (wa[a + k] !== wb[b + k]) return false;
-  const links = wa[a + Row.LINKS]!;
-  if (links !== wb[b + Row.LINKS]) return false;
+  for (let k = Row.ANSWERED; k < Row.CALLED; k++) if (wa[a + k] !== wb[b + k]) return false;
+  return wa[a + Row.LINKS] === wb[b + Row.LINKS] && asksSame(called, wa, a, wb, b);
+}
+
+/** The same question about the same things. */
+function asksSame(called: ReadonlyMap<number, number>, wa: Int32Array, a: number, wb: Int32Array, b: number): boolean {
+  for (let k = Row.ASKED; k < Row.ANSWERED; k++) if (wa[a + k] !== wb[b + k]) return false;
+  // those of the question come first, and there are as many of them
+  const links = Math.min(wa[a + Row.LINKS]!, wb[b + Row.LINKS]!);
   for (let n = 0; n < links; n++) {
     const [p, q] = [a + Row.WORDS + n * LINK_WORDS, b + Row.WORDS + n * LINK_WORDS];
     if (wa[p] !== wb[q]) return false;
@@ -100,6 +106,7 @@ export function alignPiece(a: Events, b: Events, known: Called): Int32Array {
   for (const byLives of [true, false]) {
     const partners = alignBy(a, b, byLives ? [livesOf(a), livesOf(b)] : undefined);
     settleBoth(a, b, partners, known);
+    rematched(a, b, partners, known);
     const left = differing(a, b, partners, known);
     if (left < least) [best, least] = [partners, left];
     if (least === 0) break;
@@ -117,6 +124,16 @@ function settleBoth(a: Events, b: Events, partners: Int32Array, known: Called): 
   if (partners.includes(-1) && settle(asked(a), partners, same)) learn(names, a, b, partners);
   const back = inverse(partners, b.places.length);
   if (back.includes(-1) && settle(asked(b), back, (j, i) => same(i, j))) partners.set(inverse(back, partners.length));
+}
+
+/** Pairs that ask the same of other things give way to more pairs of the same calls. */
+function rematched(a: Events, b: Events, partners: Int32Array, known: Called): void {
+  const numbers = new Interner();
+  const names = new Map(known);
+  learn(names, a, b, partners);
+  const keys = (side: Events): Int32Array => side.places.map((at) => keyOf(numbers, side.words, at, Row.CALLED, Row.MAKER));
+  const firm = (i: number, j: number): boolean => asksSame(names, a.words, a.places[i]!, b.words, b.places[j]!);
+  drained(rematch(keys(a), keys(b), partners, firm));
 }
 
 /** How many rows differ; which names stand for each other follows from the partners. */

@@ -104,7 +104,7 @@ export class Tracking {
     if (this.#objects.length === 0) this.#objects = things();
     const thing = this.#objects[(Math.imul(id, 0x9e37_79b1) ^ file) & (CACHE - 1)]!;
     if (thing.epoch === this.#epoch && thing.key === file && thing.what === id) return thing;
-    const { origin, type } = this.live.object(e, id);
+    const { origin, type, live } = this.live.object(e, id);
     thing.areas = this.live.areasOfLast(e);
     this.live.begin();
     thing.key = file;
@@ -112,7 +112,7 @@ export class Tracking {
     thing.epoch = this.#epoch;
     thing.origin = origin;
     thing.type = typeHash(type);
-    thing.known = type !== '' && !type.startsWith('ended ');
+    thing.known = live;
     thing.name = this.nameOf(origin);
     return thing;
   }
