@@ -23,6 +23,8 @@ interface Indexed {
 type Source = FrameSource & { readonly meta?: { readonly dialect: string } } & Partial<Indexed>;
 
 const PAGE = 4096;
+/** RETURNs between two yields. */
+const SLICE = 256;
 const RETURNS = "kind = 'RETURN'";
 
 const made = new WeakMap<FrameSource, WholeCalls>();
@@ -41,11 +43,27 @@ export function wholeCalls(source: FrameSource): WholeCalls {
 /** Events of a log, each call counted once. */
 export const eventsIn = (source: FrameSource): number => source.last - (source instanceof WholeCalls ? source.taken : 0);
 
+type Pair = readonly [key: number, value: number];
+
 /** Numbers in pairs, ascending by the first of each. */
 class Pairs {
   readonly keys: number[] = [];
   readonly values: number[] = [];
 
+  static of(pairs: readonly Pair[]): Pairs {
+    const made = new Pairs();
+    for (const [key, value] of pairs.toSorted((x, y) => x[0] - y[0])) {
+      made.keys.push(key);
+      made.values.push(value);
+    }
+    return made;
+  }
+
+  each(take: (key: number, value: number) => void): void {
+    this.keys.forEach((key, i) => {
+      take(key, this.values[i]!);
+    });
+  }
   /** Where the first key from `n` on is. */
   at(n: number): number {
     let [low, high] = [0, this.keys.length];
@@ -63,7 +81,8 @@ class Pairs {
   }
 }
 
-export class WholeCalls implements FrameSource {
+/** Which RETURNs of a log are the answers of which calls. */
+export class Answers {
   readonly #source: Source;
   readonly #cursor = new FrameCursor();
   /** calls by their RETURNs, and the other way round */
@@ -76,6 +95,82 @@ export class WholeCalls implements FrameSource {
     this.#source = source;
   }
 
+  get calls(): Pairs {
+    drain(this.look());
+    return this.#calls;
+  }
+  get returns(): Pairs {
+    drain(this.look());
+    return this.#returns;
+  }
+
+  /** Finds the RETURNs that have come since it was asked last, in slices; what is above does it in one go. Throws what the source throws. */
+  *look(): Generator<void> {
+    const { last } = this.#source;
+    if (this.#known >= last) return;
+    const found: Pair[] = [];
+    for (const back of this.#returnsFrom(this.#known + 1, last)) {
+      const bytes = frameOf(this.#source, back);
+      const f = bytes === undefined ? undefined : this.#cursor.at(bytes, 0);
+      if (f === undefined || f.kind !== Kind.RETURN) continue;
+      const call = Number(f.arg(0));
+      if (call >= 1 && call < back && this.#returns.of(call) === 0) found.push([call, back]);
+      if (found.length % SLICE === 0) yield;
+    }
+    if (found.length > 0) yield* this.#take(found);
+    this.#known = last;
+  }
+
+  *#take(found: readonly Pair[]): Generator<void> {
+    const { keys, values } = this.#returns;
+    const pairs: Pair[] = keys.map((call, i) => [call, values[i]!]);
+    let before = 0;
+    // of several RETURNs of one call the first is the answer
+    for (const [i, pair] of found.toSorted((x, y) => x[0] - y[0] || x[1] - y[1]).entries()) {
+      if (pair[0] !== before && this.#isEntered(pair[0])) pairs.push(pair);
+      before = pair[0];
+      if (i % SLICE === 0) yield;
+    }
+    this.#returns = Pairs.of(pairs);
+    this.#calls = Pairs.of(pairs.map(([call, back]) => [back, call]));
+  }
+
+  #isEntered(seq: number): boolean {
+    const bytes = frameOf(this.#source, seq);
+    return bytes !== undefined && bytes[FRAME_AT.state] === State.ENTERED && bytes[FRAME_AT.kind] !== Kind.RETURN;
+  }
+
+  *#returnsFrom(first: number, last: number): Generator<number> {
+    const source = this.#source;
+    if (source.seqs === undefined) {
+      for (const { buffer, offsets, first: start, count } of source.scan(first, last))
+        for (let i = 0; i < count; i++) if (buffer[offsets[i]! + FRAME_AT.kind] === Kind.RETURN) yield start + i;
+      return;
+    }
+    for (let from = first; from <= last; ) {
+      const page = source.seqs(RETURNS, [], { from, to: last, limit: PAGE });
+      yield* page;
+      if (page.length < PAGE) return;
+      from = page.at(-1)! + 1;
+    }
+  }
+}
+
+function drain(run: Generator<void>): void {
+  while (run.next().done !== true);
+}
+
+export class WholeCalls implements FrameSource {
+  readonly answers: Answers;
+  readonly #source: Source;
+  readonly #cursor = new FrameCursor();
+
+  /** `answers`: of the same log, by a source that reads it otherwise */
+  constructor(source: Source, answers = new Answers(source)) {
+    this.#source = source;
+    this.answers = answers;
+  }
+
   get last(): number {
     return this.#source.last;
   }
@@ -85,26 +180,16 @@ export class WholeCalls implements FrameSource {
   }
   /** RETURNs that are no events of their own */
   get taken(): number {
-    this.#look();
-    return this.#calls.keys.length;
+    return this.answers.calls.keys.length;
   }
 
   /** The RETURN of a call that was stored before it returned; 0: the event is none. */
   returnOf(call: number): number {
-    this.#look();
-    return this.#returns.of(call);
+    return this.answers.returns.of(call);
   }
   /** The call that a RETURN is the answer of; 0: the event is none, or one of its own. */
   callOf(event: number): number {
-    this.#look();
-    return this.#calls.of(event);
-  }
-
-  /** RETURNs that are no events of their own, each with its call; ascending. */
-  *pairs(): Generator<readonly [event: number, call: number]> {
-    this.#look();
-    const { keys, values } = this.#calls;
-    for (let i = 0; i < keys.length; i++) yield [keys[i]!, values[i]!];
+    return this.answers.calls.of(event);
   }
 
   /** An event, whole; undefined where there is none. */
@@ -115,100 +200,44 @@ export class WholeCalls implements FrameSource {
 
   /** Throws what the source throws. */
   *scan(from = 1, to = Number.POSITIVE_INFINITY): Generator<WholeBatch> {
-    this.#look();
     for (const batch of this.#source.scan(from, to)) yield* this.#batch(batch);
   }
 
   *#batch(batch: FrameBatch): Generator<WholeBatch> {
+    const { calls, returns } = this.answers;
     const end = batch.first + batch.count;
-    let [c, r] = [this.#returns.at(batch.first), this.#calls.at(batch.first)];
+    let [c, r] = [returns.at(batch.first), calls.at(batch.first)];
     let from = batch.first;
     for (;;) {
-      const call = this.#returns.keys[c] ?? Number.POSITIVE_INFINITY;
-      const back = this.#calls.keys[r] ?? Number.POSITIVE_INFINITY;
+      const call = returns.keys[c] ?? Number.POSITIVE_INFINITY;
+      const back = calls.keys[r] ?? Number.POSITIVE_INFINITY;
       const next = Math.min(call, back);
       if (next >= end) break;
       if (next > from) yield part(batch, from, next);
       if (next === back) {
         r++;
         yield { ...alone(next, nothing(next)), taken: true };
-      } else {
-        const bytes = bytesAt(batch, next);
-        yield alone(next, wholeFrame(bytes, this.#bytes(this.#returns.values[c++]!) ?? bytes));
-      }
+      } else yield alone(next, this.#whole(bytesAt(batch, next), returns.values[c++]!));
       from = next + 1;
     }
     if (from < end) yield from === batch.first ? batch : part(batch, from, end);
   }
 
-  #bytes(seq: number): Buffer | undefined {
-    for (const batch of this.#source.scan(seq, seq)) return bytesAt(batch, seq);
-    return undefined;
+  #whole(call: Buffer, seq: number): Buffer {
+    const back = frameOf(this.#source, seq);
+    return back === undefined || back[FRAME_AT.kind] !== Kind.RETURN ? call : wholeFrame(call, back);
   }
+}
 
-  /** Finds the RETURNs that have come since it was asked last. */
-  #look(): void {
-    const { last } = this;
-    if (this.#known >= last) return;
-    const found: (readonly [call: number, back: number])[] = [];
-    for (const back of this.#returnsFrom(this.#known + 1, last)) {
-      const bytes = this.#bytes(back);
-      const f = bytes === undefined ? undefined : this.#cursor.at(bytes, 0);
-      if (f === undefined || f.kind !== Kind.RETURN) continue;
-      const call = Number(f.arg(0));
-      if (call >= 1 && call < back && this.#returns.of(call) === 0) found.push([call, back]);
-    }
-    this.#known = last;
-    if (found.length > 0) this.#take(found);
-  }
-
-  #take(found: (readonly [call: number, back: number])[]): void {
-    const { keys, values } = this.#returns;
-    const pairs = keys.map((call, i) => [call, values[i]!] as const);
-    let before = 0;
-    // of several RETURNs of one call the first is the answer
-    for (const pair of found.sort((x, y) => x[0] - y[0] || x[1] - y[1])) {
-      if (pair[0] !== before && this.#isEntered(pair[0])) pairs.push(pair);
-      before = pair[0];
-    }
-    const [returns, calls] = [new Pairs(), new Pairs()];
-    for (const [call, back] of pairs.sort((x, y) => x[0] - y[0])) {
-      returns.keys.push(call);
-      returns.values.push(back);
-    }
-    for (const [call, back] of pairs.sort((x, y) => x[1] - y[1])) {
-      calls.keys.push(back);
-      calls.values.push(call);
-    }
-    [this.#returns, this.#calls] = [returns, calls];
-  }
-
-  #isEntered(seq: number): boolean {
-    const bytes = this.#bytes(seq);
-    return bytes !== undefined && bytes[FRAME_AT.state] === State.ENTERED && bytes[FRAME_AT.kind] !== Kind.RETURN;
-  }
-
-  *#returnsFrom(first: number, last: number): Generator<number> {
-    const source = this.#source;
-    if (source.seqs !== undefined) {
-      for (let from = first; from <= last; ) {
-        const page = source.seqs(RETURNS, [], { from, to: last, limit: PAGE });
-        yield* page;
-        if (page.length < PAGE) return;
-        from = page.at(-1)! + 1;
-      }
-      return;
-    }
-    for (const { buffer, offsets, first: start, count } of source.scan(first, last))
-      for (let i = 0; i < count; i++) if (buffer[offsets[i]! + FRAME_AT.kind] === Kind.RETURN) yield start + i;
-  }
+function frameOf(source: FrameSource, seq: number): Buffer | undefined {
+  for (const batch of source.scan(seq, seq)) return bytesAt(batch, seq);
+  return undefined;
 }
 
 /** A copy of an event's bytes. */
 function bytesAt({ buffer, offsets, first }: FrameBatch, seq: number): Buffer {
   const at = offsets[seq - first]!;
-  const bytes = Buffer.from(buffer.subarray(at, at + Math.max(FRAME_HEADER, buffer.readUInt32LE(at + FRAME_AT.bytes))));
-  return bytes;
+  return Buffer.from(buffer.subarray(at, at + Math.max(FRAME_HEADER, buffer.readUInt32LE(at + FRAME_AT.bytes))));
 }
 
 /** Events from … to of a batch, the end excluded. */

@@ -2,7 +2,8 @@
  * Two traces beside each other, by what their events mean: where they agree and where they do not. Processes are matched by
  * what they do and by order of birth, threads by order of birth, the calls of matched threads by what they ask (see
  * meaning.ts). Numbers that kernel or program happened to choose (ids, descriptors, pids, addresses, IOVAs and mmap offsets
- * that the kernel chose) are compared by who made the thing: renumbering alone is no difference. Times are not compared.
+ * that the kernel chose) are compared by who made the thing: renumbering alone is no difference. Times are not compared, and so it
+ * is no difference whether a call was stored whole or, because it took long, as entered and with a RETURN of its own (whole-calls.ts).
  *
  * What this does not do yet: fold a difference that follows from an earlier one under it; align threads that share out the same work differently (calls are aligned thread by thread, not by
  * context across threads); know that two calls of different dialects (VCMDQ_ALLOC, HW_QUEUE_ALLOC) are the same step; compare
@@ -298,7 +299,9 @@ export class Comparison {
       [this.#a, this.#rowOfA],
       [this.#b, this.#rowOfB],
     ] as const)
-      for (const [event, call] of reading.source.pairs()) rowOf[event] = rowOf[call]!;
+      reading.source.answers.calls.each((event, call) => {
+        rowOf[event] = rowOf[call]!;
+      });
   }
 
   get rows(): number {

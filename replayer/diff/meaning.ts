@@ -298,7 +298,8 @@ export class Meaning {
         to.link(named('addr'), links.mapping(e, e.arg(0)), 'mapping', e.arg(0));
         break;
       case Kind.RETURN:
-        to.link(WORDS.call, Number(e.arg(0)) * 8 + 7, 'call', e.arg(0));
+        // of a call that is not in the log
+        to.chosen(WORDS.call, e.arg(0));
         break;
       case Kind.QUEUE: {
         const { origin, type } = links.object(e, Number(e.arg(0)));

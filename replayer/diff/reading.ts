@@ -121,8 +121,9 @@ class Hashing implements Sink {
 
 /** Reads a trace; yields how far it is, from 0 to 1. Throws a StoreError where the trace is damaged. */
 export function* readTrace(source: TimelineSource, table: UapiTable, numbers: Numbers): Generator<number, Reading> {
-  const reader = new Reader(wholeCalls(source), table, numbers);
-  const { source: whole } = reader.reading;
+  const whole = wholeCalls(source);
+  for (const _ of whole.answers.look()) yield 0;
+  const reader = new Reader(whole, table, numbers);
   for (const batch of whole.scan(1, whole.last)) {
     if (batch.taken === true) {
       reader.nothing(batch.first);

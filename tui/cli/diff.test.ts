@@ -5,9 +5,10 @@ import { join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
 import { afterAll, describe, expect, test } from 'vitest';
-import { framesOf } from '../../replayer/diff/testing.ts';
-import { TraceWriter } from '../../store/append.ts';
-import { encodeFrame, type Frame, PartKind } from '../../store/frame.ts';
+import { RowIndex } from '../../recorder/index-row.ts';
+import { framesOf, splitCalls } from '../../replayer/diff/testing.ts';
+import { type EventRow, TraceWriter } from '../../store/append.ts';
+import { encodeFrame, type Frame, FrameCursor, PartKind } from '../../store/frame.ts';
 import type { TraceMeta } from '../../store/meta.ts';
 import { cells } from '../term/text.ts';
 import { type Captured, capture } from './capture.ts';
@@ -174,9 +175,13 @@ describe('rules', () => {
 
 /** A trace of these frames. → its path */
 function written(name: string, frames: readonly Frame[], meta: TraceMeta): string {
+  return writtenWith(name, frames.map(encodeFrame), meta, () => ({ call: '', context: 0, object: 0 }));
+}
+function writtenWith(name: string, frames: readonly Buffer[], meta: TraceMeta, label: (f: FrameCursor) => EventRow): string {
   const path = inFolder(`${name}.irr`);
   const writer = TraceWriter.create(path, meta);
-  for (const f of frames) writer.append(encodeFrame(f), 0, { call: '', context: 0, object: 0 });
+  const cursor = new FrameCursor();
+  for (const f of frames) writer.append(f, 0, label(cursor.at(f, 0)));
   writer.flush();
   if (meta.complete) {
     writer.finish();
@@ -185,6 +190,24 @@ function written(name: string, frames: readonly Frame[], meta: TraceMeta): strin
   writer.close();
   return writer.livePath;
 }
+
+describe('calls that were stored before they returned', () => {
+  const [old] = [openTrace(OLD)];
+  const { frames } = splitCalls(framesOf(old.reader), (i) => (i % 3 === 1 ? 0 : old.reader.last));
+  const index = new RowIndex(old.table);
+  const split = writtenWith('split', frames, old.meta, (f) => index.row(f));
+
+  test('are told as if they had returned in time', async () => {
+    expect(openTrace(split).reader.last).toBeGreaterThan(1.5 * old.reader.last);
+    for (const options of [{ all: true, width: '180' }, { json: true }, { stat: true }, { width: '80', ignore: ['errno == ENOTTY'] }]) {
+      const [x, y] = [await diff(split, NEW, options), await diff(OLD, NEW, options)];
+      const text = x.out.replaceAll('split.irr', 'vmm-6.12.irr').replaceAll(/\b\d+ events/g, '63 events');
+      expect(text).toBe(y.out.replaceAll(/\b\d+ events/g, '63 events'));
+      expect(x.status).toBe(y.status);
+    }
+    expect((await diff(split, OLD, {})).out).toContain('no difference: 63 pairs of events agree');
+  });
+});
 
 describe('for git bisect run', () => {
   const judge = async (next: string, options: Options = {}): Promise<[number, string]> => {
