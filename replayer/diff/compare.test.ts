@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { uapiTable } from '../../hw/uapi/table.ts';
-import { encodeFrame, type Frame, PartKind } from '../../store/frame.ts';
+import { encodeFrame, type Frame, Kind, PartKind, Start } from '../../store/frame.ts';
 import { TraceReader } from '../../store/read.ts';
 import { tableOf } from '../fold.ts';
 import { framesSource, Script } from '../script.ts';
@@ -206,7 +206,7 @@ describe('processes', () => {
     s.fork(pid);
     const parent = s.pid;
     s.pid = pid;
-    s.start(2, parent, '/bin/vmm');
+    s.start(Start.FORK, parent, '/bin/vmm');
     work();
     s.exit();
     s.pid = parent;
@@ -279,7 +279,7 @@ describe('made-up sessions', () => {
       fc.property(draws, fc.nat(1000), (d, where) => {
         const a = scripted(ONE, (s, k) => play(d, s, k));
         const b = framesOf(scripted(OTHER, (s, k) => play(d, s, k)).source);
-        const calls = b.filter((f) => f.kind === 1 && f.error !== 0);
+        const calls = b.filter((f) => f.kind === Kind.IOCTL && f.error !== 0);
         if (calls.length === 0) return;
         const { seq } = calls[where % calls.length]!;
         const found = differencesOf(
@@ -327,7 +327,7 @@ describe('made-up sessions', () => {
       fc.property(draws, fc.nat(1000), (d, where) => {
         const a = scripted(ONE, (s, k) => play(d, s, k));
         const frames = framesOf(scripted(OTHER, (s, k) => play(d, s, k)).source);
-        const calls = frames.filter((f) => f.kind === 1 && f.request !== 0x3b81 && f.request !== 0x3b85);
+        const calls = frames.filter((f) => f.kind === Kind.IOCTL && f.request !== 0x3b81 && f.request !== 0x3b85);
         if (calls.length === 0) return;
         const gone = calls[where % calls.length]!;
         const rest = frames.filter((f) => f !== gone).map((f, i) => encodeFrame({ ...f, seq: i + 1 }));

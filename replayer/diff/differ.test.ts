@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { uapiTable } from '../../hw/uapi/table.ts';
-import { encodeFrame, type Frame, PartKind } from '../../store/frame.ts';
+import { encodeFrame, type Frame, Kind, PartKind, Start } from '../../store/frame.ts';
 import { TraceReader } from '../../store/read.ts';
 import { tableOf } from '../fold.ts';
 import { framesSource, Script } from '../script.ts';
@@ -152,7 +152,7 @@ describe('made-up sessions: what is found is what compare.ts finds', () => {
       fc.asyncProperty(draws, fc.array(fc.nat(1000), { minLength: 1, maxLength: 4 }), async (d, where) => {
         const a = played(d, ONE);
         const frames = framesOf(played(d, OTHER).source);
-        const calls = frames.filter((f) => f.kind === 1 && f.request === 0x3b84);
+        const calls = frames.filter((f) => f.kind === Kind.IOCTL && f.request === 0x3b84);
         if (calls.length === 0) return;
         const chosen = new Set(where.map((w) => calls[w % calls.length]!));
         const poke = (f: Frame): Frame => ({
@@ -178,7 +178,7 @@ describe('made-up sessions: what is found is what compare.ts finds', () => {
       fc.asyncProperty(draws, fc.array(fc.nat(1000), { minLength: 1, maxLength: 3 }), fc.boolean(), async (d, where, more) => {
         const a = played(d, ONE);
         const frames = framesOf(played(d, OTHER).source);
-        const calls = frames.filter((f) => f.kind === 1 && f.request !== 0x3b81 && f.request !== 0x3b85);
+        const calls = frames.filter((f) => f.kind === Kind.IOCTL && f.request !== 0x3b81 && f.request !== 0x3b85);
         if (calls.length === 0) return;
         const gone = new Set(where.map((w) => calls[w % calls.length]!));
         const b = sideOf(frames.filter((f) => !gone.has(f)));
@@ -235,7 +235,7 @@ describe('several threads', () => {
     }
     s.fork(pid + 50);
     s.pid = pid + 50;
-    s.start(2, pid);
+    s.start(Start.FORK, pid);
     for (let i = 0; i < 60; i++) s.ioctl(k.fd, 'IOMMU_OPTION', { option_id: 1, op: 1, object_id: k.id + (i % 3), val64: i % 5 });
     const frames = framesOf(s.source()).map((f) => encodeFrame({ ...f, tid: tids[f.seq] ?? f.pid }));
     return { source: framesSource(frames, table.dialect), table };

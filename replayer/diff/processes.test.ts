@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { uapiTable } from '../../hw/uapi/table.ts';
+import { Start } from '../../store/frame.ts';
 import { Script } from '../script.ts';
 import { compared, differencesOf } from './testing.ts';
 
@@ -26,10 +27,10 @@ function harness(works: readonly Work[], first: number, order = works.map((_, i)
   // which of them runs first is up to the scheduler
   for (const i of order) {
     s.pid = first + 2 * i;
-    s.start(2, first - 1);
+    s.start(Start.FORK, first - 1);
     s.fork(first + 2 * i + 1);
     s.pid = first + 2 * i + 1;
-    s.start(2, first + 2 * i);
+    s.start(Start.FORK, first + 2 * i);
     works[i]!(s);
     s.exit();
     s.pid = first + 2 * i;
@@ -61,7 +62,7 @@ describe('which process is which', () => {
       for (const i of of.keys()) s.fork(100 + i);
       of.forEach((work, i) => {
         s.pid = 100 + i;
-        s.start(2, 99);
+        s.start(Start.FORK, 99);
         work(s);
         s.exit(i);
       });

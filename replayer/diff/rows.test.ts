@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { uapiTable } from '../../hw/uapi/table.ts';
-import { encodeFrame } from '../../store/frame.ts';
+import { encodeFrame, Start } from '../../store/frame.ts';
 import { framesSource, Script } from '../script.ts';
 import { type Comparison, How, type Side } from './compare.ts';
 import { compared, framesOf } from './testing.ts';
@@ -18,10 +18,10 @@ function serial(calls: readonly number[], first: number): Script {
     s.pid = first;
     s.fork(first + 2 * i + 1);
     s.pid = first + 2 * i + 1;
-    s.start(2, first);
+    s.start(Start.FORK, first);
     s.fork(first + 2 * i + 2);
     s.pid = first + 2 * i + 2;
-    s.start(2, first + 2 * i + 1);
+    s.start(Start.FORK, first + 2 * i + 1);
     s.open(3);
     for (let n = 0; n < count; n++) s.ioctl(3, 'IOMMU_OPTION', { option_id: 1, op: 1, val64: 100 * count + n });
     s.exit();

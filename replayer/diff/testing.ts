@@ -3,6 +3,7 @@ import { targetOfFileKind, type UapiTable } from '../../hw/uapi/table.ts';
 import { SCALAR_BYTES } from '../../hw/uapi/types.ts';
 import {
   encodeFrame,
+  FileKind,
   type Frame,
   FrameCursor,
   Kind,
@@ -190,7 +191,7 @@ function renumberStruct(f: Frame, bytes: Buffer, table: UapiTable, by: Shift): v
 }
 
 function renumberFault(f: Frame, bytes: Buffer, table: UapiTable, by: Shift): void {
-  const struct = f.fileKind === 5 ? table.record('FAULT', 'read') : undefined;
+  const struct = f.fileKind === FileKind.FAULT ? table.record('FAULT', 'read') : undefined;
   const at = struct?.byName.get('dev_id')?.offset;
   if (struct === undefined || at === undefined) return;
   for (let i = 0; i + struct.size <= bytes.length; i += struct.size) bytes.writeUInt32LE(bytes.readUInt32LE(i + at) + by.id, i + at);
