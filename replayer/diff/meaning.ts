@@ -60,6 +60,8 @@ export const ARGS: Partial<Readonly<Record<number, readonly (Name | null)[]>>> =
 export const MMIO_OFFSET = 1;
 /** Bytes of an entry of a command queue. */
 const QUEUE_ENTRY = 16;
+/** Where a recorder that is itself the kernel keeps its files: another folder each time. */
+const MODEL_FOLDER = /^.*\.spool\.model\//s;
 /** Texts that are told. A path of /proc and the names of sockets have numbers in them that say nothing. */
 const TEXTS: Partial<Readonly<Record<number, readonly [slot: number, name: Name][]>>> = {
   [Kind.OPEN]: [[0, named('path')]],
@@ -336,7 +338,7 @@ export class Meaning {
     const part = e.part(PartKind.TEXT, slot);
     if (part === undefined) return;
     const text = e.text(slot);
-    const plain = e.kind === Kind.START ? text.slice(text.lastIndexOf('/') + 1) : text.replace(/\d+/g, '#');
+    const plain = e.kind === Kind.START ? text.slice(text.lastIndexOf('/') + 1) : text.replace(MODEL_FOLDER, '').replace(/\d+/g, '#');
     const bytes = Buffer.from(e.kind === Kind.OPEN || e.kind === Kind.EXEC ? text : plain);
     to.bytes(name, bytes, 0, bytes.length);
   }
