@@ -24,6 +24,8 @@ export interface Sink {
   /** the number was the kernel's or the program's choice: that there is one counts */
   chosen(name: Name, raw: U64, place?: number): void;
   bytes(name: Name, buffer: Uint8Array, start: number, count: number, place?: number): void;
+  /** a field that is there and 0: for people, who want to tell that from one that is not there; it is no part of what counts */
+  zero?(name: Name): void;
   /** from here on it is what was answered */
   answer(): void;
 }
@@ -170,7 +172,10 @@ export class Meaning {
       const at = base + f.offset + i * f.width;
       const place = this.#place + i;
       const value = readAt(e, span, at, f.width);
-      if (value === 0 && how !== 'file' && how !== 'offset') continue;
+      if (value === 0 && how !== 'file' && how !== 'offset') {
+        if (at < span.bytes) to.zero?.(name);
+        continue;
+      }
       if (how === 'value') to.value(name, value, place);
       else if (how === 'object') {
         const { origin, type } = links.object(e, Number(value));

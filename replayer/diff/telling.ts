@@ -7,7 +7,7 @@ import type { Name } from './forms.ts';
 import { KeptLinks, type Origin } from './links.ts';
 import type { Meaning, Sink } from './meaning.ts';
 
-/** A value of both events; undefined: the event does not say it. */
+/** A value of both events; undefined: the event does not say it, which counts as if it said 0. */
 export interface FieldPair {
   readonly name: string;
   readonly answer: boolean;
@@ -34,10 +34,11 @@ export function fieldsOf(a: Teller, i: number, b: Teller, j: number, corresponds
     return x.type === y.type && corresponds(x.origin, y.origin);
   };
   const keys = [...new Set([...mine.keys(), ...theirs.keys()])];
-  return keys.map((key) => {
+  return keys.flatMap((key) => {
     const [x, y] = [mine.get(key), theirs.get(key)];
+    if (x?.zero !== false && y?.zero !== false) return [];
     const known = x ?? y!;
-    return { name: known.name, answer: known.answer, a: x?.text, b: y?.text, differs: !equal(x, y) };
+    return [{ name: known.name, answer: known.answer, a: x?.text, b: y?.text, differs: !equal(x, y) }];
   });
 }
 
@@ -68,6 +69,8 @@ interface Told {
   readonly text: string;
   /** equal values have equal keys */
   readonly key: string;
+  /** a field that is 0: as if it were not told */
+  readonly zero: boolean;
   readonly origin?: Origin;
   readonly type?: string;
 }
@@ -85,7 +88,7 @@ class Telling implements Sink {
   answer(): void {
     this.#answer = true;
   }
-  #put(name: Name, told: Omit<Told, 'name' | 'answer'>): void {
+  #put(name: Name, told: Omit<Told, 'name' | 'answer' | 'zero'>, zero = false): void {
     const where = this.#answer ? 'answer' : 'question';
     let key = `${where} ${name.text}`;
     let shown = name.text;
@@ -93,7 +96,7 @@ class Telling implements Sink {
       shown = `${name.text}[${n}]`;
       key = `${where} ${shown}`;
     }
-    this.values.set(key, { ...told, name: shown, answer: this.#answer });
+    this.values.set(key, { ...told, name: shown, answer: this.#answer, zero });
   }
   value(name: Name, value: U64): void {
     this.#put(name, { text: hex(value), key: hex(value) });
@@ -103,6 +106,9 @@ class Telling implements Sink {
   }
   chosen(name: Name, raw: U64): void {
     this.#put(name, { text: hex(raw), key: 'chosen' });
+  }
+  zero(name: Name): void {
+    this.#put(name, { text: '0', key: '0' }, true);
   }
   bytes(name: Name, buffer: Uint8Array, start: number, count: number): void {
     const found = buffer.subarray(start, start + count);

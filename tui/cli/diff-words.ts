@@ -16,7 +16,7 @@ export const SORTS: { readonly [S in Sort]: string } = {
 
 export const counted = (n: number, one: string, many = `${one}s`): string => `${n.toLocaleString('en-US')} ${n === 1 ? one : many}`;
 
-/** A value of a field: an errno by its name; - where the event does not say it, or says 0 where that is nothing. */
+/** A value of a field: an errno by its name; - where the event does not say it at all. */
 export function valueText(field: FieldPair, side: 'a' | 'b'): string {
   const value = field[side];
   if (value === undefined) return '-';

@@ -1,18 +1,18 @@
 /** `diff`: where two sessions part, and why. */
-import { writeFileSync } from 'node:fs';
 import type { Report } from '../../replayer/diff/report.ts';
 import { type LatencyMap, latenciesOf, type Timing, timing } from '../../replayer/diff/timing.ts';
 import { StoreError } from '../../store/errors.ts';
 import type { Io, Options, Run } from './commands.ts';
 import { SideFacts } from './diff-facts.ts';
-import { reportJson } from './diff-json.ts';
+import { printJson } from './diff-json.ts';
 import { reportOf } from './diff-report.ts';
 import { applied, type Rules, rulesOf } from './diff-rules.ts';
 import { type Judged, judge, judgeable, judgeLike, Verdict } from './diff-since.ts';
 import { DiffText, type Scene } from './diff-text.ts';
 import { UsageError } from './errors.ts';
-import { Progress, writeError } from './output.ts';
+import { Progress } from './output.ts';
 import { countOf, type Opened, openTrace } from './trace.ts';
+import { checkWritable, writeWhole } from './whole-file.ts';
 
 /** Columns where there is no terminal to ask. */
 const COLUMNS = 80;
@@ -24,6 +24,7 @@ export const run: Run = async ([first = '', second], options, io) => {
   if (options.bad !== undefined) throw new UsageError('diff: --bad goes with --since');
   if (options.same !== undefined && options.timing !== true) throw new UsageError('diff: --same goes with --timing');
   if (second === undefined) throw new UsageError('diff: which two traces?', 'iommufd-rr diff GOOD.irr BAD.irr');
+  if (typeof options.html === 'string') checkWritable(options.html);
   const [a, b] = [openTrace(first), openTrace(second)];
   const report = await compared(a, b, rulesOf(options, a, b));
   const times = options.timing === true ? timed(a, b, options) : undefined;
@@ -75,10 +76,7 @@ async function tell(scene: Scene, options: Options, io: Io): Promise<void> {
   const json = options.json === true;
   if (typeof options.html === 'string') await writeHtml(options.html, scene, { limit: limit(LIMITS.html), all }, io);
   const out = io.out(!json && options.pager !== false);
-  if (json) {
-    out.json(reportJson(scene.report, scene.timing));
-    return;
-  }
+  if (json) return printJson(out, scene.report, scene.timing);
   const text = new DiffText(out, scene, { width: wide ?? process.stdout.columns ?? COLUMNS, limit: limit(LIMITS.text), all });
   if (options.stat === true) text.stat();
   else if (typeof options.html === 'string') text.head();
@@ -87,12 +85,7 @@ async function tell(scene: Scene, options: Options, io: Io): Promise<void> {
 
 async function writeHtml(path: string, scene: Scene, choice: { limit: number; all: boolean }, io: Io): Promise<void> {
   const { diffHtml } = await import('./diff-html.ts');
-  try {
-    writeFileSync(path, [...diffHtml(scene, choice)].join(''));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
-    throw writeError(error, path);
-  }
+  writeWhole(path, diffHtml(scene, choice));
   io.note(`wrote ${path}`);
 }
 
@@ -106,9 +99,11 @@ async function since(good: string, next: string, extra: string | undefined, opti
   const { verdict, text, scene } = await judged(goodOpened, badOpened, next, options);
   const out = io.out();
   const word = { [Verdict.GOOD]: 'good', [Verdict.BAD]: 'bad', [Verdict.SKIP]: 'cannot tell', [Verdict.STOP]: 'stop' }[verdict];
-  if (options.json === true)
-    out.json({ ...(scene === undefined ? { v: 1 } : reportJson(scene.report, scene.timing)), verdict: word, because: text });
-  else {
+  if (options.json === true) {
+    const said = { verdict: word, because: text };
+    if (scene === undefined) out.json({ v: 1, ...said });
+    else await printJson(out, scene.report, scene.timing, said);
+  } else {
     out.line(`${word}: ${next}: ${text}`);
     if (verdict === Verdict.BAD && scene !== undefined) {
       const width = countOf('--width', options.width as string | undefined, 40) ?? process.stdout.columns ?? COLUMNS;
