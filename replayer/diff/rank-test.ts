@@ -4,6 +4,15 @@
  * shape of the distributions: latencies have none that could be relied on.
  */
 
+/** How many times as long something takes. */
+export interface Factor {
+  /** 1 the same, 2 twice as long */
+  readonly ratio: number;
+  /** what it may as well be; 0 … ∞ where nothing can be excluded */
+  readonly low: number;
+  readonly high: number;
+}
+
 /** Values in ascending order, each with how often it was seen. */
 export interface Tally {
   readonly values: readonly number[];
@@ -37,6 +46,63 @@ export function rankTest(a: Tally, b: Tally): RankTest {
   }
   const exact = m + n <= EXACT;
   return { u, slower: u / (m * n), p: exact ? counted(groups, m, n, u) : approximated(groups, m, n, u), exact };
+}
+
+/** Of a clock that saw no time pass, ns. */
+const LEAST_VALUE = 0.5;
+
+/**
+ * By what factor is a value of b greater than one of a? The estimate of Hodges and Lehmann on the logarithms: the median of b/a
+ * over all pairs; and its interval, those factors by which a would have to be taken for the test not to tell both apart at
+ * `level` (normal approximation). Pairs are never listed: how many are above a factor is counted in one pass.
+ */
+export function factorOf(a: Tally, b: Tally, level: number): Factor {
+  const [m, n] = [total(a), total(b)];
+  const half = (m * n) / 2;
+  const reach = quantileOfNormal(1 - level / 2) * Math.sqrt((m * n * (m + n + 1)) / 12) + 0.5;
+  const middle = Math.sqrt(crossing(a, b, half, true) * crossing(a, b, half, false));
+  return {
+    ratio: middle,
+    low: reach >= half ? 0 : crossing(a, b, half + reach, true),
+    high: reach >= half ? Number.POSITIVE_INFINITY : crossing(a, b, half - reach, false),
+  };
+}
+
+/** From which factor on so many pairs are no more above it (`least`), or up to which as many still are. */
+function crossing(a: Tally, b: Tally, pairs: number, least: boolean): number {
+  const edge = (t: Tally, i: number): number => Math.log(Math.max(LEAST_VALUE, t.values.at(i)!));
+  let [low, high] = [edge(b, 0) - edge(a, -1) - 1e-9, edge(b, -1) - edge(a, 0) + 1e-9];
+  while (high - low > 1e-6) {
+    const at = (low + high) / 2;
+    const above = pairsAbove(a, b, Math.exp(at));
+    if (least ? above > pairs : above >= pairs) low = at;
+    else high = at;
+  }
+  return Math.exp((low + high) / 2);
+}
+
+/** Pairs whose b is more than `factor` times its a, ties as a half. */
+function pairsAbove(a: Tally, b: Tally, factor: number): number {
+  let [found, below, i] = [0, 0, 0];
+  for (const [j, y] of b.values.entries()) {
+    const value = Math.max(LEAST_VALUE, y);
+    const scaled = (k: number): number => factor * Math.max(LEAST_VALUE, a.values[k]!);
+    while (i < a.values.length && scaled(i) < value) below += a.counts[i++]!;
+    const ties = i < a.values.length && scaled(i) === value ? a.counts[i]! : 0;
+    found += b.counts[j]! * (below + ties / 2);
+  }
+  return found;
+}
+
+/** z with P(Z < z) = p, 0.5 ≤ p < 1. */
+function quantileOfNormal(p: number): number {
+  let [low, high] = [0, 40];
+  while (high - low > 1e-9) {
+    const at = (low + high) / 2;
+    if (complementOfError(at / Math.SQRT2) / 2 > 1 - p) low = at;
+    else high = at;
+  }
+  return low;
 }
 
 interface Group {

@@ -8,10 +8,12 @@ import { targetOfFileKind, type UapiTable } from '../../hw/uapi/table.ts';
 import { FrameCursor, Kind, PartKind, State } from '../../store/frame.ts';
 import type { FrameSource } from '../fold.ts';
 import { Latencies } from './latencies.ts';
-import { holm, leastP, type RankTest, rankTest } from './rank-test.ts';
+import { type Factor, factorOf, holm, leastP, type RankTest, rankTest } from './rank-test.ts';
 
 /** The chance of a false finding, over all calls together. */
 export const LEVEL = 0.01;
+/** By what factor a call must be slower or faster to count, unless one asks for another. With many calls a test finds what nobody feels. */
+export const THRESHOLD = 1.25;
 
 export interface TimingSide {
   readonly count: number;
@@ -20,12 +22,13 @@ export interface TimingSide {
   readonly p99: number;
 }
 
-export interface TimingTest extends RankTest {
+/** `ratio`: how many times as long b takes, with the interval that has it in 1 - level of all cases. */
+export interface TimingTest extends RankTest, Factor {
   /** p as it counts among all that are tested */
   readonly corrected: number;
-  /** how far from 0.5 `slower` is between two recordings that should not differ; undefined: there was no second one */
+  /** the greatest factor, 1 and more, between two recordings that should not differ; undefined: there was no second one */
   readonly noise: number | undefined;
-  /** below the level, and farther from 0.5 than the noise */
+  /** below the level, by the threshold at least, and by more than the noise */
   readonly differs: boolean;
 }
 
@@ -43,6 +46,8 @@ export interface TimingRow {
 
 export interface Timing {
   readonly level: number;
+  /** see {@link THRESHOLD} */
+  readonly threshold: number;
   /** how many rows were tested together */
   readonly tested: number;
   /** of what a is of */
@@ -129,33 +134,41 @@ const sideOf = (l: Latencies | undefined): TimingSide => ({
   p99: l?.quantile(0.99) ?? 0,
 });
 
+export interface TimingOptions {
+  /** further recordings of what a is of */
+  readonly same?: readonly LatencyMap[];
+  readonly level?: number;
+  /** 1 … */
+  readonly threshold?: number;
+}
+
 /**
  * Both against each other, and which calls differ. The test takes the calls of a recording for independent, which they are not
- * from one recording to the next: another boot, another placement, another load move all of them. `same`: further recordings of
- * what a is of; what differs no more than these do among each other is no difference.
+ * from one recording to the next: another boot, another placement, another load move all of them. What differs no more than
+ * recordings of the same do among each other is no difference.
  */
-export function timing(a: LatencyMap, b: LatencyMap, same: readonly LatencyMap[] = [], level = LEVEL): Timing {
+export function timing(a: LatencyMap, b: LatencyMap, options: TimingOptions = {}): Timing {
+  const { same = [], level = LEVEL, threshold = THRESHOLD } = options;
   const keys = [...new Set([...a.keys(), ...b.keys()])].sort();
   const tests = keys.map((key) => testOf(a.get(key), b.get(key), level));
   const corrected = holm(tests.flatMap((t) => (t === undefined ? [] : [t.p])));
   let next = 0;
   const rows = keys.map((key, i): TimingRow => {
     const [call = '', errno = ''] = key.split(BETWEEN);
+    const sides = { call, errno, a: sideOf(a.get(key)), b: sideOf(b.get(key)) };
     const test = tests[i];
-    const p = test === undefined ? 1 : corrected[next++]!;
-    const noise = test === undefined ? undefined : noiseOf([a, ...same].map((l) => l.get(key)));
-    const differs = p < level && Math.abs((test?.slower ?? 0.5) - 0.5) > (noise ?? 0);
-    return {
-      call,
-      errno,
-      a: sideOf(a.get(key)),
-      b: sideOf(b.get(key)),
-      test: test === undefined ? undefined : { ...test, corrected: p, noise, differs },
-    };
+    if (test === undefined) return { ...sides, test };
+    const p = corrected[next++]!;
+    const noise = noiseOf([a, ...same].map((l) => l.get(key)));
+    const differs = p < level && distance(test.ratio) >= threshold && distance(test.ratio) > (noise ?? 0);
+    return { ...sides, test: { ...test, corrected: p, noise, differs } };
   });
   const certainty = (r: TimingRow): number => (r.test === undefined ? 2 : r.test.differs ? r.test.corrected - 1 : r.test.corrected);
-  return { level, tested: next, recordings: 1 + same.length, rows: rows.sort((x, y) => certainty(x) - certainty(y)) };
+  return { level, threshold, tested: next, recordings: 1 + same.length, rows: rows.sort((x, y) => certainty(x) - certainty(y)) };
 }
+
+/** A factor as one of 1 and more: half as long is as far as twice as long. */
+const distance = (ratio: number): number => Math.max(ratio, 1 / ratio);
 
 /** The farthest of all pairs. */
 function noiseOf(recordings: readonly (Latencies | undefined)[]): number | undefined {
@@ -164,15 +177,16 @@ function noiseOf(recordings: readonly (Latencies | undefined)[]): number | undef
     for (const y of recordings.slice(i + 1)) {
       if (x === undefined || y === undefined) continue;
       const binned = x.binned || y.binned;
-      farthest = Math.max(farthest ?? 0, Math.abs(rankTest(x.tally(binned), y.tally(binned)).slower - 0.5));
+      farthest = Math.max(farthest ?? 1, distance(factorOf(x.tally(binned), y.tally(binned), LEVEL).ratio));
     }
   }
   return farthest;
 }
 
 /** Samples that could not be told apart however different they are take no part: they would only weaken the others. */
-function testOf(a: Latencies | undefined, b: Latencies | undefined, level: number): RankTest | undefined {
+function testOf(a: Latencies | undefined, b: Latencies | undefined, level: number): (RankTest & Factor) | undefined {
   if (a === undefined || b === undefined || leastP(a.count, b.count) >= level) return undefined;
   const binned = a.binned || b.binned;
-  return rankTest(a.tally(binned), b.tally(binned));
+  const [x, y] = [a.tally(binned), b.tally(binned)];
+  return { ...rankTest(x, y), ...factorOf(x, y, level) };
 }

@@ -363,8 +363,12 @@ export const COMMANDS: readonly CommandRow[] = [
       { flags: '--stat', text: 'only counts: a line for each sort of difference and call' },
       { flags: '--timing', text: 'compare latencies too, call by call, by a significance test; a call that differs is a difference' },
       {
+        flags: '--threshold <n>',
+        text: 'with --timing: the least factor by which a call must be slower or faster to differ, or percentage (default: 1.25, which is 25%)',
+      },
+      {
         flags: '--same <trace>',
-        text: 'with --timing: another recording like a; what differs as much between these is no difference',
+        text: 'with --timing: another recording like a: what differs as much between these is no difference. One recording is one boot, one load, one placement; three or more show how far these alone move a call',
         many: true,
         completes: 'trace',
       },

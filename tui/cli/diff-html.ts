@@ -1,10 +1,10 @@
 /** The report of a comparison as one file for a browser: no script, nothing from elsewhere, every foreign string escaped. */
 import { escapeText } from '../../hw/quote.ts';
-import { tookText } from '../../hw/time-text.ts';
 import type { Cause, Consequence, SideView } from '../../replayer/diff/report.ts';
 import type { Timing } from '../../replayer/diff/timing.ts';
 import type { EventFacts, SideFacts } from './diff-facts.ts';
-import { noiseText, probability, type Scene } from './diff-text.ts';
+import type { Scene } from './diff-text.ts';
+import { answeredCall, TIMING_COLUMNS, timingNotes, timingStyle, timingTitle } from './diff-timing.ts';
 import {
   commandText,
   consequencesText,
@@ -147,14 +147,11 @@ function* consequencesHtml(
 }
 
 function timingHtml(timing: Timing): string {
-  const rows = timing.rows.map(({ call, errno, a, b, test }) => {
-    const numbers = [a.count, b.count, ...[a.median, b.median, a.p99, b.p99].map((ns) => tookText(ns))];
-    const chance = test === undefined ? ['-', 'too few'] : [test.slower.toFixed(3), html(probability(test.corrected))];
-    const style = test?.differs !== true ? 'dim' : test.slower > 0.5 ? 'error' : 'ok';
-    const tail = chance.map((t) => `<td class="n ${style}">${t}</td>`).join('');
-    return `<tr><td><code>${html(call)}${errno === '' ? '' : ` = ${html(errno)}`}</code></td>${numbers.map((n) => `<td class="n">${n}</td>`).join('')}${tail}</tr>`;
+  const rows = timing.rows.map((r) => {
+    const cells = TIMING_COLUMNS.map((c) => `<td class="n${c.verdict === true ? ` ${timingStyle(r)}` : ''}">${html(c.text(r))}</td>`);
+    return `<tr><td><code>${html(answeredCall(r))}</code></td>${cells.join('')}</tr>`;
   });
-  const heads = ['n a', 'n b', 'median a', 'median b', '99 % a', '99 % b', 'P(b slower)', 'p'].map((h) => `<th class="n">${h}</th>`);
-  const differing = timing.rows.filter((r) => r.test?.differs === true).length;
-  return `<section><h2>Latencies: ${counted(differing, 'call')} of ${timing.tested} tested differ at p &lt; ${timing.level}</h2><p class="dim">Mann-Whitney U with ties, Holm's correction over the calls; ${html(noiseText(timing))}</p><div class="scroll"><table><tr><th>call</th>${heads.join('')}</tr>${rows.join('')}</table></div></section>\n`;
+  const heads = TIMING_COLUMNS.map((c) => `<th class="n">${html(c.head)}</th>`).join('');
+  const notes = timingNotes(timing).map((n) => `<p class="dim">${html(n)}</p>`);
+  return `<section><h2>Latencies: ${html(timingTitle(timing))}</h2>${notes.join('')}<div class="scroll"><table><tr><th>call</th>${heads}</tr>${rows.join('')}</table></div></section>\n`;
 }

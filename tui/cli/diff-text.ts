@@ -1,10 +1,9 @@
 /** The report of a comparison for a person at a terminal. */
-
-import { tookText } from '../../hw/time-text.ts';
 import { How } from '../../replayer/diff/compare.ts';
 import type { Cause, Consequence, Difference, Report, SideView, StatLine } from '../../replayer/diff/report.ts';
-import type { Timing, TimingRow } from '../../replayer/diff/timing.ts';
+import type { Timing } from '../../replayer/diff/timing.ts';
 import type { EventFacts, SideFacts } from './diff-facts.ts';
+import { printTiming } from './diff-timing.ts';
 import {
   commandText,
   consequencesText,
@@ -70,7 +69,7 @@ export class DiffText {
         ', each with what follows from it: --limit N or --all shows them, --stat counts them',
       ]);
     }
-    if (timing !== undefined) this.timing(timing);
+    if (timing !== undefined) printTiming(this.#out, timing, this.#choice);
   }
 
   head(): void {
@@ -202,57 +201,8 @@ export class DiffText {
     row('heading', 'sum', '', [sum.causes, sum.consequences, sum.ignored, sum.causes + sum.consequences + sum.ignored]);
     for (const text of ignoredLines(report)) this.#line([paint('dim', text)], 2);
     for (const text of report.limits) this.#line([paint('changed', 'not looked at: '), text], 2);
-    if (timing !== undefined) this.timing(timing);
+    if (timing !== undefined) printTiming(this.#out, timing, this.#choice);
   }
-
-  timing(timing: Timing): void {
-    const both = timing.rows.filter((r) => r.a.count > 0 && r.b.count > 0);
-    const rows = both.filter((r) => this.#choice.all || r.test?.differs === true);
-    const differing = both.filter((r) => r.test?.differs === true).length;
-    this.#out.line();
-    const verdict =
-      differing === 0
-        ? 'no call takes longer or shorter'
-        : `${counted(differing, 'call')} ${differing === 1 ? 'takes' : 'take'} longer or shorter`;
-    const [few, alone] = [both.length - timing.tested, timing.rows.length - both.length];
-    const rest = `${few === 0 ? '' : `; ${few} made too rarely to tell`}${alone === 0 ? '' : `; ${alone} made, or answered so, on one side only`}`;
-    this.#line([
-      paint(differing === 0 ? 'ok' : 'heading', verdict),
-      ` at p < ${timing.level}, of ${timing.tested} tested (Mann-Whitney, Holm)${rest}`,
-    ]);
-    this.#line([paint('dim', noiseText(timing))]);
-    if (rows.length === 0) return;
-    const wide = this.#choice.width >= 120;
-    const name = wide ? Math.min(46, Math.max(4, ...rows.map((r) => callOf(r).length))) : 2;
-    const head = ['n a', 'n b', 'p50 a', 'p50 b', 'p99 a', 'p99 b', 'P(b>a)', 'p'].map((t, i) => t.padStart(WIDTHS[i]!)).join('');
-    this.#out.line(paint('heading', (wide ? 'call' : '').padEnd(name) + head));
-    for (const r of rows) {
-      if (!wide) this.#out.line(paint('call', callOf(r)));
-      this.#out.line(wide ? paint('call', callOf(r).padEnd(name)) : ' '.repeat(name), ...numbersOf(r));
-    }
-  }
-}
-
-/** What the test cannot know of one recording. */
-export const noiseText = (timing: Timing): string =>
-  timing.recordings === 1
-    ? 'one recording a side: what differs from run to run on one kernel is in here too; --same TRACE, another recording like a, takes it out'
-    : `what differs no more than ${timing.recordings} recordings of the same do among each other is left out`;
-
-const WIDTHS = [9, 9, 8, 8, 8, 8, 8, 10];
-
-const callOf = (r: TimingRow): string => `${r.call}${r.errno === '' ? '' : ` = ${r.errno}`}`;
-
-/** p in a few letters. */
-export const probability = (p: number): string => (p < 1e-99 ? '<1e-99' : p < 0.001 ? p.toExponential(1) : p.toFixed(3));
-
-function numbersOf({ a, b, test }: TimingRow): Piece[] {
-  const took = (side: typeof a, ns: number): string => (side.count === 0 ? '-' : tookText(ns));
-  const cells = [String(a.count), String(b.count), took(a, a.median), took(b, b.median), took(a, a.p99), took(b, b.p99)];
-  const chance = test === undefined ? ['-', 'too few'] : [test.slower.toFixed(3), probability(test.corrected)];
-  const text = (parts: readonly string[], from: number): string => parts.map((t, i) => t.padStart(WIDTHS[from + i]!)).join('');
-  const style: Style = test?.differs !== true ? 'dim' : test.slower > 0.5 ? 'error' : 'ok';
-  return [text(cells, 0), paint(style, text(chance, cells.length))];
 }
 
 const MARKS: { readonly [H in How]: Piece } = {

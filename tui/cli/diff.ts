@@ -9,6 +9,7 @@ import { reportOf } from './diff-report.ts';
 import { applied, type Rules, rulesOf } from './diff-rules.ts';
 import { type Judged, judge, judgeable, judgeLike, Verdict } from './diff-since.ts';
 import { DiffText, type Scene } from './diff-text.ts';
+import { thresholdOf, timingSentence } from './diff-timing.ts';
 import { UsageError } from './errors.ts';
 import { Progress } from './output.ts';
 import { countOf, type Opened, openTrace } from './trace.ts';
@@ -23,6 +24,7 @@ export const run: Run = async ([first = '', second], options, io) => {
   if (typeof options.since === 'string') return since(options.since, first, second, options, io);
   if (options.bad !== undefined) throw new UsageError('diff: --bad goes with --since');
   if (options.same !== undefined && options.timing !== true) throw new UsageError('diff: --same goes with --timing');
+  if (options.threshold !== undefined && options.timing !== true) throw new UsageError('diff: --threshold goes with --timing');
   if (second === undefined) throw new UsageError('diff: which two traces?', 'iommufd-rr diff GOOD.irr BAD.irr');
   if (typeof options.html === 'string') checkWritable(options.html);
   const [a, b] = [openTrace(first), openTrace(second)];
@@ -58,6 +60,7 @@ async function compared(a: Opened, b: Opened, rules: Rules): Promise<Report> {
 
 /** `--same`: further recordings of what the first one is of. */
 function timed(a: Opened, b: Opened, options: Options): Timing {
+  const threshold = thresholdOf(options.threshold);
   const of = (o: Opened): LatencyMap => finished('latencies', latenciesOf(o.reader, o.table), o.reader.last);
   const same = (Array.isArray(options.same) ? (options.same as readonly string[]) : []).map((path) => {
     const opened = openTrace(path);
@@ -65,7 +68,7 @@ function timed(a: Opened, b: Opened, options: Options): Timing {
     opened.reader.close();
     return latencies;
   });
-  return timing(of(a), of(b), same);
+  return timing(of(a), of(b), { same, threshold });
 }
 
 async function tell(scene: Scene, options: Options, io: Io): Promise<void> {
@@ -138,5 +141,5 @@ async function judgedOpen(
   const verdict = judge(report, good, opened);
   const slower = times?.rows.find((r) => r.test?.differs === true);
   if (verdict.verdict !== Verdict.GOOD || slower === undefined) return { ...verdict, scene };
-  return { verdict: Verdict.BAD, text: `${slower.call} takes longer or shorter (p < ${times!.level})`, scene };
+  return { verdict: Verdict.BAD, text: timingSentence(slower), scene };
 }
