@@ -10,7 +10,11 @@ import {
   consequencesText,
   counted,
   ignoredLines,
+  newsText,
+  type Ordered,
   opinionText,
+  ordered,
+  restText,
   SORTS,
   summaryText,
   titleOf,
@@ -72,9 +76,12 @@ export function* diffHtml(scene: Scene, choice: HtmlChoice): Generator<string> {
   const notes = [...ignoredLines(report), ...report.limits.map((text) => `not looked at: ${text}`)];
   if (notes.length > 0) yield `<ul class="dim">${notes.map((n) => `<li>${html(n)}</li>`).join('')}</ul>\n`;
   if (report.stat.length > 0) yield statHtml(scene);
-  for (const [i, cause] of report.causes.slice(0, choice.limit).entries()) yield* causeHtml(scene, cause, i + 1, choice.all);
-  const left = report.causes.length - choice.limit;
-  if (left > 0) yield `<p>… and ${counted(left, 'more cause')}: iommufd-rr diff --limit N --html writes them</p>\n`;
+  const order = ordered(report);
+  for (const [i, cause] of order.causes.slice(0, choice.limit).entries()) yield* causeHtml(scene, cause, i + 1, order, choice.all);
+  const left = order.causes.length - choice.limit;
+  const rest = restText(order, choice.limit);
+  if (left > 0)
+    yield `<p>… and ${counted(left, 'more cause')}${rest === '' ? '' : html(` (${rest})`)}: iommufd-rr diff --limit N --html writes them</p>\n`;
   if (timing !== undefined) yield timingHtml(timing);
   yield '</body></html>\n';
 }
@@ -90,12 +97,12 @@ function statHtml({ report }: Scene): string {
   return `<details><summary>${counted(rows.length, 'class', 'classes')} of differences</summary><div class="scroll"><table><tr><th>sort</th><th>call</th><th class="n">causes</th><th class="n">follow</th><th class="n">ignored</th></tr>${rows.join('')}</table></div></details>\n`;
 }
 
-function* causeHtml({ a, b }: Scene, cause: Cause, number: number, all: boolean): Generator<string> {
+function* causeHtml({ a, b }: Scene, cause: Cause, number: number, order: Ordered, all: boolean): Generator<string> {
   const { difference, consequences } = cause;
   const mine = difference.a === 0 ? undefined : a.at(difference.a);
   const theirs = difference.b === 0 ? undefined : b.at(difference.b);
-  const known = cause.known === undefined ? '' : ` <span class="ok">known: ${html(cause.known)}</span>`;
-  yield `<section id="c${number}"><h2>${number}. ${html(difference.call)} <span class="changed">${html(titleOf(cause))}</span>${known}</h2>\n`;
+  const known = `<span class="${cause.known === undefined ? 'error' : 'ok'}">${html(newsText(cause, order))}</span>`;
+  yield `<section id="c${number}"><h2>${number}. ${html(difference.call)} <span class="changed">${html(titleOf(cause))}</span> ${known}</h2>\n`;
   const line = (facts: EventFacts | undefined): string =>
     facts === undefined ? '<span class="dim">no such event</span>' : piecesHtml(facts.line);
   yield `<div class="two">${two('', `<span class="line">${line(mine)}</span>`, `<span class="line">${line(theirs)}</span>`)}`;
@@ -126,7 +133,7 @@ const whyHtml = (view: SideView | undefined): string => (view === undefined ? ''
 const rulesHtml = (view: SideView | undefined, side: SideFacts): string =>
   view === undefined
     ? ''
-    : `<span class="${view.opinion.kind === 'disagrees' ? 'error' : 'dim'}">${html(opinionText(view.opinion, side.opened.table.dialect))}</span>`;
+    : `<span class="${view.opinion.kind === 'disagrees' ? 'error' : 'dim'}">${html(opinionText(view, side.opened.table.dialect))}</span>`;
 
 function* consequencesHtml(
   { a, b }: Pick<Scene, 'a' | 'b'>,

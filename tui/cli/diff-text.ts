@@ -9,7 +9,11 @@ import {
   consequencesText,
   counted,
   ignoredLines,
+  newsText,
+  type Ordered,
   opinionText,
+  ordered,
+  restText,
   SORTS,
   summaryText,
   titleOf,
@@ -31,15 +35,23 @@ export interface Scene {
 
 export interface TextChoice {
   readonly width: number;
-  /** causes that are shown */
-  readonly limit: number;
+  /** causes that are shown; undefined: those that tell something new, and one of each known difference, up to ten */
+  readonly limit: number | undefined;
+  /** causes in order of place, even where some are known differences */
+  readonly inPlace?: true;
   /** consequences are spelled out, calls that take no longer are listed */
   readonly all: boolean;
 }
 
 /** From so many columns on both sides stand beside each other. */
 export const WIDE = 160;
+/** Causes that are shown unless one asks for more: a page or two. */
+const DEFAULT = 10;
+/** Consequences between two waits for the reader. */
+const SLICE = 64;
 const INDENT = 3;
+/** of the sort of difference, in counts */
+const SORT = 9;
 /** of "state a" */
 const LABEL = 8;
 
@@ -56,17 +68,16 @@ export class DiffText {
 
   async print(): Promise<void> {
     const { report, timing } = this.#scene;
+    const order = this.#choice.inPlace === true ? { ...ordered(report), causes: report.causes } : ordered(report);
+    const shown = Math.min(this.#choice.limit ?? Math.min(DEFAULT, order.telling), order.causes.length);
     this.head();
-    for (const [i, cause] of report.causes.slice(0, this.#choice.limit).entries()) {
-      this.cause(cause, i + 1);
-      await this.#out.drain();
-    }
-    const left = report.causes.length - this.#choice.limit;
-    if (left > 0) {
+    for (let i = 0; i < shown; i++) await this.#cause(order.causes[i]!, i + 1, order);
+    if (shown < order.causes.length) {
+      const rest = restText(order, shown);
       this.#out.line();
       this.#line([
-        paint('heading', `… and ${counted(left, 'more cause')}`),
-        ', each with what follows from it: --limit N or --all shows them, --stat counts them',
+        paint('heading', `… and ${counted(order.causes.length - shown, 'more cause')}`),
+        `${rest === '' ? ',' : ` (${rest}),`} each with what follows from it: --limit N or --all shows them, --stat counts them`,
       ]);
     }
     if (timing !== undefined) printTiming(this.#out, timing, this.#choice);
@@ -94,11 +105,12 @@ export class DiffText {
     for (const text of report.limits) this.#line([paint('changed', 'not looked at: '), text], 2);
   }
 
-  cause(cause: Cause, number: number): void {
+  async #cause(cause: Cause, number: number, order: Ordered): Promise<void> {
     const { a, b } = this.#scene;
     const { difference } = cause;
     this.#out.line();
-    const known = cause.known === undefined ? [] : ['  ', paint('ok', `known: ${cause.known}`)];
+    const news = newsText(cause, order);
+    const known = news === '' ? [] : ['  ', paint(cause.known === undefined ? 'error' : 'ok', news)];
     this.#line([paint('heading', `${number}. ${difference.call}`), '  ', paint('changed', titleOf(cause)), ...known], INDENT);
     const mine = difference.a === 0 ? undefined : a.at(difference.a);
     const theirs = difference.b === 0 ? undefined : b.at(difference.b);
@@ -107,12 +119,16 @@ export class DiffText {
     this.#both('state', stateOf(mine), stateOf(theirs));
     this.#both('why', whyOf(cause.a), whyOf(cause.b));
     this.#both('rules', rulesOf(cause.a, a), rulesOf(cause.b, b));
-    if (cause.consequences.length === 0) return;
+    if (cause.consequences.length === 0) return this.#out.drain();
     this.#line(
       [' '.repeat(INDENT), paint('dim', consequencesText(cause.consequences, [...(mine?.made ?? []), ...(theirs?.made ?? [])]))],
       INDENT,
     );
-    if (this.#choice.all) for (const c of cause.consequences) this.#consequence(c);
+    for (const [i, c] of (this.#choice.all ? cause.consequences : []).entries()) {
+      this.#consequence(c);
+      if (i % SLICE === 0) await this.#out.drain();
+    }
+    await this.#out.drain();
   }
 
   #fields(cause: Cause): void {
@@ -184,11 +200,17 @@ export class DiffText {
   stat(): void {
     const { report, timing } = this.#scene;
     const lines = [...report.stat].sort((x, y) => y.causes - x.causes || y.consequences - x.consequences || order(x) - order(y));
-    const call = Math.max(4, ...lines.map((l) => l.call.length));
+    const most = Math.max(1, ...lines.map((l) => l.causes + l.consequences + l.ignored), report.differences);
+    const digits = Math.max('ignored'.length, String(most).length);
+    const widest = Math.max(4, ...lines.map((l) => l.call.length));
+    const column = digits + (SORT + widest + 4 * (digits + 2) > this.#choice.width ? 1 : 2);
+    const call = Math.min(widest, Math.max(8, this.#choice.width - SORT - 4 * column));
     const row = (style: Style | undefined, sort: string, name: string, numbers: readonly (number | string)[]): void => {
-      const text = numbers.map((n) => String(n).padStart(9)).join('');
-      const pieces = [sort.padEnd(9), name.padEnd(Math.min(call, this.#choice.width - 46)), text];
-      this.#line(style === undefined ? pieces : [paint(style, pieces.join(''))], 9);
+      const text = numbers.map((n) => String(n).padStart(column)).join('');
+      // the end of a name says more than its beginning: IOMMU_TEST_CMD …
+      const fitting = name.length > call ? `…${name.slice(name.length - call + 1)}` : name.padEnd(call);
+      const pieces = sort.padEnd(SORT) + fitting + text;
+      this.#out.line(style === undefined ? pieces : paint(style, pieces));
     };
     row('heading', 'sort', 'call', ['causes', 'follow', 'ignored', 'all']);
     const sum = { causes: 0, consequences: 0, ignored: 0 };
@@ -225,4 +247,4 @@ const whyOf = (view: SideView | undefined): Piece[] | undefined => (view === und
 const rulesOf = (view: SideView | undefined, side: SideFacts): Piece[] | undefined =>
   view === undefined
     ? undefined
-    : [paint(view.opinion.kind === 'disagrees' ? 'error' : 'dim', opinionText(view.opinion, side.opened.table.dialect))];
+    : [paint(view.opinion.kind === 'disagrees' ? 'error' : 'dim', opinionText(view, side.opened.table.dialect))];

@@ -1,5 +1,6 @@
 /** What a report of a comparison says about latencies: words for text and HTML, the table of the text, the option. */
 import { tookText } from '../../hw/time-text.ts';
+import type { Factor } from '../../replayer/diff/rank-test.ts';
 import { THRESHOLD, type Timing, type TimingRow } from '../../replayer/diff/timing.ts';
 import { counted } from './diff-words.ts';
 import { UsageError } from './errors.ts';
@@ -79,7 +80,7 @@ export const TIMING_COLUMNS: readonly Column[] = [
   { head: 'p99 a', text: (r) => took(r.a, r.a.p99) },
   { head: 'p99 b', text: (r) => took(r.b, r.b.p99) },
   { head: 'b/a', text: ({ test }) => (test === undefined ? '-' : factor(test.ratio)), verdict: true },
-  { head: '99 % of it', text: ({ test }) => (test === undefined ? '-' : `${factor(test.low)}-${factor(test.high)}`), verdict: true },
+  { head: '99 % of it', text: ({ test }) => (test === undefined ? '-' : interval(test)), verdict: true },
   { head: 'p', text: ({ test }) => (test === undefined ? 'too few' : probability(test.corrected)), verdict: true },
 ];
 /** Left out one after the other where there is no room. */
@@ -135,4 +136,4 @@ function printTable(out: Out, rows: readonly TimingRow[], width: number): void {
 export const timingSentence = (r: TimingRow): string =>
   r.test === undefined
     ? ''
-    : `${answeredCall(r)} takes ${factor(r.test.ratio)} times as long (99 %: ${factor(r.test.low)}-${factor(r.test.high)}; p ${probability(r.test.corrected)})`;
+    : `${answeredCall(r)} takes ${factor(r.test.ratio)} times as long (99 %: ${interval(r.test)}; p ${probability(r.test.corrected)})`;

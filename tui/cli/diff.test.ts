@@ -83,7 +83,7 @@ describe('two kernels', () => {
     const { out, status } = await diff(OLD, OLD, { timing: true });
     expect(status).toBe(0);
     expect(out).toContain('no difference: 63 pairs of events agree');
-    expect(out).toContain('no call takes longer or shorter at p < 0.01');
+    expect(out).toContain('no call takes longer or shorter, by a factor of 1.25 at least\n2 tested, p < 0.01');
     expect(JSON.parse((await diff(OLD, OLD, { json: true })).out)).toMatchObject({
       equal: true,
       firstDivergence: null,
@@ -95,7 +95,7 @@ describe('two kernels', () => {
   test('a limit, and what it leaves out', async () => {
     const { out } = await diff(OLD, NEW, { limit: '2', width: '100' });
     expect(out.match(/^\d+\. /gm)).toEqual(['1. ', '2. ']);
-    expect(out).toContain('… and 3 more causes');
+    expect(out).toContain('… and 3 more causes (all known: 3 ioctls)');
     expect((await diff(OLD, NEW, { limit: '5', width: '100' })).out).not.toContain('… and');
   });
 });

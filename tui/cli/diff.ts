@@ -17,8 +17,8 @@ import { checkWritable, writeWhole } from './whole-file.ts';
 
 /** Columns where there is no terminal to ask. */
 const COLUMNS = 80;
-/** Causes that are shown: a page or two on the terminal, some more in a browser. */
-const LIMITS = { text: 10, html: 200 } as const;
+/** Causes that are shown in a browser. */
+const IN_PAGE = 200;
 
 export const run: Run = async ([first = '', second], options, io) => {
   if (typeof options.since === 'string') return since(options.since, first, second, options, io);
@@ -74,13 +74,13 @@ function timed(a: Opened, b: Opened, options: Options): Timing {
 async function tell(scene: Scene, options: Options, io: Io): Promise<void> {
   const all = options.all === true;
   const given = countOf('--limit', options.limit as string | undefined, 0);
-  const limit = (fallback: number): number => (all ? Number.POSITIVE_INFINITY : (given ?? fallback));
+  const limit = all ? Number.POSITIVE_INFINITY : given;
   const wide = countOf('--width', options.width as string | undefined, 40);
   const json = options.json === true;
-  if (typeof options.html === 'string') await writeHtml(options.html, scene, { limit: limit(LIMITS.html), all }, io);
+  if (typeof options.html === 'string') await writeHtml(options.html, scene, { limit: limit ?? IN_PAGE, all }, io);
   const out = io.out(!json && options.pager !== false);
   if (json) return printJson(out, scene.report, scene.timing);
-  const text = new DiffText(out, scene, { width: wide ?? process.stdout.columns ?? COLUMNS, limit: limit(LIMITS.text), all });
+  const text = new DiffText(out, scene, { width: wide ?? process.stdout.columns ?? COLUMNS, limit, all });
   if (options.stat === true) text.stat();
   else if (typeof options.html === 'string') text.head();
   else await text.print();
@@ -110,7 +110,12 @@ async function since(good: string, next: string, extra: string | undefined, opti
     out.line(`${word}: ${next}: ${text}`);
     if (verdict === Verdict.BAD && scene !== undefined) {
       const width = countOf('--width', options.width as string | undefined, 40) ?? process.stdout.columns ?? COLUMNS;
-      await new DiffText(out, scene, { width, limit: countOf('--limit', options.limit as string | undefined, 0) ?? 1, all: false }).print();
+      await new DiffText(out, scene, {
+        width,
+        limit: countOf('--limit', options.limit as string | undefined, 0) ?? 1,
+        inPlace: true,
+        all: false,
+      }).print();
     }
   }
   return verdict;
