@@ -59,8 +59,8 @@ export const answeredCall = (r: TimingRow): string => `${r.call}${r.errno === ''
 /** p in a few letters. */
 const probability = (p: number): string => (p < 1e-99 ? '<1e-99' : p < 0.001 ? p.toExponential(1) : p.toFixed(3));
 /** A factor in three digits. */
-const factor = (x: number): string =>
-  x === Number.POSITIVE_INFINITY ? '∞' : x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toFixed(2);
+const factor = (x: number): string => x.toFixed(x >= 100 ? 0 : x >= 10 ? 1 : 2);
+const interval = ({ low, high }: Factor): string => (high === Number.POSITIVE_INFINITY ? 'any' : `${factor(low)}-${factor(high)}`);
 
 interface Column {
   readonly head: string;
