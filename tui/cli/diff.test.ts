@@ -155,6 +155,22 @@ describe('rules', () => {
     expect(named(String((error as Error).message))).toContain(message);
   });
 
+  test('what is no file of rules', async () => {
+    await expect(diff(OLD, NEW, { rules: [folder] })).rejects.toThrow('is a directory');
+    await expect(diff(OLD, NEW, { rules: [OLD] })).rejects.toThrow('vmm-6.12.irr: is no text, so no file of rules');
+    await expect(diff(OLD, NEW, { rules: ['/dev/zero'] })).rejects.toThrow('is no text');
+    await expect(diff(OLD, NEW, { rules: [rules('x: errno == 0\n'.repeat(80_000))] })).rejects.toThrow(
+      'too long for a file of rules (1 MiB)',
+    );
+    const long = await diff(OLD, NEW, { rules: [rules(`x: ${'errno == 0 || '.repeat(60)}erno == 1 ${' || ret == 0'.repeat(60)}`)] }).catch(
+      String,
+    );
+    const [, line = '', mark = ''] = String(long).split('\n');
+    expect(line.length).toBeLessThan(120);
+    expect(line.slice(mark.indexOf('^'), mark.indexOf('^') + 4)).toBe('erno');
+    expect((await diff(OLD, NEW, { rules: [rules('')], width: '80' })).status).toBe(1);
+  });
+
   test('an expression that only one dialect knows', async () => {
     expect(
       (await capture('show', [await scenario('order', 'vcmdq-v1')], { where: 'in_data_type != 0' }).catch(String)).toString(),
