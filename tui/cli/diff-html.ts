@@ -9,6 +9,7 @@ import {
   commandText,
   consequencesText,
   counted,
+  hasRules,
   ignoredLines,
   newsText,
   type Ordered,
@@ -70,7 +71,7 @@ export function* diffHtml(scene: Scene, choice: HtmlChoice): Generator<string> {
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>${name(a)} | ${name(b)}</title><style>${STYLE}</style></head><body>
 <h1><span class="a">${name(a)}</span> | <span class="b">${name(b)}</span></h1>
-<div class="two">${sideHead('a', a)}${sideHead('b', b)}</div>
+<div class="two">${sideHead('a', a, report.eventsA)}${sideHead('b', b, report.eventsB)}</div>
 <p><strong>${html(summaryText(report))}</strong></p>
 `;
   const notes = [...ignoredLines(report), ...report.limits.map((text) => `not looked at: ${text}`)];
@@ -86,8 +87,8 @@ export function* diffHtml(scene: Scene, choice: HtmlChoice): Generator<string> {
   yield '</body></html>\n';
 }
 
-const sideHead = (letter: 'a' | 'b', side: SideFacts): string =>
-  `<div><strong class="${letter}">${letter}</strong> ${html(side.opened.path)}<br>${html(traceText(side.opened))}<br><code>${html(commandText(side.opened))}</code></div>`;
+const sideHead = (letter: 'a' | 'b', side: SideFacts, events: number): string =>
+  `<div><strong class="${letter}">${letter}</strong> ${html(side.opened.path)}<br>${html(traceText(side.opened, events))}<br><code>${html(commandText(side.opened))}</code></div>`;
 
 function statHtml({ report }: Scene): string {
   const rows = report.stat.map(
@@ -115,8 +116,9 @@ function* causeHtml({ a, b }: Scene, cause: Cause, number: number, order: Ordere
     yield `</div><div class="scroll"><table><tr><th>field</th><th>a</th><th>b</th></tr>${rows.join('')}</table></div><div class="two">`;
   }
   yield two('state: what they name', itemsHtml(mine?.objects ?? []), itemsHtml(theirs?.objects ?? []));
-  yield two('why', whyHtml(cause.a), whyHtml(cause.b));
-  yield two('the rules', rulesHtml(cause.a, a), rulesHtml(cause.b, b));
+  const [ofA, ofB] = [cause.a, cause.b].map((view) => (view !== undefined && hasRules(view) ? view : undefined));
+  yield two('why', whyHtml(ofA), whyHtml(ofB));
+  yield two('the rules', rulesHtml(ofA, a), rulesHtml(ofB, b));
   yield '</div>\n';
   if (consequences.length > 0) yield* consequencesHtml({ a, b }, consequences, [...(mine?.made ?? []), ...(theirs?.made ?? [])], all);
   yield '</section>\n';

@@ -8,6 +8,7 @@ import {
   commandText,
   consequencesText,
   counted,
+  hasRules,
   ignoredLines,
   newsText,
   type Ordered,
@@ -85,12 +86,12 @@ export class DiffText {
 
   head(): void {
     const { a, b, report } = this.#scene;
-    for (const [name, style, side] of [
-      ['a', 'destroyed', a],
-      ['b', 'created', b],
+    for (const [name, style, side, events] of [
+      ['a', 'destroyed', a, report.eventsA],
+      ['b', 'created', b, report.eventsB],
     ] as const) {
       this.#line([paint(style, name), '  ', paint('name', side.opened.path)], INDENT);
-      this.#line([`   ${traceText(side.opened)}`], INDENT);
+      this.#line([`   ${traceText(side.opened, events)}`], INDENT);
     }
     const [mine, theirs] = [commandText(a.opened), commandText(b.opened)];
     if (mine === theirs) this.#line([paint('dim', `   ${mine}`)], INDENT);
@@ -117,8 +118,9 @@ export class DiffText {
     this.#both('', mine?.line, theirs?.line);
     this.#fields(cause);
     this.#both('state', stateOf(mine), stateOf(theirs));
-    this.#both('why', whyOf(cause.a), whyOf(cause.b));
-    this.#both('rules', rulesOf(cause.a, a), rulesOf(cause.b, b));
+    const [ofA, ofB] = [cause.a, cause.b].map((view) => (view !== undefined && hasRules(view) ? view : undefined));
+    this.#both('why', whyOf(ofA), whyOf(ofB));
+    this.#both('rules', rulesOf(ofA, a), rulesOf(ofB, b));
     if (cause.consequences.length === 0) return this.#out.drain();
     this.#line(
       [' '.repeat(INDENT), paint('dim', consequencesText(cause.consequences, [...(mine?.made ?? []), ...(theirs?.made ?? [])]))],

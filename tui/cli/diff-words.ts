@@ -86,6 +86,9 @@ export function opinionText({ opinion, why }: SideView, dialect: string): string
   }
 }
 
+/** Is there anything to say of rules? An exec or a fork has none. */
+export const hasRules = ({ why, opinion }: SideView): boolean => why !== undefined || opinion.kind !== 'open';
+
 /** The rule behind an answer, in lines. */
 export function whyLines(view: SideView): string[] {
   const { why } = view;
@@ -161,13 +164,13 @@ export function summaryText(report: Report): string {
 export const ignoredLines = (report: Report): string[] =>
   [...report.ignored].map(([rule, n]) => `ignored: ${n.toLocaleString('en-US')} by ${rule}${n === 0 ? ' (it meets no difference)' : ''}`);
 
-/** A trace in a line: "Linux 6.12.117, dialect linux-6.12, x86_64, 187 events, incomplete". */
-export function traceText({ meta, reader }: Opened): string {
+/** A trace in a line: "Linux 6.12.117, dialect linux-6.12, x86_64, 187 events, incomplete". `told`: events as the report counts them. */
+export function traceText({ meta, reader }: Opened, told = reader.last): string {
   const parts = [
     meta.kernel === '' ? 'kernel not known' : `Linux ${meta.kernel}`,
     `dialect ${meta.dialect}`,
     meta.machine,
-    counted(reader.last, 'event'),
+    `${counted(reader.last, 'event')}${told < reader.last ? ` (${reader.last - told} ${reader.last - told === 1 ? 'is the return' : 'are returns'} of others)` : ''}`,
     ...(meta.dropped > 0 ? [`${meta.dropped} dropped`] : []),
     ...(meta.complete ? [] : ['incomplete']),
   ];
