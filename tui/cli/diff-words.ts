@@ -170,7 +170,7 @@ export function traceText({ meta, reader }: Opened, told = reader.last): string 
     meta.kernel === '' ? 'kernel not known' : `Linux ${meta.kernel}`,
     `dialect ${meta.dialect}`,
     meta.machine,
-    `${counted(reader.last, 'event')}${told < reader.last ? ` (${reader.last - told} ${reader.last - told === 1 ? 'is the return' : 'are returns'} of others)` : ''}`,
+    `${counted(reader.last, 'event')}${told < reader.last ? ` (${counted(reader.last - told, 'return')})` : ''}`,
     ...(meta.dropped > 0 ? [`${meta.dropped} dropped`] : []),
     ...(meta.complete ? [] : ['incomplete']),
   ];
