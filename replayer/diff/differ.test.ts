@@ -213,6 +213,30 @@ describe('made-up sessions: what is found is what compare.ts finds', () => {
   });
 });
 
+describe('made-up sessions of calls that ask the same', () => {
+  const cut = (draws: readonly number[], gone: readonly number[]): [Side, Side] => {
+    const calls = framesOf(played(draws, OTHER).source);
+    const destroys = calls.filter((f) => f.request === 0x3b80);
+    return [played(draws, ONE), sideOf(calls.filter((f) => !gone.some((n) => destroys[n] === f)))];
+  };
+
+  test('two are missing that do not stand side by side', async () => {
+    // of spaces 1, 0, 2, 1; without the second and the last
+    const [a, b] = cut([0, 0, 0, 513, 588, 918, 693], [1, 3]);
+    expect(await streamed(a, b)).toEqual(['- 8', '- 10']);
+  });
+
+  test('a space more, which goes', async () => {
+    const a = played([0, 63, 628], ONE);
+    const frames = framesOf(played([0, 63, 628], OTHER).source);
+    const s = new Script(table, 100 + OTHER.id);
+    s.ioctl(OTHER.fd, 'IOMMU_IOAS_ALLOC', {}, { out_ioas_id: 9000 });
+    s.ioctl(OTHER.fd, 'IOMMU_DESTROY', { id: 9000 });
+    const more = framesOf(s.source()).map((f) => ({ ...frames[2]!, request: f.request, parts: f.parts }));
+    expect(await streamed(a, sideOf([...frames.slice(0, 2), ...more, ...frames.slice(2)]))).toEqual(['+ 3', '+ 4']);
+  });
+});
+
 describe('several threads', () => {
   /** Threads beside the first use what the first has made; `extra`: it makes a space more before. */
   const threads = (k: Choice, extra: boolean, wrong = 0): Side => {

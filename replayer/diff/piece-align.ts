@@ -67,8 +67,11 @@ function asksSame(called: ReadonlyMap<number, number>, wa: Int32Array, a: number
   return true;
 }
 
-/** Events of a piece and, for each, what becomes of the things that it is about and has made, as far as the piece goes. */
-function livesOf({ words: w, places }: Events): Int32Array {
+/**
+ * Events of a piece and, for each, what becomes of the things that it is about and has made, as far as the piece goes: what is asked
+ * of them and, with `answers`, how that went.
+ */
+function livesOf({ words: w, places }: Events, answers: boolean): Int32Array {
   const lives = new Map<number, number>();
   // files, mappings and calls are about too much to tell anything apart
   const named = (at: number, n: number): number => {
@@ -79,7 +82,8 @@ function livesOf({ words: w, places }: Events): Int32Array {
     for (let n = 0; n < w[at + Row.LINKS]!; n++) {
       const name = named(at, n);
       if (name === 0) continue;
-      const life = Math.imul((lives.get(name) ?? 0x9e37) ^ w[at + Row.ASKED]!, 0x85eb_ca6b);
+      const said = w[at + Row.ASKED]! ^ (answers ? w[at + Row.ANSWERED + 1]! : 0);
+      const life = Math.imul((lives.get(name) ?? 0x9e37) ^ said, 0x85eb_ca6b);
       lives.set(name, life ^ (life >>> 15));
     }
   }
@@ -95,16 +99,41 @@ function livesOf({ words: w, places }: Events): Int32Array {
   });
 }
 
+/** What tells apart events that say the same. */
+type Tells = readonly [a: Int32Array, b: Int32Array];
+
+/** What events are about, by name; `names`: those of a that stand for others in b. */
+function namedOf({ words: w, places }: Events, names?: Called): Int32Array {
+  return places.map((at) => {
+    let all = 0;
+    for (let n = 0; n < w[at + Row.LINKS]!; n++) {
+      const p = at + Row.WORDS + n * LINK_WORDS;
+      const name = nameAt(w, p + 1);
+      const known = names?.get(name) ?? name;
+      const one = Math.imul(w[p]! ^ (known % 0x1_0000_0000), 0x85eb_ca6b) ^ Math.floor(known / 0x1_0000_0000);
+      all = Math.imul(all ^ one, 0xc2b2_ae35);
+    }
+    return all ^ (all >>> 13);
+  });
+}
+
 /**
  * What becomes of the things that a call is about tells calls apart that ask the same, but where one of those things has another
- * fate it misleads: both ways are gone, and the one that leaves fewer differences is taken. `known`: names from before the piece.
+ * fate it misleads; what they are about does, but not before it is known which thing is which. All ways are gone, and the one that
+ * leaves the fewest differences is taken. `known`: names from before the piece.
  */
 export function alignPiece(a: Events, b: Events, known: Called): Int32Array {
   if (a.places.length === 0 || b.places.length === 0) return new Int32Array(a.places.length).fill(-1);
   let best: Int32Array | undefined;
   let least = Number.POSITIVE_INFINITY;
-  for (const byLives of [true, false]) {
-    const partners = alignBy(a, b, byLives ? [livesOf(a), livesOf(b)] : undefined);
+  const byNames = (): Tells => {
+    const names = new Map(known);
+    learn(names, a, b, best!);
+    return [namedOf(a, names), namedOf(b)];
+  };
+  const byLives = (answers: boolean) => (): Tells => [livesOf(a, answers), livesOf(b, answers)];
+  for (const tells of [byLives(true), byLives(false), () => undefined, byNames]) {
+    const partners = alignBy(a, b, tells());
     settleBoth(a, b, partners, known);
     rematched(a, b, partners, known);
     const left = differing(a, b, partners, known);
@@ -161,14 +190,14 @@ function keyOf(numbers: Interner, w: Int32Array, at: number, from: number, to: n
 }
 
 /** By all that is said first, between what that matches by what is asked, and at last by the name of the call. */
-function alignBy(a: Events, b: Events, lives: readonly [Int32Array, Int32Array] | undefined): Int32Array {
+function alignBy(a: Events, b: Events, tells: Tells | undefined): Int32Array {
   const numbers = new Interner();
   const lengthB = b.places.length;
   const column = ({ words, places }: Events, from: number, to: number): Int32Array =>
     places.map((at) => keyOf(numbers, words, at, from, to));
-  const whole = (side: Events, life: Int32Array | undefined): Int32Array =>
-    column(side, Row.ASKED, Row.CALLED).map((key, i) => numbers.number(key * 0x1_0000_0000 + ((life?.[i] ?? 0) >>> 0)));
-  const [wholeA, wholeB] = [whole(a, lives?.[0]), whole(b, lives?.[1])];
+  const whole = (side: Events, told: Int32Array | undefined): Int32Array =>
+    column(side, Row.ASKED, Row.CALLED).map((key, i) => numbers.number(key * 0x1_0000_0000 + ((told?.[i] ?? 0) >>> 0)));
+  const [wholeA, wholeB] = [whole(a, tells?.[0]), whole(b, tells?.[1])];
   const partners = drained(align(wholeA, wholeB));
   slide(wholeA, partners, lengthB);
   for (const [from, to] of [
