@@ -1,8 +1,8 @@
 /**
  * Which process of one trace is which of the other: first those that nobody in the trace forked, then the children of each pair.
  * Among siblings those whose calls and answers are all the same (and their children's) are matched first, in the order in which
- * they were forked, then those in another order; the rest by how many calls they have in common, in order. Threads of matched
- * processes are matched by order of birth.
+ * they were forked, then those in another order; the rest by how many calls they have in common, in order, or where that gives
+ * clearly more, in whatever order. Threads of matched processes are matched by order of birth.
  */
 import { align } from './align.ts';
 import { Hash, Interner } from './hash.ts';
@@ -12,6 +12,8 @@ import type { Reading, ReadProcess } from './reading.ts';
 const MOST_PAIRS = 400_000;
 /** Calls in common, of all: less is no likeness. */
 const LEAST = 0.15;
+/** Siblings have changed places where that gives so many times more in common. */
+const MORE = 1.1;
 
 interface Signature {
   /** all that its threads, and its children's, ask and are answered */
@@ -157,44 +159,82 @@ class Matching {
     const [allA, allB] = [column(a, this.#a), column(b, this.#b)];
     const found = yield* align(allA, allB);
     const taken = leftOver(found, allA, allB);
+    const kept: Pair[] = [];
     for (const { a0, a1, b0, b1 } of gaps(found, b.length)) {
-      yield* this.#likest(
-        a.slice(a0, a1).filter((_, i) => !taken.pairs.has(a0 + i)),
-        b.slice(b0, b1).filter((_, j) => !taken.b.has(b0 + j)),
-      );
+      const mine = a.slice(a0, a1).filter((_, i) => !taken.pairs.has(a0 + i));
+      const theirs = b.slice(b0, b1).filter((_, j) => !taken.b.has(b0 + j));
+      kept.push(...(yield* this.#inOrder(mine, theirs)));
     }
     found.forEach((j, i) => {
       if (j >= 0) this.partners[a[i]!] = b[j]!;
     });
     for (const [i, j] of taken.pairs) this.partners[a[i]!] = b[j]!;
+    const used = new Set([...found, ...taken.b]);
+    const changed = yield* this.#inAnyOrder(
+      a.filter((_, i) => found[i]! < 0 && !taken.pairs.has(i)),
+      b.filter((_, j) => !used.has(j)),
+    );
+    for (const { i, j } of sumOf(changed) > MORE * sumOf(kept) ? changed : kept) this.partners[i] = j;
   }
 
   /** The pairs, in order, that have the most in common together. */
-  *#likest(a: readonly number[], b: readonly number[]): Generator<void> {
+  *#inOrder(a: readonly number[], b: readonly number[]): Generator<void, Pair[]> {
     const [n, m] = [a.length, b.length];
+    const pair = (x: number, y: number): Pair => ({ i: a[x]!, j: b[y]!, like: this.#like(a[x]!, b[y]!) });
     if ((n === 1 && m === 1) || n * m > MOST_PAIRS) {
       // one each, or too many to compare each with each: by order of birth
-      for (let i = 0; i < Math.min(n, m); i++) this.partners[a[i]!] = b[i]!;
-      return;
+      return Array.from({ length: Math.min(n, m) }, (_, x) => pair(x, x));
     }
+    const pairs: Pair[] = [];
     const width = m + 1;
     const best = new Float64Array((n + 1) * width);
-    for (let i = n - 1; i >= 0; i--) {
-      for (let j = m - 1; j >= 0; j--) {
-        const l = this.#like(a[i]!, b[j]!);
-        const pair = l < LEAST ? 0 : l + best[(i + 1) * width + j + 1]!;
-        best[i * width + j] = Math.max(pair, best[(i + 1) * width + j]!, best[i * width + j + 1]!);
+    for (let x = n - 1; x >= 0; x--) {
+      for (let y = m - 1; y >= 0; y--) {
+        const l = this.#like(a[x]!, b[y]!);
+        const both = l < LEAST ? 0 : l + best[(x + 1) * width + y + 1]!;
+        best[x * width + y] = Math.max(both, best[(x + 1) * width + y]!, best[x * width + y + 1]!);
       }
       yield;
     }
-    for (let [i, j] = [0, 0]; i < n && j < m; ) {
-      const here = best[i * width + j]!;
-      if (here === best[(i + 1) * width + j]) i++;
-      else if (here === best[i * width + j + 1]) j++;
-      else this.partners[a[i++]!] = b[j++]!;
+    for (let [x, y] = [0, 0]; x < n && y < m; ) {
+      const here = best[x * width + y]!;
+      if (here === best[(x + 1) * width + y]) x++;
+      else if (here === best[x * width + y + 1]) y++;
+      else pairs.push(pair(x++, y++));
     }
+    return pairs;
+  }
+
+  /** The likest pairs first, those of like places among their siblings before others; none where there are too many. */
+  *#inAnyOrder(a: readonly number[], b: readonly number[]): Generator<void, Pair[]> {
+    if (a.length * b.length > MOST_PAIRS) return [];
+    const likely: (Pair & { readonly far: number })[] = [];
+    for (const [x, i] of a.entries()) {
+      b.forEach((j, y) => {
+        const like = this.#like(i, j);
+        if (like >= LEAST) likely.push({ i, j, like, far: Math.abs(x - y) });
+      });
+      yield;
+    }
+    likely.sort((p, q) => q.like - p.like || p.far - q.far);
+    const [mine, theirs] = [new Set<number>(), new Set<number>()];
+    return likely.filter(({ i, j }) => {
+      if (mine.has(i) || theirs.has(j)) return false;
+      mine.add(i);
+      theirs.add(j);
+      return true;
+    });
   }
 }
+
+/** Two processes, and how much they have in common. */
+interface Pair {
+  readonly i: number;
+  readonly j: number;
+  readonly like: number;
+}
+
+const sumOf = (pairs: readonly Pair[]): number => pairs.reduce((sum, p) => sum + p.like, 0);
 
 interface Gap {
   readonly a0: number;
