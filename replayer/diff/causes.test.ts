@@ -92,6 +92,55 @@ describe('one program on 6.12 and on 7.2', () => {
   });
 });
 
+describe('an answer against the rules, in what follows from something else', () => {
+  const [a, b] = [fixture('vmm-6.12.irr'), fixture('vmm-7.2.irr')];
+  const frames = framesOf(b.source);
+  const followers = reportOf(a, b).causes.flatMap((c) => c.consequences);
+  /** Event `seq` of b has failed with an errno that no kernel gives there. */
+  const against = (seq: number): Side =>
+    edited(
+      b,
+      frames.map((f) => (f.seq === seq ? { ...f, error: 7, ret: -1n } : f)),
+    );
+
+  test('an inference: it is a cause', () => {
+    const some = followers.filter((q) => q.link.may && q.difference.a === 0 && frames[q.difference.b - 1]!.error !== 0);
+    expect(some.length).toBeGreaterThan(0);
+    const { difference } = some[some.length >> 1]!;
+    const report = reportOf(a, against(difference.b));
+    const cause = report.causes.find((c) => c.difference.b === difference.b);
+    expect(cause?.b?.opinion.kind).toBe('disagrees');
+    expect(cause?.b?.why?.seq).toBe(difference.b);
+    expect(report.causes.length).toBe(6);
+  });
+
+  test('the same question about what was made otherwise: it is a cause', () => {
+    const table = uapiTable('linux-7.2');
+    const session = (length: number, error: number): Side => {
+      const s = new Script(table);
+      s.start();
+      s.open(3);
+      s.ioctl(3, 'IOMMU_IOAS_ALLOC', {}, { out_ioas_id: 1 });
+      s.ioctl(3, 'IOMMU_IOAS_MAP', { flags: 6, ioas_id: 1, user_va: 0x1000, length }, { iova: 0x10_0000 });
+      s.ioctl(3, 'IOMMU_IOAS_UNMAP', { ioas_id: 1, iova: 0x10_0000, length: 0x1000 }, {}, { error });
+      return { source: s.source(), table };
+    };
+    // a part of an area cannot be unmapped
+    const [mine, theirs] = [session(0x3000, 2), session(0x5000, 7)];
+    expect(causesText(reportOf(mine, theirs, { most: 0 }))).toEqual([
+      'question 4/4 IOMMU_IOAS_MAP (?)',
+      '  names: errno 5/5 IOMMU_IOAS_UNMAP',
+    ]);
+    expect(causesText(reportOf(mine, theirs))).toEqual(['question 4/4 IOMMU_IOAS_MAP (?)', 'errno 5/5 IOMMU_IOAS_UNMAP (?)']);
+  });
+
+  test('so many are looked at, and it is said when there are more', () => {
+    const { limits } = reportOf(a, b, { most: 3 });
+    expect(limits.length).toBe(1);
+    expect(limits[0]).toMatch(/^\d+ differences may follow from others: the rules .* the first 3 of them only$/);
+  });
+});
+
 test('what follows, and how', () => {
   expect(causesText(reportOf(session('vcmdq-v1'), session('vcmdq-v2')))).toEqual([
     'output 5/5 IOMMU_GET_HW_INFO (CMDQV parameters query)',

@@ -14,9 +14,12 @@ import type { Cause, Consequence, Difference, Opinion, Report, SideView, StatLin
 export interface CauseOptions {
   /** events of a trace that the rules are run along for all differences; beyond, they are for the first alone. default 2 000 000 */
   readonly longest?: number;
+  /** differences that follow from others and that the rules are asked about all the same; the first ones. default 50 000 */
+  readonly most?: number;
 }
 
 const LONGEST = 2_000_000;
+const MOST = 50_000;
 const SIDES = ['a', 'b'] as const;
 const TOO_LONG: Opinion = { kind: 'open', because: 'the rules were not asked: the trace is too long' };
 const UNASKED: Judgement = { why: undefined, own: TOO_LONG, other: TOO_LONG };
@@ -28,12 +31,19 @@ export function* findCauses(compared: Compared, options: CauseOptions = {}): Gen
   const folding = new Folding(compared);
   for (const at of folding.run()) yield at * 0.3;
   const { differences, under } = folding;
-  const open = differences.filter((_, place) => under[place]! < 0);
   const limits = SIDES.flatMap((side) => lossOf(side, compared[side].lost));
+  const doubtful = doubtfulOf(folding, options.most ?? MOST, limits);
+  const asked = new Set(doubtful);
+  const open = differences.filter((_, place) => under[place]! < 0 || asked.has(place));
   const judged = {
     a: yield* judgedSide(compared, 'a', open, options, limits, 0.3),
     b: yield* judgedSide(compared, 'b', open, options, limits, 0.65),
   };
+  for (const place of doubtful) {
+    if (!contradicts(differences[place]!, judged)) continue;
+    under[place] = -1;
+    folding.links[place] = undefined;
+  }
   differences.forEach((d, place) => {
     const changed = folding.changed[place]!;
     if (under[place]! >= 0 || changed < 0 || !isOfState(d, judged)) return;
@@ -53,6 +63,27 @@ export function* findCauses(compared: Compared, options: CauseOptions = {}): Gen
     limits,
   };
 }
+
+/**
+ * Places of differences that follow from others, though one side may have answered against its rules: where that they follow is
+ * an inference, and where the same question has another errno. At most so many.
+ */
+function doubtfulOf({ differences, under, links }: Folding, most: number, limits: string[]): number[] {
+  const found: number[] = [];
+  let count = 0;
+  differences.forEach((d, place) => {
+    if (under[place]! < 0 || (links[place]?.may !== true && d.sort !== 'errno')) return;
+    if (count++ < most) found.push(place);
+  });
+  if (count > most)
+    limits.push(`${count} differences may follow from others: the rules of the kernels were asked about the first ${most} of them only`);
+  return found;
+}
+
+const disagrees = (d: Difference, judged: Judgements, side: SideName): boolean => judged[side].get(d[side])?.own.kind === 'disagrees';
+
+/** Has one side answered against the rules of its kernel, and the other not? Then that is what differs, whatever it follows from. */
+const contradicts = (d: Difference, judged: Judgements): boolean => disagrees(d, judged, 'a') !== disagrees(d, judged, 'b');
 
 const traceOf = (name: SideName): string => `the ${name === 'a' ? 'first' : 'second'} trace`;
 
