@@ -5,9 +5,9 @@
  * that the kernel chose) are compared by who made the thing: renumbering alone is no difference. Times are not compared, and so it
  * is no difference whether a call was stored whole or, because it took long, as entered and with a RETURN of its own (whole-calls.ts).
  *
- * What this does not do yet: fold a difference that follows from an earlier one under it; align threads that share out the same work differently (calls are aligned thread by thread, not by
- * context across threads); know that two calls of different dialects (VCMDQ_ALLOC, HW_QUEUE_ALLOC) are the same step; compare
- * latencies; ask the model which side is right; ignore rules. Memory grows with the traces, by some 50 bytes an event. A
+ * What this does not do: match threads that were born in another order (what each does is then told as a difference, and of things that
+ * ask the same in one thread and are used in such others, which is which); align threads that share out the same work differently
+ * (calls are aligned thread by thread, not by context across threads). Memory grows with the traces, by some 50 bytes an event. A
  * difference is missed where two hashes of 53 bits meet.
  */
 

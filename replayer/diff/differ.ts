@@ -4,7 +4,8 @@
  *
  * Memory: the digests (0.2 bytes an event, some 700 bytes a process), the events of the pieces under work, and what differs. What it
  * does not see: an event that has been moved farther than its piece is one that is missing and one that is too much; what two sums
- * of 64 bits have in common by chance; a thread that is the same by name, where another thread has exchanged what the names stand for.
+ * of 64 bits have in common by chance; what becomes of
+ * a thing in other threads, where that alone tells it from its like; a thread that is the same by name, where another thread has exchanged what the names stand for.
  */
 import { drained, inverse } from './align.ts';
 import { Beside } from './beside.ts';
