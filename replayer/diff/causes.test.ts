@@ -278,7 +278,7 @@ function expectWhole(report: Report): void {
 test('whatever a trace says, there is a report', () => {
   const good = dialectSession('hw-queue-v4').script.frames;
   const table = uapiTable('hw-queue-v4');
-  const damage = fc.array(fc.record({ frame: fc.nat(good.length - 1), at: fc.integer({ min: 8, max: 300 }), byte: fc.nat(255) }), {
+  const damage = fc.array(fc.record({ frame: fc.nat(good.length - 1), at: fc.integer({ min: 12, max: 300 }), byte: fc.nat(255) }), {
     minLength: 1,
     maxLength: 40,
   });
