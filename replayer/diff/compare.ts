@@ -13,11 +13,11 @@
 
 import type { UapiTable } from '../../hw/uapi/table.ts';
 import type { TimelineSource } from '../timeline.ts';
-import { align, inverse, rematch, settle, slide } from './align.ts';
 import { Dependences } from './dependences.ts';
 import { eventOf, type Origin, whichOf } from './links.ts';
-import { joinMoved, type MovableLane } from './moved.ts';
-import { gaps, matchProcesses } from './processes.ts';
+import type { MovableLane } from './moved.ts';
+import { type Pairable, pairUp } from './pairing.ts';
+import { matchProcesses } from './processes.ts';
 import { type Lane, newNumbers, type Reading, readTrace } from './reading.ts';
 import { How, orderRows, type Rows } from './rows.ts';
 import { type FieldPair, fieldsOf, type Teller } from './telling.ts';
@@ -88,117 +88,39 @@ class Comparing {
     }
   }
 
-  /**
-   * Two threads. What becomes of the things that a call is about tells calls apart that ask the same, but where one of those things
-   * has another fate it misleads: both ways are gone, and the one that leaves fewer differences is taken.
-   */
   *#lane(a: Lane, b: Lane): Generator<void> {
-    let best: Int32Array | undefined;
-    let moved: readonly number[] = [];
-    let least = Number.POSITIVE_INFINITY;
-    for (const first of ['whole', 'asked'] as const) {
-      const partners = yield* this.#aligned(a, b, first);
-      this.#take(a, b, partners);
-      if (this.#settle(a, b, partners)) this.#take(a, b, partners);
-      if (yield* this.#rematch(a, b, partners)) this.#take(a, b, partners);
-      const joined = this.#join(a, b, partners);
-      const left = this.#left(a, b, partners);
-      if (left < least) [best, least, moved] = [partners, left, joined];
-      if (least === 0) break;
-      yield;
-    }
-    this.#take(a, b, best!);
-    for (const i of moved) this.#moved.add(b.events[best![i]!]!);
+    const { partners, moved } = yield* pairUp(this.#pairable(a, b));
+    for (const i of moved) this.#moved.add(b.events[partners[i]!]!);
   }
 
-  /** By one sort of key first, then between what that matches by what is asked, and at last by the name of the call. */
-  *#aligned(a: Lane, b: Lane, first: 'whole' | 'asked'): Generator<void, Int32Array> {
-    const column = (events: readonly number[], of: Int32Array): Int32Array => Int32Array.from(events, (seq) => of[seq]!);
-    const [wholeA, wholeB] = [column(a.events, this.#a[first]), column(b.events, this.#b[first])];
-    const partners = yield* align(wholeA, wholeB);
-    slide(wholeA, partners, b.events.length);
-    for (const key of ['asked', 'called'] as const) {
-      const [keysA, keysB] = [column(a.events, this.#a[key]), column(b.events, this.#b[key])];
-      for (const { a0, a1, b0, b1 } of gaps(partners, b.events.length)) {
-        const inner = yield* align(keysA.subarray(a0, a1), keysB.subarray(b0, b1));
-        inner.forEach((j, i) => {
-          if (j >= 0) partners[a0 + i] = b0 + j;
-        });
-      }
-    }
-    return partners;
-  }
-
-  /** Moves what has no partner, on either side, among its like to where the pairs agree. */
-  #settle(a: Lane, b: Lane, partners: Int32Array): boolean {
-    const keys = (side: Reading, lane: Lane): Int32Array => Int32Array.from(lane.events, (seq) => side.asked[seq]!);
-    const agree = (i: number, j: number): boolean => this.#agree(a.events[i]!, b.events[j]!);
-    const forward = partners.includes(-1) && settle(keys(this.#a, a), partners, agree);
-    if (forward) this.#take(a, b, partners);
-    const back = inverse(partners, b.events.length);
-    const backward = back.includes(-1) && settle(keys(this.#b, b), back, (j, i) => agree(i, j));
-    if (backward) partners.set(inverse(back, partners.length));
-    return forward || backward;
-  }
-
-  /** Pairs that ask the same of other things give way to more pairs of the same calls. */
-  #rematch(a: Lane, b: Lane, partners: Int32Array): Generator<void, boolean> {
-    const keys = (side: Reading, lane: Lane): Int32Array => Int32Array.from(lane.events, (seq) => side.called[seq]!);
-    return rematch(keys(this.#a, a), keys(this.#b, b), partners, (i, j) => this.#asksSame(a.events[i]!, b.events[j]!));
-  }
-
-  /** Pairs that were merely moved within the thread: their events of a. `partners` and what is taken have them then. */
-  #join(a: Lane, b: Lane, partners: Int32Array): readonly number[] {
-    const exchangeable = (i: number, j: number): boolean =>
-      this.#a.asked[i] === this.#b.asked[j] && this.#a.answered[i] === this.#b.answered[j] && !this.#agree(i, j);
-    const loose = partners.map((j, i) => (j >= 0 && exchangeable(a.events[i]!, b.events[j]!) ? -1 : j));
-    const plain = partners.slice();
-    const moved = this.#joined(a, b, plain);
-    const left = this.#left(a, b, plain);
-    // what stands beside another call that asks the same may have changed places with it
-    if (left > 0 && partners.some((j, i) => j !== loose[i])) {
-      this.#take(a, b, loose);
-      const exchanged = this.#joined(a, b, loose);
-      // nothing that stood beside another may be alone now: what has moved has not been held against that pair
-      const lost = partners.some((j, i) => j >= 0 && loose[i] === -1);
-      if (!lost && this.#left(a, b, loose) < left) {
-        partners.set(loose);
-        return exchanged;
-      }
-    }
-    partners.set(plain);
-    this.#take(a, b, partners);
-    return moved;
-  }
-
-  #joined(a: Lane, b: Lane, partners: Int32Array): readonly number[] {
+  #pairable(a: Lane, b: Lane): Pairable {
+    const column = (lane: Lane, of: Int32Array): Int32Array => Int32Array.from(lane.events, (seq) => of[seq]!);
+    const [x, y] = [this.#a, this.#b];
     const movable = (of: Reading, lane: Lane, on: Dependences): MovableLane => ({
-      keys: Int32Array.from(lane.events, (seq) => of.asked[seq]!),
+      keys: column(lane, of.asked),
       things: (i) => on.of(lane.events[i]!),
     });
-    const agree = (i: number, j: number): boolean => this.#agree(a.events[i]!, b.events[j]!);
-    const [x, y] = [movable(this.#a, a, this.#on.a), movable(this.#b, b, this.#on.b)];
-    return joinMoved(x, y, partners, agree, (i, j) => {
-      this.partners[a.events[i]!] = b.events[j]!;
-    });
-  }
-
-  /** How many rows of two threads differ. */
-  #left(a: Lane, b: Lane, partners: Int32Array): number {
-    let matched = 0;
-    let agreeing = 0;
-    partners.forEach((j, i) => {
-      if (j < 0) return;
-      matched++;
-      if (this.#agree(a.events[i]!, b.events[j]!)) agreeing++;
-    });
-    return a.events.length + b.events.length - matched - agreeing;
-  }
-
-  #take(a: Lane, b: Lane, partners: Int32Array): void {
-    partners.forEach((j, i) => {
-      this.partners[a.events[i]!] = j < 0 ? 0 : b.events[j]!;
-    });
+    return {
+      a: movable(x, a, this.#on.a),
+      b: movable(y, b, this.#on.b),
+      ways: 2,
+      // by what becomes of the things that a call is about, or by what is asked alone
+      keys: function* (way) {
+        for (const key of [way === 0 ? 'whole' : 'asked', 'asked'] as const) yield [column(a, x[key]), column(b, y[key])];
+      },
+      called: () => [column(a, x.called), column(b, y.called)],
+      agree: (i, j) => this.#agree(a.events[i]!, b.events[j]!),
+      asksSame: (i, j) => this.#asksSame(a.events[i]!, b.events[j]!),
+      alike: (i, j) => x.asked[a.events[i]!] === y.asked[b.events[j]!] && x.answered[a.events[i]!] === y.answered[b.events[j]!],
+      take: (partners) => {
+        partners.forEach((j, i) => {
+          this.partners[a.events[i]!] = j < 0 ? 0 : b.events[j]!;
+        });
+      },
+      takeTwo: (i, j) => {
+        this.partners[a.events[i]!] = b.events[j]!;
+      },
+    };
   }
 
   /** All rows, in order. */

@@ -10,7 +10,7 @@ export interface Linked {
 }
 
 /** Things that are looked at for an event: one about more keeps its place. */
-const MOST = 64;
+export const MOST = 64;
 const MOST_KEPT = 1 << 14;
 
 /**

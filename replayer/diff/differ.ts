@@ -7,18 +7,16 @@
  * of 64 bits have in common by chance; what becomes of
  * a thing in other threads, where that alone tells it from its like; a thread that is the same by name, where another thread has exchanged what the names stand for.
  */
-import { drained, inverse } from './align.ts';
+import { inverse } from './align.ts';
 import { Beside } from './beside.ts';
 import type { Details } from './details.ts';
 import { Block, type LaneDigest, type TraceDigest } from './digests.ts';
+import { matchDigests } from './families.ts';
 import { nameIn, relationOf, STRANGER } from './lanes.ts';
 import { Order } from './order.ts';
-import { agree, alignPiece, type Events, type Exchange, exchange, learn, makerOf } from './piece-align.ts';
+import { agree, alignPiece, type Events, type Exchange, exchange, makerOf } from './piece-align.ts';
 import { cut, type LaneBlocks, type LanePair, lanesOf, type Piece, planned } from './pieces.ts';
-import { type Family, matchFamilies } from './processes.ts';
 import { type Recorded, Row, type Stretch } from './records.ts';
-import { join, likenessOf, type Sketched } from './sketch.ts';
-import { mixHigh, mixLow } from './sums.ts';
 
 /** One of the two traces. */
 export interface DiffSide {
@@ -242,9 +240,8 @@ class Differ {
   /** → whether a name was found to stand for another */
   #piece(piece: Piece, a: Events, b: Events): boolean {
     const { pair } = piece;
-    const partners = alignPiece(a, b, pair.called);
+    const { partners, moved, exchanged } = alignPiece(a, b, pair.called);
     const back = inverse(partners, b.places.length);
-    const exchanged = learn(pair.called, a, b, partners);
     for (const what of exchanged) if (this.#exchanged.length < MOST_EXCHANGED) this.#exchanged.push({ by: pair, what });
     const seq = (side: Events, i: number): number => side.words[side.places[i]! + Row.SEQ]!;
     const alone = new Set<number>();
@@ -256,7 +253,7 @@ class Differ {
       } else if (!agree(pair.called, a.words, a.places[i]!, b.words, b.places[j]!))
         this.#differences.push({ kind: 'changed', a: seq(a, i), b: seq(b, j), ...likeness(a, i, b, j) });
     });
-    this.#place(piece, a, b, back);
+    this.#place(piece, a, b, back, new Set(moved.map((i) => partners[i]!)));
     this.#stand(piece, partners);
     alone.delete(0);
     let takenOver = false;
@@ -269,10 +266,10 @@ class Differ {
     return exchanged.length > 0 || takenOver;
   }
 
-  #place({ pair, a0, a1 }: Piece, a: Events, b: Events, back: Int32Array): void {
+  #place({ pair, a0, a1 }: Piece, a: Events, b: Events, back: Int32Array, moved: ReadonlySet<number>): void {
     if (pair.b === undefined) return;
     const seqs = b.places.map((at) => b.words[at + Row.SEQ]!);
-    const partners = back.map((i) => (i < 0 ? 0 : a.words[a.places[i]! + Row.SEQ]!));
+    const partners = back.map((i, j) => (i < 0 || moved.has(j) ? 0 : a.words[a.places[i]! + Row.SEQ]!));
     const block = (n: number, word: number): number | undefined => pair.a?.blocks[pair.a.at[n]! + word];
     const least = a0 > 0 ? block(a0 - 1, Block.LAST)! : 0;
     const most = pair.a !== undefined && a1 < pair.a.at.length ? block(a1, Block.FIRST)! - 1 : this.#x.last;
@@ -284,31 +281,4 @@ function likeness(a: Events, i: number, b: Events, j: number): { readonly asked:
   const [p, q] = [a.places[i]!, b.places[j]!];
   const same = (word: number): boolean => a.words[p + word] === b.words[q + word] && a.words[p + word + 1] === b.words[q + word + 1];
   return { asked: same(Row.ASKED), answered: same(Row.ANSWERED) };
-}
-
-/** → for each process of `a` the index of that of `b`, -1 for none */
-function matchDigests(a: TraceDigest, b: TraceDigest): Int32Array {
-  const [mine, theirs] = [withChildren(a), withChildren(b)];
-  return drained(matchFamilies(mine, theirs, (i, j) => likenessOf(mine, i, theirs, j)));
-}
-
-/** Processes with what their children do: a process may be there only to fork another. */
-function withChildren({ processes, sketches: own }: TraceDigest): Family & Sketched {
-  const parents = processes.map((p) => p.parent);
-  const low = processes.map((p) => p.low);
-  const high = processes.map((p) => p.high);
-  const sketches = own.slice();
-  const events = processes.map((p) => p.events);
-  // children come behind their parents, so their own is complete when it is told to the parent
-  for (let i = processes.length - 1; i >= 0; i--) {
-    const of = parents[i]!;
-    if (of < 0 || of >= i) continue;
-    low[of] = (low[of]! + mixLow(0, low[i]!, high[i]!)) | 0;
-    high[of] = (high[of]! + mixHigh(0, low[i]!, high[i]!)) | 0;
-    // what grandchildren do is not told: in a long line of forks all would be told again and again
-    join(sketches, of, own, i);
-    events[of]! += processes[i]!.events;
-  }
-  const all = low.map((n, i) => (n >>> 0) * 0x20_0000 + (high[i]! >>> 11));
-  return { parents, born: processes.map((p) => p.born), all, sketches, events };
 }

@@ -17,6 +17,10 @@ export interface BlockSizes {
 }
 export const BLOCKS: BlockSizes = { about: 256, least: 32, most: 1024 };
 
+/** Events of a process that are counted by what they ask, and counts of a trace that are kept. */
+const MOST_EVENTS = 1 << 12;
+const MOST_COUNTS = 1 << 19;
+
 /** Words of a block in {@link TraceDigest.blocks}. */
 export const Block = { LANE: 0, LOW: 1, HIGH: 2, ASKED: 3, EVENTS: 4, FIRST: 5, LAST: 6, WORDS: 7 } as const;
 
@@ -27,6 +31,9 @@ export interface LaneDigest {
   /** of all that it asks and is answered */
   low: number;
   high: number;
+  /** the same, what it refers to left aside */
+  saidLow: number;
+  saidHigh: number;
 }
 export interface ProcessDigest {
   readonly pid: number;
@@ -35,6 +42,10 @@ export interface ProcessDigest {
   /** of all that its threads ask and are answered */
   low: number;
   high: number;
+  /** the same, what it refers to left aside: 53 bits */
+  said: number;
+  /** how often it asks what, and makes which calls: by key; undefined where it does much */
+  counts: Map<number, number> | undefined;
   events: number;
   /** index of the process that forked it, -1 not known */
   parent: number;
@@ -68,6 +79,8 @@ interface Open {
 
 export class Digests implements Listener {
   readonly #sizes: BlockSizes;
+  /** entries of the counts of processes that have ended */
+  #counts = 0;
   readonly #processes = new Map<number, ProcessDigest>();
   readonly #order: ProcessDigest[] = [];
   readonly #open = new Map<number, Map<number, Open>>();
@@ -84,7 +97,7 @@ export class Digests implements Listener {
   }
 
   begin(process: number, pid: number): void {
-    const made: ProcessDigest = { pid, exe: '', lanes: [], low: 0, high: 0, events: 0, parent: -1, born: 0 };
+    const made: ProcessDigest = { pid, exe: '', lanes: [], low: 0, high: 0, said: 0, counts: new Map(), events: 0, parent: -1, born: 0 };
     this.#processes.set(process, made);
     // processes are numbered from 1 in the order in which they begin
     this.#order.push(made);
@@ -105,6 +118,9 @@ export class Digests implements Listener {
   }
   end(process: number): void {
     for (const open of this.#open.get(process)!.values()) this.#close(open);
+    const ended = this.#processes.get(process)!;
+    this.#counts += ended.counts?.size ?? 0;
+    if (this.#counts > MOST_COUNTS) ended.counts = undefined;
     this.#open.delete(process);
     this.#processes.delete(process);
     this.#laneNow = this.#now = undefined;
@@ -116,7 +132,7 @@ export class Digests implements Listener {
     let open = lanes.get(lane.lane);
     if (open === undefined) {
       const process = this.#processes.get(lane.process.process)!;
-      const digest: LaneDigest = { lane: lane.lane, ordinal: lane.ordinal, events: 0, low: 0, high: 0 };
+      const digest: LaneDigest = { lane: lane.lane, ordinal: lane.ordinal, events: 0, low: 0, high: 0, saidLow: 0, saidHigh: 0 };
       process.lanes.push(digest);
       open = { digest, process, low: 0, high: 0, asked: 0, count: 0, first: 0, last: 0 };
       lanes.set(lane.lane, open);
@@ -135,6 +151,9 @@ export class Digests implements Listener {
     let high = Math.imul((open.high + s.askedHigh) | 0, 0x85eb_ca6b);
     high = Math.imul((high ^ (high >>> 16)) + s.answeredHigh, 0xcc9e_2d51);
     open.high = Math.imul((high ^ (high >>> 14)) + s.linkedHigh, 0x1b87_3593);
+    const { digest } = open;
+    digest.saidLow = Math.imul(digest.saidLow ^ s.askedLow ^ (s.answeredLow >>> 3), 0x9e37_79b1) ^ s.answeredLow;
+    digest.saidHigh = Math.imul((digest.saidHigh + s.askedHigh) ^ (s.answeredHigh >>> 5), 0x85eb_ca6b) + s.answeredHigh;
     // what it is called matters to those that name it later
     if (s.maker !== undefined) open.high = Math.imul(open.high ^ s.maker.low, 0x9e37_79b1);
     const asked = Math.imul(open.asked ^ s.askedHigh, 0x9e37_79b1);
@@ -145,6 +164,7 @@ export class Digests implements Listener {
     this.#last = s.seq;
     const { process } = open;
     if (process.events++ === 0 && process.born === 0) process.born = s.seq;
+    if (process.counts !== undefined) count(process, s);
     addTo(this.#sketches, (s.lane.process.process - 1) * SKETCH, s, process.events);
     const { about, least, most } = this.#sizes;
     if ((open.count >= least && ((s.askedHigh >>> 7) & (about - 1)) === 0) || open.count >= most) this.#close(open);
@@ -178,6 +198,12 @@ export class Digests implements Listener {
     for (const lanes of this.#open.values()) for (const open of lanes.values()) this.#close(open);
     for (const process of this.#order) {
       // in which order threads came to their ends does not matter
+      let [saidLow, saidHigh] = [0, 0];
+      for (const lane of process.lanes) {
+        saidLow = (saidLow + mixLow(lane.ordinal, lane.saidLow, lane.saidHigh)) | 0;
+        saidHigh = (saidHigh + mixHigh(lane.ordinal, lane.saidLow, lane.saidHigh)) | 0;
+      }
+      process.said = (saidLow >>> 0) * 0x20_0000 + (saidHigh >>> 11);
       for (const { ordinal, low, high } of process.lanes) {
         process.low = (process.low + mixLow(ordinal, low, high)) | 0;
         process.high = (process.high + mixHigh(ordinal, low, high)) | 0;
@@ -192,4 +218,18 @@ export class Digests implements Listener {
       blocks: this.#blocks.slice(0, this.#used),
     };
   }
+}
+
+/** Names apart from arguments. */
+function count(process: ProcessDigest, { askedLow, askedHigh, called }: Said): void {
+  const { counts } = process;
+  if (counts === undefined) return;
+  if (process.events > MOST_EVENTS) {
+    process.counts = undefined;
+    return;
+  }
+  const key = (askedLow >>> 0) * 0x20_0000 + (askedHigh >>> 11);
+  counts.set(key, (counts.get(key) ?? 0) + 1);
+  const call = -1 - (called >>> 0);
+  counts.set(call, (counts.get(call) ?? 0) + 1);
 }

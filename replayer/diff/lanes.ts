@@ -39,8 +39,10 @@ export interface MakerName extends Named {
   readonly ordinal: number;
   /** which of the events of its thread */
   readonly nth: number;
+  /** the objects and areas that what it made depends on; undefined: they are too many */
+  on: readonly number[] | undefined;
 }
-export const NO_MAKER: MakerName = { low: 0, high: 0, lane: 0, process: 0, ordinal: 0, nth: 0 };
+export const NO_MAKER: MakerName = { low: 0, high: 0, lane: 0, process: 0, ordinal: 0, nth: 0, on: [] };
 
 /** Takes what becomes of processes. */
 export interface LaneListener {
@@ -136,6 +138,7 @@ export class Lanes {
       process,
       ordinal: lane.ordinal,
       nth: lane.events,
+      on: [],
     };
   }
 

@@ -1,13 +1,36 @@
 /** The events of a piece of two threads beside each other: which is which, and which agree. */
-import { align, drained, inverse, rematch, settle, slide } from './align.ts';
+import { drained } from './align.ts';
 import { Interner } from './hash.ts';
 import { OTHER } from './links.ts';
-import { gaps } from './processes.ts';
+import type { MovableLane } from './moved.ts';
+import { type Pairable, type Paired, pairUp } from './pairing.ts';
 import { LINK_WORDS, Row } from './records.ts';
 import type { Named } from './sums.ts';
 
 /** Names in a that stand for other ones in b. */
 export type Called = Map<number, number>;
+type Known = Pick<Called, 'get' | 'set'>;
+
+/** What is known, and what may be. */
+class Names implements Known {
+  readonly #known: ReadonlyMap<number, number>;
+  readonly #own = new Map<number, number>();
+
+  constructor(known: ReadonlyMap<number, number>) {
+    this.#known = known;
+  }
+  get(name: number): number | undefined {
+    return this.#own.get(name) ?? this.#known.get(name);
+  }
+  set(name: number, other: number): Map<number, number> {
+    return this.#own.set(name, other);
+  }
+  forget(): void {
+    this.#own.clear();
+  }
+}
+/** A name that nothing has. */
+const NOTHING: Named = { low: 0x2545_f491, high: 0x4f6c_dd1d };
 
 /** The events of a piece, of one side. */
 export interface Events {
@@ -29,32 +52,44 @@ export interface Exchange {
 }
 
 /** Remembers that. Links tell a name with which of the things it is. */
-export function exchange(called: Called, { a, b }: Exchange): void {
+export function exchange(called: Known, { a, b }: Exchange): void {
   for (let which = 0; which < 8; which++) called.set(keyAs(a, which), keyAs(b, which));
 }
 const makerAt = (w: Int32Array, at: number): Named => ({ low: w[at + Row.MAKER]!, high: w[at + Row.MAKER + 1]! });
 
 /** Takes what partners say of names; → what was exchanged. */
-export function learn(called: Called, a: Events, b: Events, partners: Int32Array): Exchange[] {
+function learn(called: Known, a: Events, b: Events, partners: Int32Array): Exchange[] {
   const found: Exchange[] = [];
   partners.forEach((j, i) => {
-    if (j < 0) return;
-    const [x, y] = [makerOf(a.words, a.places[i]!), makerOf(b.words, b.places[j]!)];
-    if (x === y || x === 0 || y === 0) return;
-    found.push({ a: makerAt(a.words, a.places[i]!), b: makerAt(b.words, b.places[j]!) });
-    exchange(called, found.at(-1)!);
+    if (makerOf(a.words, a.places[i]!) === 0) return;
+    const two = j < 0 ? undefined : learnTwo(called, a, i, b, j);
+    if (two !== undefined) found.push(two);
+    // what nobody made on the other side is nothing there
+    if (j < 0) exchange(called, { a: makerAt(a.words, a.places[i]!), b: NOTHING });
   });
   return found;
 }
 
+function learnTwo(called: Known, a: Events, i: number, b: Events, j: number): Exchange | undefined {
+  const [x, y] = [makerOf(a.words, a.places[i]!), makerOf(b.words, b.places[j]!)];
+  if (x === 0) return undefined;
+  if (x === y) {
+    if (called.get(x) !== undefined) exchange(called, { a: makerAt(a.words, a.places[i]!), b: makerAt(b.words, b.places[j]!) });
+    return undefined;
+  }
+  const two = { a: makerAt(a.words, a.places[i]!), b: y === 0 ? NOTHING : makerAt(b.words, b.places[j]!) };
+  exchange(called, two);
+  return y === 0 ? undefined : two;
+}
+
 /** Do two events say the same of the same things? */
-export function agree(called: ReadonlyMap<number, number>, wa: Int32Array, a: number, wb: Int32Array, b: number): boolean {
+export function agree(called: Pick<Known, 'get'>, wa: Int32Array, a: number, wb: Int32Array, b: number): boolean {
   for (let k = Row.ANSWERED; k < Row.CALLED; k++) if (wa[a + k] !== wb[b + k]) return false;
   return wa[a + Row.LINKS] === wb[b + Row.LINKS] && asksSame(called, wa, a, wb, b);
 }
 
 /** The same question about the same things. */
-function asksSame(called: ReadonlyMap<number, number>, wa: Int32Array, a: number, wb: Int32Array, b: number): boolean {
+function asksSame(called: Pick<Known, 'get'>, wa: Int32Array, a: number, wb: Int32Array, b: number): boolean {
   for (let k = Row.ASKED; k < Row.ANSWERED; k++) if (wa[a + k] !== wb[b + k]) return false;
   // those of the question come first, and there are as many of them
   const links = Math.min(wa[a + Row.LINKS]!, wb[b + Row.LINKS]!);
@@ -99,11 +134,8 @@ function livesOf({ words: w, places }: Events, answers: boolean): Int32Array {
   });
 }
 
-/** What tells apart events that say the same. */
-type Tells = readonly [a: Int32Array, b: Int32Array];
-
 /** What events are about, by name; `names`: those of a that stand for others in b. */
-function namedOf({ words: w, places }: Events, names?: Called): Int32Array {
+function namedOf({ words: w, places }: Events, names?: Pick<Known, 'get'>): Int32Array {
   return places.map((at) => {
     let all = 0;
     for (let n = 0; n < w[at + Row.LINKS]!; n++) {
@@ -117,67 +149,6 @@ function namedOf({ words: w, places }: Events, names?: Called): Int32Array {
   });
 }
 
-/**
- * What becomes of the things that a call is about tells calls apart that ask the same, but where one of those things has another
- * fate it misleads; what they are about does, but not before it is known which thing is which. All ways are gone, and the one that
- * leaves the fewest differences is taken. `known`: names from before the piece.
- */
-export function alignPiece(a: Events, b: Events, known: Called): Int32Array {
-  if (a.places.length === 0 || b.places.length === 0) return new Int32Array(a.places.length).fill(-1);
-  let best: Int32Array | undefined;
-  let least = Number.POSITIVE_INFINITY;
-  const byNames = (): Tells => {
-    const names = new Map(known);
-    learn(names, a, b, best!);
-    return [namedOf(a, names), namedOf(b)];
-  };
-  const byLives = (answers: boolean) => (): Tells => [livesOf(a, answers), livesOf(b, answers)];
-  for (const tells of [byLives(true), byLives(false), () => undefined, byNames]) {
-    const partners = alignBy(a, b, tells());
-    settleBoth(a, b, partners, known);
-    rematched(a, b, partners, known);
-    const left = differing(a, b, partners, known);
-    if (left < least) [best, least] = [partners, left];
-    if (least === 0) break;
-  }
-  return best!;
-}
-
-/** Moves what has no partner, on either side, among its like to where the pairs agree. */
-function settleBoth(a: Events, b: Events, partners: Int32Array, known: Called): void {
-  const numbers = new Interner();
-  const names = new Map(known);
-  learn(names, a, b, partners);
-  const same = (i: number, j: number): boolean => agree(names, a.words, a.places[i]!, b.words, b.places[j]!);
-  const asked = (side: Events): Int32Array => side.places.map((at) => keyOf(numbers, side.words, at, Row.ASKED, Row.ANSWERED));
-  if (partners.includes(-1) && settle(asked(a), partners, same)) learn(names, a, b, partners);
-  const back = inverse(partners, b.places.length);
-  if (back.includes(-1) && settle(asked(b), back, (j, i) => same(i, j))) partners.set(inverse(back, partners.length));
-}
-
-/** Pairs that ask the same of other things give way to more pairs of the same calls. */
-function rematched(a: Events, b: Events, partners: Int32Array, known: Called): void {
-  const numbers = new Interner();
-  const names = new Map(known);
-  learn(names, a, b, partners);
-  const keys = (side: Events): Int32Array => side.places.map((at) => keyOf(numbers, side.words, at, Row.CALLED, Row.MAKER));
-  const firm = (i: number, j: number): boolean => asksSame(names, a.words, a.places[i]!, b.words, b.places[j]!);
-  drained(rematch(keys(a), keys(b), partners, firm));
-}
-
-/** How many rows differ; which names stand for each other follows from the partners. */
-function differing(a: Events, b: Events, partners: Int32Array, known: Called): number {
-  const names = new Map(known);
-  learn(names, a, b, partners);
-  let [matched, agreeing] = [0, 0];
-  partners.forEach((j, i) => {
-    if (j < 0) return;
-    matched++;
-    if (agree(names, a.words, a.places[i]!, b.words, b.places[j]!)) agreeing++;
-  });
-  return a.places.length + b.places.length - matched - agreeing;
-}
-
 /** Some words of an event as a number. */
 function keyOf(numbers: Interner, w: Int32Array, at: number, from: number, to: number): number {
   let [low, high] = [0x9e37, 0x79b1];
@@ -189,30 +160,91 @@ function keyOf(numbers: Interner, w: Int32Array, at: number, from: number, to: n
   return numbers.number((low >>> 0) * 0x20_0000 + (high >>> 11));
 }
 
-/** By all that is said first, between what that matches by what is asked, and at last by the name of the call. */
-function alignBy(a: Events, b: Events, tells: Tells | undefined): Int32Array {
-  const numbers = new Interner();
-  const lengthB = b.places.length;
-  const column = ({ words, places }: Events, from: number, to: number): Int32Array =>
-    places.map((at) => keyOf(numbers, words, at, from, to));
-  const whole = (side: Events, told: Int32Array | undefined): Int32Array =>
-    column(side, Row.ASKED, Row.CALLED).map((key, i) => numbers.number(key * 0x1_0000_0000 + ((told?.[i] ?? 0) >>> 0)));
-  const [wholeA, wholeB] = [whole(a, tells?.[0]), whole(b, tells?.[1])];
-  const partners = drained(align(wholeA, wholeB));
-  slide(wholeA, partners, lengthB);
-  for (const [from, to] of [
-    [Row.ASKED, Row.ANSWERED],
-    [Row.CALLED, Row.MAKER],
-  ] as const) {
-    const open = gaps(partners, lengthB);
-    if (open.length === 0) break;
-    const [keysA, keysB] = [column(a, from, to), column(b, from, to)];
-    for (const { a0, a1, b0, b1 } of open) {
-      const inner = drained(align(keysA.subarray(a0, a1), keysB.subarray(b0, b1)));
-      inner.forEach((j, i) => {
-        if (j >= 0) partners[a0 + i] = b0 + j;
-      });
-    }
+/** `known`: names from before the piece; it learns those of the piece. */
+export function alignPiece(a: Events, b: Events, known: Called): Aligned {
+  if (a.places.length === 0 || b.places.length === 0) {
+    const partners = new Int32Array(a.places.length).fill(-1);
+    return { partners, moved: [], exchanged: learn(known, a, b, partners) };
   }
-  return partners;
+  const piece = new PieceOf(a, b, known);
+  const { partners, moved } = drained(pairUp(piece));
+  return { partners, moved, exchanged: learn(known, a, b, partners) };
+}
+
+export interface Aligned extends Paired {
+  readonly exchanged: readonly Exchange[];
+}
+
+class PieceOf implements Pairable {
+  readonly a: MovableLane;
+  readonly b: MovableLane;
+  readonly #x: Events;
+  readonly #y: Events;
+  readonly #names: Names;
+  readonly #numbers = new Interner();
+  readonly ways = 4;
+
+  constructor(a: Events, b: Events, known: Called) {
+    this.#x = a;
+    this.#y = b;
+    this.#names = new Names(known);
+    const movable = (events: Events): MovableLane => ({
+      keys: this.#column(events, Row.ASKED, Row.ANSWERED),
+      things: (i) => dependsOn(events.words, events.places[i]!),
+    });
+    [this.a, this.b] = [movable(a), movable(b)];
+  }
+
+  #column({ words, places }: Events, from: number, to: number): Int32Array {
+    return places.map((at) => keyOf(this.#numbers, words, at, from, to));
+  }
+
+  /** By what becomes of the things that a call is about, by what is asked alone; by how that went, too, and by what those things are. */
+  *keys(way: number): Iterable<readonly [Int32Array, Int32Array]> {
+    const [x, y] = [this.#x, this.#y];
+    if (way === 0) yield [this.#whole(x, livesOf(x, false)), this.#whole(y, livesOf(y, false))];
+    else if (way === 1) yield [this.a.keys, this.b.keys];
+    else if (way === 2) yield [this.#whole(x, livesOf(x, true)), this.#whole(y, livesOf(y, true))];
+    else yield [this.#whole(x, namedOf(x, this.#names)), this.#whole(y, namedOf(y))];
+    yield [this.a.keys, this.b.keys];
+  }
+
+  called(): readonly [Int32Array, Int32Array] {
+    return [this.#column(this.#x, Row.CALLED, Row.MAKER), this.#column(this.#y, Row.CALLED, Row.MAKER)];
+  }
+
+  /** All that is said, and what tells apart events that say the same. */
+  #whole(events: Events, told: Int32Array): Int32Array {
+    return this.#column(events, Row.ASKED, Row.CALLED).map((key, i) => this.#numbers.number(key * 0x1_0000_0000 + (told[i]! >>> 0)));
+  }
+
+  agree(i: number, j: number): boolean {
+    return agree(this.#names, this.#x.words, this.#x.places[i]!, this.#y.words, this.#y.places[j]!);
+  }
+  asksSame(i: number, j: number): boolean {
+    return asksSame(this.#names, this.#x.words, this.#x.places[i]!, this.#y.words, this.#y.places[j]!);
+  }
+  alike(i: number, j: number): boolean {
+    const [p, q] = [this.#x.places[i]!, this.#y.places[j]!];
+    for (let k = Row.ASKED; k < Row.CALLED; k++) if (this.#x.words[p + k] !== this.#y.words[q + k]) return false;
+    return true;
+  }
+  take(partners: Int32Array): void {
+    this.#names.forget();
+    learn(this.#names, this.#x, this.#y, partners);
+  }
+  takeTwo(i: number, j: number): void {
+    learnTwo(this.#names, this.#x, i, this.#y, j);
+  }
+}
+
+/** What an event has to do with; undefined: its order matters to all others. */
+function dependsOn(w: Int32Array, at: number): ReadonlySet<number> | undefined {
+  const count = w[at + Row.ON]!;
+  if (count < 0) return undefined;
+  const things = new Set<number>();
+  for (let which = 0; which < OTHER; which++) things.add((w[at + Row.SEQ]! * 8 + which) | 0);
+  const from = at + Row.WORDS + w[at + Row.LINKS]! * LINK_WORDS;
+  for (let n = 0; n < count; n++) things.add(w[from + n]!);
+  return things;
 }

@@ -15,12 +15,15 @@ const LEAST = 0.15;
 /** Siblings have changed places where that gives so many times more in common. */
 const MORE = 1.1;
 
-interface Signature {
-  /** all that its threads, and its children's, ask and are answered */
-  readonly all: number;
+/** What a process does. */
+export interface Counts {
   /** how often each call (name alone, and with arguments) is made */
   readonly counts: ReadonlyMap<number, number>;
   readonly total: number;
+}
+interface Signature extends Counts {
+  /** all that its threads, and its children's, ask and are answered */
+  readonly all: number;
 }
 
 /** Of every process, with what its children do: a process may be there only to fork another. */
@@ -71,7 +74,7 @@ function signature(reading: Reading, process: ReadProcess, hash: Hash): Signatur
  * How much two processes have in common, 0 … 1: of all that both do, and of all that the one does that does less. A process that
  * ends early, because a call failed, is like the one that went on.
  */
-function likeness(a: Signature, b: Signature): number {
+export function likeness(a: Counts, b: Counts): number {
   if (a.counts.size > b.counts.size) return likeness(b, a);
   if (a.total === 0 || b.total === 0) return a.total === b.total ? 1 : 0;
   let common = 0;

@@ -9,8 +9,11 @@ export interface Stretch {
   readonly last: number;
 }
 
-/** Words of an event in {@link Records.words}, and behind them four for each thing that it is about. */
-export const Row = { SEQ: 0, ASKED: 1, ANSWERED: 3, CALLED: 5, MAKER: 6, LINKS: 8, WORDS: 9 } as const;
+/**
+ * Words of an event in {@link Records.words}, and behind them four for each thing that it is about, and then as many things as ON says
+ * that it depends on. ON -1: its order matters to all others.
+ */
+export const Row = { SEQ: 0, ASKED: 1, ANSWERED: 3, CALLED: 5, MAKER: 6, LINKS: 8, ON: 9, WORDS: 10 } as const;
 export const LINK_WORDS = 4;
 
 /** What the stretches hold, in their order. */
@@ -53,8 +56,9 @@ export class Records implements Listener {
   }
 
   #put(s: Said): void {
-    const links = s.links;
-    const need = this.#used + Row.WORDS + links.length;
+    const { links } = s;
+    const on = s.about.movable ? s.about.things : undefined;
+    const need = this.#used + Row.WORDS + links.length + (on?.size ?? 0);
     if (need > this.#words.length) {
       const larger = new Int32Array(Math.max(need, this.#words.length * 2));
       larger.set(this.#words);
@@ -71,7 +75,10 @@ export class Records implements Listener {
     w[at + Row.MAKER] = s.maker?.low ?? 0;
     w[at + Row.MAKER + 1] = s.maker?.high ?? 0;
     w[at + Row.LINKS] = links.length / LINK_WORDS;
+    w[at + Row.ON] = on?.size ?? -1;
     for (let i = 0; i < links.length; i++) w[at + Row.WORDS + i] = links[i]!;
+    let next = at + Row.WORDS + links.length;
+    for (const thing of on ?? []) w[next++] = thing;
     this.#used = need;
   }
 

@@ -6,9 +6,10 @@ import { FileKind, Kind, MMIO_SOURCE_SHIFT, PartKind, State } from '../../store/
 import type { AreaTree } from '../areas.ts';
 import type { EventBytes } from '../event.ts';
 import { readU64, type U64 } from '../u64.ts';
+import type { About } from './about.ts';
 import { named } from './forms.ts';
 import { type Lanes, type LiveLane, type MakerName, NO_MAKER } from './lanes.ts';
-import { AREA, type Origin, OTHER, whichOf } from './links.ts';
+import { type Origin, OTHER, whichOf } from './links.ts';
 import { ARGS, calledAs, MMIO_OFFSET, WORDS } from './meaning.ts';
 import { Do, type Recipe, type Recipes, type Terms } from './recipes.ts';
 import { ANSWERED, bytesOfWords, mixHigh, mixLow, NO_TYPE, Sort, saltOf, typeHash } from './sums.ts';
@@ -30,6 +31,12 @@ export class Said {
   called = 0;
   /** where the stream was asked for them: of each thing that it is about place (a number for name and place), its name in two words, and which it is */
   readonly links: number[] = [];
+  /** in the same case: what it has to do with */
+  readonly about: About;
+
+  constructor(about: About) {
+    this.about = about;
+  }
 }
 
 const ERRNO = saltOf(WORDS.errno, 0, Sort.VALUE);
@@ -93,8 +100,8 @@ export class ShortWay {
     if (file === 0 || on.file !== file || on.kind !== words[at + 3]! >>> 24) return false;
     const said = this.#said;
     said.lane = this.#lanes.at(pid, words[at + 9]!, seq);
-    this.#begin();
-    this.#about(ON, on.name, on.origin);
+    this.#begin(seq);
+    this.#about(ON, on.name, on.origin, on.what !== 0);
     this.#low = (recipe.askLow + ON_LOW) | 0;
     this.#high = (recipe.askHigh + ON_HIGH) | 0;
     this.#space = undefined;
@@ -106,6 +113,7 @@ export class ShortWay {
     if (!this.#add(recipe.answer, words, at, e, ANSWERED, error, false)) return false;
     this.#answered();
     said.called = recipe.called;
+    if (this.#links) said.about.end(on.kind === FileKind.IOMMUFD, false);
     return true;
   }
 
@@ -126,18 +134,18 @@ export class ShortWay {
     if (through === null) return false;
     const said = this.#said;
     said.lane = this.#lanes.at(pid, words[at + 9]!, seq);
-    this.#begin();
+    this.#begin(seq);
     this.#put(CALL, Kind.MMIO, 0);
     this.#put(KIND_OF_FILE, fileKind, 0);
     this.#put(HOW, request & HOW_MASK, 0);
     if (fd >= 0) {
       this.#put(ON, NO_TYPE, 0);
       const on = this.#tracking.fd(e, pid, fd);
-      this.#about(ON, on.name, on.origin);
+      this.#about(ON, on.name, on.origin, true);
     }
     if (through !== undefined) {
       this.#put(MAPPING, MAPPING_TYPE, 0);
-      this.#about(MAPPING, through.name, OTHER);
+      this.#about(MAPPING, through.name, OTHER, true);
       this.#put(OFFSET, high * 0x1_0000_0000 + low - through.base, 0);
     }
     const count = words[args + 1]! >> 3;
@@ -154,10 +162,12 @@ export class ShortWay {
     return true;
   }
 
-  #begin(): void {
+  #begin(seq: number): void {
     const said = this.#said;
     said.linkedLow = said.linkedHigh = this.#low = this.#high = 0;
-    if (this.#links) said.links.length = 0;
+    if (!this.#links) return;
+    said.links.length = 0;
+    said.about.begin(seq);
   }
   #asked(): void {
     this.#said.askedLow = this.#low;
@@ -234,7 +244,7 @@ export class ShortWay {
     if (thing.type === NO_TYPE && thing.origin === 0) this.#put(t.salt[k]!, value, 0);
     else {
       this.#put(t.linkSalt[k]!, thing.type, 0);
-      this.#about(t.linkSalt[k]! ^ side, thing.name, thing.origin);
+      this.#about(t.linkSalt[k]! ^ side, thing.name, thing.origin, true);
     }
     return true;
   }
@@ -246,7 +256,7 @@ export class ShortWay {
     }
     const thing = this.#tracking.fd(e, e.pid, value);
     this.#put(t.linkSalt[k]!, FILE_TYPE, 0);
-    this.#about(t.linkSalt[k]! ^ side, thing.name, thing.origin);
+    this.#about(t.linkSalt[k]! ^ side, thing.name, thing.origin, value !== 0);
     this.#space = thing;
   }
 
@@ -256,15 +266,18 @@ export class ShortWay {
     if (found === undefined) return false;
     this.#put(t.linkSalt[k]!, AREA_TYPE, 0);
     this.#put(t.salt[k]!, found.offset, 0);
-    this.#about(t.linkSalt[k]! ^ side, this.#tracking.nameOf(found.origin), AREA);
+    this.#about(t.linkSalt[k]! ^ side, this.#tracking.nameOf(found.origin), found.origin, true);
     return true;
   }
 
-  #about(salt: number, name: MakerName, origin: Origin): void {
+  #about(salt: number, name: MakerName, origin: Origin, there: boolean): void {
     const said = this.#said;
     const { low, high } = name === NO_MAKER ? name : this.#lanes.named(name);
     const which = whichOf(origin);
-    if (this.#links) said.links.push(salt, low ^ which, high, which);
+    if (this.#links) {
+      said.links.push(salt, low ^ which, high, which);
+      said.about.add(origin, there);
+    }
     said.linkedLow = (said.linkedLow + mixLow(salt, low, which)) | 0;
     said.linkedHigh = (said.linkedHigh + mixHigh(salt, high, which)) | 0;
   }

@@ -3,11 +3,12 @@
  * Memory does not grow with the trace but for a few words a process.
  */
 import type { UapiTable } from '../../hw/uapi/table.ts';
-import { Kind } from '../../store/frame.ts';
+import { FileKind, Kind, State } from '../../store/frame.ts';
 import type { Change } from '../change.ts';
 import { EventBytes } from '../event.ts';
 import { planOf } from '../plan.ts';
 import type { WholeBatch } from '../whole-calls.ts';
+import { About } from './about.ts';
 import type { Detailing } from './details.ts';
 import { type LaneListener, Lanes } from './lanes.ts';
 import { calledOf, Meaning } from './meaning.ts';
@@ -40,7 +41,7 @@ export class EventStream {
   readonly #short: ShortWay | undefined;
   readonly #event = new EventBytes();
   readonly #sums: Sums;
-  readonly #said = new Said();
+  readonly #said: Said;
   readonly #links: boolean;
   readonly #details: Detailing | undefined;
   /** events that went the short way */
@@ -57,7 +58,9 @@ export class EventStream {
     this.#recipes = from === undefined ? new Recipes(this.#meaning, plan) : from.#recipes;
     this.#tracking = new Tracking(plan, from === undefined ? undefined : from.#tracking);
     this.#lanes = new Lanes(listener, from === undefined ? undefined : from.#lanes);
-    this.#sums = new Sums((origin) => this.#lanes.named(this.#tracking.nameOf(origin)));
+    const about = new About((origin) => this.#tracking.nameOf(origin));
+    this.#said = new Said(about);
+    this.#sums = new Sums((origin) => this.#lanes.named(this.#tracking.nameOf(origin)), about);
     if (options.details !== undefined) options.details.links.live = this.#tracking.live;
     if (options.recipes !== false) this.#short = new ShortWay(this.#said, this.#recipes, this.#tracking, this.#lanes, this.#links);
   }
@@ -99,6 +102,7 @@ export class EventStream {
     const details = this.#details?.wants(seq) === true ? this.#details : undefined;
     const links = details?.links ?? live;
     sums.begin();
+    said.about.begin(seq);
     if (this.#links) {
       said.links.length = 0;
       sums.links = said.links;
@@ -112,6 +116,12 @@ export class EventStream {
     const maker = changes.length > 0 && makes(changes, chose);
     if (maker) tracking.name(seq, this.#lanes.made(lane, sums.askedLow, sums.askedHigh));
     this.#meaning.answer(e, links, sums);
+    const isCall = e.kind === Kind.IOCTL && e.state !== State.ENTERED && e.fileKind === FileKind.IOMMUFD;
+    said.about.end(
+      isCall,
+      changes.some((c) => c.op === 'object.create' || c.op === 'area.add'),
+    );
+    if (maker) tracking.nameOf(seq * 8).on = said.about.on;
     details?.take(e, lane, changes, (thing) => tracking.nameOf(thing));
     said.lane = lane;
     said.askedLow = sums.askedLow;
@@ -129,6 +139,7 @@ export class EventStream {
   #closer(e: EventBytes, details: Detailing): void {
     this.#tracking.live.begin();
     this.#sums.begin();
+    this.#said.about.begin(e.seq);
     this.#meaning.ask(e, details.links, this.#sums);
     this.#meaning.answer(e, details.links, this.#sums);
     details.take(e, this.#said.lane, [], (thing) => this.#tracking.nameOf(thing));

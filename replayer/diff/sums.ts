@@ -3,6 +3,7 @@
  * the order of telling does not matter and what never changes in frames of one layout is added up once (see recipes.ts).
  */
 import type { U64 } from '../u64.ts';
+import type { About } from './about.ts';
 import type { Name } from './forms.ts';
 import { type Origin, whichOf } from './links.ts';
 import type { Sink } from './meaning.ts';
@@ -91,10 +92,12 @@ export class Sums implements Sink {
   readonly #nameOf: (origin: Origin) => Named;
   /** takes the things that are told, four words each */
   links: number[] | undefined;
+  readonly #about: About | undefined;
   #answer = false;
 
-  constructor(nameOf: (origin: Origin) => Named) {
+  constructor(nameOf: (origin: Origin) => Named, about?: About) {
     this.#nameOf = nameOf;
+    this.#about = about;
   }
 
   begin(): void {
@@ -118,8 +121,9 @@ export class Sums implements Sink {
     if (typeof value === 'number') this.#add(salt, value | 0, (value / TWO32) | 0);
     else this.#add(salt, Number(value & 0xffff_ffffn) | 0, Number((value >> 32n) & 0xffff_ffffn) | 0);
   }
-  link(name: Name, origin: Origin, type: string, _raw: U64, place = 0): void {
+  link(name: Name, origin: Origin, type: string, raw: U64, place = 0): void {
     const salt = saltOf(name, place, Sort.LINK);
+    this.#about?.add(origin, raw !== 0);
     this.#add(salt, typeHash(type), 0);
     const { low, high } = this.#nameOf(origin);
     const side = this.#answer ? salt ^ ANSWERED : salt;
