@@ -6,7 +6,8 @@ import type { EventBytes } from '../event.ts';
 import { emptyState } from '../state.ts';
 import { ended, nameOf } from './difference-words.ts';
 import type { LiveLane, MakerName } from './lanes.ts';
-import { eventOf, KeepingLinks, knownTypes, LiveLinks, type Origin } from './links.ts';
+import { eventOf, KeepingLinks, LiveLinks, type Origin } from './links.ts';
+import type { Before } from './order.ts';
 
 /** Of events of a trace, by their index in the list that was asked with; numbers of events are 0 for none. */
 export interface Details {
@@ -22,6 +23,8 @@ export interface Details {
   readonly processes: Int32Array;
   /** the event before it in its thread */
   readonly before: Int32Array;
+  /** the event before it in the trace: number, thread, and which of the events of that */
+  readonly previous: Int32Array;
   /** what it refers to, as KeptLinks takes it: from here to the next one's */
   readonly linkAt: Int32Array;
   readonly links: Int32Array;
@@ -39,6 +42,7 @@ export class Detailing {
   /** asks for what a stream refers to, and keeps it */
   readonly links: KeepingLinks;
   readonly #table: UapiTable;
+  readonly #types: string[] = [''];
   readonly #seqs: Int32Array;
   #next = 0;
   readonly #kinds: Uint8Array;
@@ -48,6 +52,7 @@ export class Detailing {
   readonly #changes: Uint8Array;
   readonly #processes: Int32Array;
   readonly #before: Int32Array;
+  readonly #previous: Int32Array;
   readonly #linkAt: Int32Array;
   readonly #ended: number[] = [];
   readonly #makers = new Map<number, MakerName>();
@@ -57,13 +62,14 @@ export class Detailing {
     const column = (): Int32Array => new Int32Array(seqs.length);
     this.#seqs = seqs;
     this.#table = table;
-    this.links = new KeepingLinks(new LiveLinks(emptyState()));
+    this.links = new KeepingLinks(new LiveLinks(emptyState()), this.#types);
     this.#kinds = new Uint8Array(seqs.length);
     this.#errors = column();
     this.#calls = column();
     this.#changes = new Uint8Array(seqs.length);
     this.#processes = column().fill(-1);
     this.#before = column();
+    this.#previous = new Int32Array(3 * seqs.length);
     this.#linkAt = new Int32Array(seqs.length + 1);
   }
 
@@ -75,7 +81,7 @@ export class Detailing {
   }
 
   /** Takes an event that was wanted; what it refers to has been asked of `links`. `changes`: what is followed of the state. */
-  take(e: EventBytes, lane: LiveLane, changes: readonly Change[], names: (thing: Origin) => MakerName): void {
+  take(e: EventBytes, lane: LiveLane, previous: Before, changes: readonly Change[], names: (thing: Origin) => MakerName): void {
     const at = this.#next++;
     const seq = this.#seqs[at]!;
     const name = nameOf(e, this.#table);
@@ -90,6 +96,7 @@ export class Detailing {
     this.#changes[at] = changes.length > 0 || changesQuietly(e, name) ? 1 : 0;
     this.#processes[at] = lane.process.process - 1;
     this.#before[at] = lane.last;
+    this.#previous.set([previous.seq, previous.lane, previous.nth], 3 * at);
     const about = this.links.kept.subarray(this.#linkAt[at]!, this.links.count);
     this.#linkAt[at + 1] = this.links.count;
     for (const thing of about) if (thing > 0) this.#makers.set(eventOf(thing), names(thing));
@@ -109,9 +116,10 @@ export class Detailing {
       changes: this.#changes,
       processes: this.#processes,
       before: this.#before,
+      previous: this.#previous,
       linkAt: this.#linkAt,
       links: this.links.kept.slice(0, this.links.count),
-      types: knownTypes(),
+      types: this.#types,
       ended: Float64Array.from(this.#ended),
       makers: Int32Array.from([...this.#makers].flatMap(([seq, { lane, nth }]) => [seq, lane, nth])),
     };

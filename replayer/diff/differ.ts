@@ -13,9 +13,9 @@ import type { Details } from './details.ts';
 import { Block, type LaneDigest, type TraceDigest } from './digests.ts';
 import { matchDigests } from './families.ts';
 import { nameIn, relationOf, STRANGER } from './lanes.ts';
-import { Order } from './order.ts';
+import { type Before, type BeforeOf, Order } from './order.ts';
 import { agree, alignPiece, type Events, type Exchange, exchange, makerOf } from './piece-align.ts';
-import { cut, type LaneBlocks, type LanePair, lanesOf, type Piece, planned } from './pieces.ts';
+import { blockWith, cut, type LaneBlocks, type LanePair, lanesOf, type Piece, planned } from './pieces.ts';
 import { type Recorded, Row, type Stretch } from './records.ts';
 
 /** One of the two traces. */
@@ -39,6 +39,11 @@ export interface StreamDifference {
   /** the event of a at which or, where only b has one, behind which it stands */
   readonly place: number;
 }
+/** Events, ascending, and what there is to say about them. */
+export interface Detailed {
+  readonly seqs: Int32Array;
+  readonly details: Details;
+}
 export interface StreamComparison {
   readonly eventsA: number;
   readonly eventsB: number;
@@ -47,14 +52,17 @@ export interface StreamComparison {
   readonly differences: readonly StreamDifference[];
   /** events that had to be read again */
   readonly again: number;
-  /** of all events */
+  /** of all events, beside each other */
   readonly beside: Beside;
+  readonly details: { readonly a: Detailed; readonly b: Detailed };
   readonly digests: { readonly a: TraceDigest; readonly b: TraceDigest };
 }
 
 /** Events of the pieces that are read together, of both sides. */
 const BATCH = 1 << 18;
 const NOTHING = new Int32Array(0);
+/** Blocks that are read together. */
+const TOGETHER = 1 << 10;
 /** Exchanged names that other threads hear of. */
 const MOST_EXCHANGED = 1 << 14;
 
@@ -85,9 +93,8 @@ class Differ {
 
   async run(): Promise<StreamComparison> {
     const todo: { piece: Piece; plan: number }[] = [];
-    const same = (a: number, b: number): void => this.#order.anchor(b, a);
     const pairs = this.#pairs();
-    for (const pair of pairs) for (const piece of planned(pair, same)) todo.push({ piece, plan: 0 });
+    for (const pair of pairs) for (const piece of planned(pair)) todo.push({ piece, plan: 0 });
     while (todo.length > 0) {
       const batch: Piece[] = [];
       for (let events = 0; todo.length > 0 && events < BATCH; ) {
@@ -100,22 +107,72 @@ class Differ {
     }
     for (const pair of pairs) this.#rest(pair);
     this.#beside.finish();
+    const details = await this.#details();
     return {
       eventsA: this.#x.events,
       eventsB: this.#y.events,
       matched: this.#x.events - this.#only.a,
-      differences: this.#ordered(),
+      differences: await this.#ordered(details.b),
+      details,
       again: this.#again,
       beside: this.#beside,
       digests: { a: this.#x, b: this.#y },
     };
   }
 
-  #ordered(): StreamDifference[] {
+  /** Of what differs, and of b what has moved. */
+  async #details(): Promise<StreamComparison['details']> {
+    const seqsA = Int32Array.from(
+      this.#differences.filter((d) => d.a !== 0),
+      (d) => d.a,
+    ).sort();
+    const seqsB = Int32Array.from(new Set([...this.#order.events, ...this.#differences.map((d) => d.b)])).sort();
+    const b = seqsB[0] === 0 ? seqsB.subarray(1) : seqsB;
+    const [x, y] = await Promise.all([this.#a.details(seqsA), this.#b.details(b)]);
+    return { a: { seqs: seqsA, details: x }, b: { seqs: b, details: y } };
+  }
+
+  async #ordered({ seqs, details: { previous } }: Detailed): Promise<StreamDifference[]> {
+    const index = new Map(Array.from(seqs, (seq, i) => [seq, 3 * i]));
+    const before: BeforeOf = (b) => {
+      const at = index.get(b)!;
+      return { seq: previous[at]!, lane: previous[at + 1]!, nth: previous[at + 2]! };
+    };
+    const partners = await this.#partners(this.#order.anchors(before));
     const born = new Map(this.#y.processes.flatMap((p) => p.lanes.map((l) => [l.lane, p.born] as const)));
-    const places = this.#order.places((lane) => born.get(lane) ?? 0);
+    const places = this.#order.places(
+      before,
+      ({ seq }) => partners.get(seq) ?? 0,
+      (lane) => born.get(lane) ?? 0,
+    );
     const found = this.#differences.map((d) => ({ ...d, place: d.a === 0 ? places.get(d.b)! : d.a }));
     return found.sort((p, q) => p.place - q.place || Number(p.a === 0) - Number(q.a === 0) || p.b - q.b);
+  }
+
+  /** The events of a beside some of b; only blocks of them are known, so those are read. */
+  async #partners(anchors: readonly Before[]): Promise<Map<number, number>> {
+    const found = new Map<number, number>();
+    const lanes = lanesOf(this.#x);
+    const wanted = new Map<number, { readonly stretch: Stretch; readonly events: { readonly b: number; readonly nth: number }[] }>();
+    for (const anchor of anchors) {
+      const place = this.#beside.of('b', anchor);
+      const lane = place && lanes.get(place.lane);
+      if (place === undefined || lane === undefined) continue;
+      const block = lane.at[blockWith(lane, place.nth)]!;
+      const stretch = { lane: place.lane, first: lane.blocks[block + Block.FIRST]!, last: lane.blocks[block + Block.LAST]! };
+      const known = wanted.get(block) ?? { stretch, events: [] };
+      known.events.push({ b: anchor.seq, nth: place.nth - lane.nth[blockWith(lane, place.nth)]! });
+      wanted.set(block, known);
+    }
+    const blocks = [...wanted.values()].sort((x, y) => x.stretch.first - y.stretch.first);
+    for (let from = 0; from < blocks.length; from += TOGETHER) {
+      const some = blocks.slice(from, from + TOGETHER);
+      const { words, places } = await this.#a.records(some.map((w) => w.stretch));
+      some.forEach(({ events }, i) => {
+        for (const { b, nth } of events) found.set(b, words[places[i]![nth]! + Row.SEQ]!);
+      });
+    }
+    return found;
   }
 
   // ---- who is who ----
@@ -155,9 +212,6 @@ class Differ {
 
   #same(a: LaneBlocks, b: LaneBlocks): void {
     this.#beside.add({ lane: a.lane, nth: 0 }, { lane: b.lane, nth: 0 }, a.events);
-    b.at.forEach((at, n) => {
-      this.#order.anchor(b.blocks[at + Block.LAST]!, a.blocks[a.at[n]! + Block.LAST]!);
-    });
   }
 
   // ---- event by event ----

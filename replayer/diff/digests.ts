@@ -19,7 +19,7 @@ export const BLOCKS: BlockSizes = { about: 256, least: 32, most: 1024 };
 
 /** Events of a process that are counted by what they ask, and counts of a trace that are kept. */
 const MOST_EVENTS = 1 << 12;
-const MOST_COUNTS = 1 << 19;
+const MOST_COUNTS = 1 << 18;
 
 /** Words of a block in {@link TraceDigest.blocks}. */
 export const Block = { LANE: 0, LOW: 1, HIGH: 2, ASKED: 3, EVENTS: 4, FIRST: 5, LAST: 6, WORDS: 7 } as const;
@@ -97,7 +97,18 @@ export class Digests implements Listener {
   }
 
   begin(process: number, pid: number): void {
-    const made: ProcessDigest = { pid, exe: '', lanes: [], low: 0, high: 0, said: 0, counts: new Map(), events: 0, parent: -1, born: 0 };
+    const made: ProcessDigest = {
+      pid,
+      exe: '',
+      lanes: [],
+      low: 0,
+      high: 0,
+      said: 0,
+      counts: this.#counts > MOST_COUNTS ? undefined : new Map(),
+      events: 0,
+      parent: -1,
+      born: 0,
+    };
     this.#processes.set(process, made);
     // processes are numbered from 1 in the order in which they begin
     this.#order.push(made);

@@ -231,10 +231,9 @@ function spaceOf(context: Context, object: KernelObject, depth: number): Uid {
 
 /** Types of objects that were met, by a number of this program's; shared by all readings. */
 const TYPES: string[] = [''];
-export const knownTypes = (): readonly string[] => TYPES;
-function typeNumber(type: string): number {
-  const known = TYPES.indexOf(type);
-  return known >= 0 ? known : TYPES.push(type) - 1;
+function typeNumber(type: string, types: string[]): number {
+  const known = types.indexOf(type);
+  return known >= 0 ? known : types.push(type) - 1;
 }
 
 /** In the place of an offset: there is nothing. */
@@ -246,7 +245,7 @@ export class KeptLinks implements Links {
   readonly #types: readonly string[];
   #next = 0;
 
-  /** `types`: of the thread where they were found; see {@link knownTypes} */
+  /** `types`: those of the {@link KeepingLinks} */
   constructor(links: Int32Array, types: readonly string[] = TYPES) {
     this.#links = links;
     this.#types = types;
@@ -282,9 +281,12 @@ export class KeepingLinks implements Links {
   count = 0;
   /** what is asked; of another moment where the reading goes on elsewhere */
   live: LiveLinks;
+  readonly #types: string[];
 
-  constructor(live: LiveLinks) {
+  /** `types`: numbers of types, which it adds to */
+  constructor(live: LiveLinks, types: string[] = TYPES) {
     this.live = live;
+    this.#types = types;
   }
   #keep(n: number): void {
     if (this.count === this.kept.length) {
@@ -297,7 +299,7 @@ export class KeepingLinks implements Links {
   object(e: EventBytes, id: number): { readonly origin: Origin; readonly type: string } {
     const found = this.live.object(e, id);
     this.#keep(found.origin);
-    this.#keep(-1 - typeNumber(found.type));
+    this.#keep(-1 - typeNumber(found.type, this.#types));
     return found;
   }
   file(e: EventBytes, fd: number): Origin {

@@ -59,6 +59,17 @@ export function lanesOf(trace: TraceDigest): Map<number, LaneBlocks> {
   return lanes;
 }
 
+/** Which of a thread's blocks has its so many-th event. */
+export function blockWith({ nth }: LaneBlocks, event: number): number {
+  let [low, high] = [0, nth.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (nth[middle]! <= event) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}
+
 function placesOf(processes: readonly ProcessDigest[]): Map<number, LanePlace> {
   const places = new Map<number, LanePlace>();
   processes.forEach((p, i) => {
@@ -69,8 +80,8 @@ function placesOf(processes: readonly ProcessDigest[]): Map<number, LanePlace> {
   return places;
 }
 
-/** The pieces in which two threads are not the same. `same` takes last events of blocks that are. */
-export function planned(pair: LanePair, same: (a: number, b: number) => void): Piece[] {
+/** The pieces in which two threads are not the same. */
+export function planned(pair: LanePair): Piece[] {
   const { a, b } = pair;
   if (a === undefined || b === undefined) return cut(pair, 0, a?.at.length ?? 0, 0, b?.at.length ?? 0);
   const partners = alignBlocks(a, 0, a.at.length, b, 0, b.at.length, true);
@@ -80,7 +91,6 @@ export function planned(pair: LanePair, same: (a: number, b: number) => void): P
   for (let i = 0; i <= partners.length; i++) {
     const j = i === partners.length ? b.at.length : partners[i]!;
     if (j < 0) continue;
-    if (i < partners.length) same(a.blocks[a.at[i]! + Block.LAST]!, b.blocks[b.at[j]! + Block.LAST]!);
     if (i > a0 || j > b0) {
       // a block that is the same may be the wrong one of several: those beside a gap are looked at again
       let [x0, y0] = [a0, b0];

@@ -44,6 +44,8 @@ export class EventStream {
   readonly #said: Said;
   readonly #links: boolean;
   readonly #details: Detailing | undefined;
+  /** the last event */
+  readonly #previous = { seq: 0, lane: 0, nth: 0 };
   /** events that went the short way */
   short = 0;
 
@@ -61,6 +63,7 @@ export class EventStream {
     const about = new About((origin) => this.#tracking.nameOf(origin));
     this.#said = new Said(about);
     this.#sums = new Sums((origin) => this.#lanes.named(this.#tracking.nameOf(origin)), about);
+    if (from !== undefined) Object.assign(this.#previous, from.#previous);
     if (options.details !== undefined) options.details.links.live = this.#tracking.live;
     if (options.recipes !== false) this.#short = new ShortWay(this.#said, this.#recipes, this.#tracking, this.#lanes, this.#links);
   }
@@ -122,7 +125,7 @@ export class EventStream {
       changes.some((c) => c.op === 'object.create' || c.op === 'area.add'),
     );
     if (maker) tracking.nameOf(seq * 8).on = said.about.on;
-    details?.take(e, lane, changes, (thing) => tracking.nameOf(thing));
+    details?.take(e, lane, this.#previous, changes, (thing) => tracking.nameOf(thing));
     said.lane = lane;
     said.askedLow = sums.askedLow;
     said.askedHigh = sums.askedHigh;
@@ -142,7 +145,7 @@ export class EventStream {
     this.#said.about.begin(e.seq);
     this.#meaning.ask(e, details.links, this.#sums);
     this.#meaning.answer(e, details.links, this.#sums);
-    details.take(e, this.#said.lane, [], (thing) => this.#tracking.nameOf(thing));
+    details.take(e, this.#said.lane, this.#previous, [], (thing) => this.#tracking.nameOf(thing));
   }
 
   /** Events that the trace says it has lost, so far. */
@@ -157,5 +160,9 @@ export class EventStream {
     said.lane.events++;
     this.#listener.event(said);
     said.lane.last = seq;
+    const previous = this.#previous;
+    previous.seq = seq;
+    previous.lane = said.lane.lane;
+    previous.nth = said.lane.events - 1;
   }
 }

@@ -7,7 +7,7 @@ import { type CauseOptions, findCauses } from './causes.ts';
 import type { FieldPair } from './compare.ts';
 import type { Compared, ComparedSide, SideName } from './compared.ts';
 import type { Details } from './details.ts';
-import { compareStreams, type DiffSide, type StreamComparison, type StreamDifference } from './differ.ts';
+import { compareStreams, type Detailed, type DiffSide, type StreamComparison, type StreamDifference } from './differ.ts';
 import { Block, type ProcessDigest, type TraceDigest } from './digests.ts';
 import { eventOf, type Origin, whichOf } from './links.ts';
 import { Meaning } from './meaning.ts';
@@ -42,7 +42,7 @@ class StreamedSide implements ComparedSide, Teller {
   readonly #places = new Map<number, Place>();
   readonly #seqs = new Map<number, Map<number, number>>();
 
-  constructor({ source, table }: StreamedTrace, digest: TraceDigest, seqs: Int32Array, details: Details) {
+  constructor({ source, table }: StreamedTrace, digest: TraceDigest, { seqs, details }: Detailed) {
     this.source = wholeCalls(source);
     this.table = table;
     this.meaning = new Meaning(table);
@@ -180,14 +180,8 @@ class Streamed implements Compared {
 /** → what the search for causes asks. Rejects with a StoreError where a trace is damaged. */
 async function streamedComparison(a: StreamedTrace, b: StreamedTrace): Promise<Compared> {
   const found = await compareStreams(a.side, b.side);
-  const seqsOf = (side: SideName): Int32Array =>
-    Int32Array.from(
-      found.differences.filter((d) => d[side] !== 0),
-      (d) => d[side],
-    ).sort();
-  const [seqsA, seqsB] = [seqsOf('a'), seqsOf('b')];
-  const [x, y] = await Promise.all([a.side.details(seqsA), b.side.details(seqsB)]);
-  return new Streamed(found, new StreamedSide(a, found.digests.a, seqsA, x), new StreamedSide(b, found.digests.b, seqsB, y));
+  const { digests, details } = found;
+  return new Streamed(found, new StreamedSide(a, digests.a, details.a), new StreamedSide(b, digests.b, details.b));
 }
 
 /** Compares two traces and finds the causes; `progress` is told how far it is, from 0 to 1. Rejects with a StoreError where one is damaged. */
