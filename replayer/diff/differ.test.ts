@@ -223,7 +223,13 @@ describe('made-up sessions of calls that ask the same', () => {
   test('two are missing that do not stand side by side', async () => {
     // of spaces 1, 0, 2, 1; without the second and the last
     const [a, b] = cut([0, 0, 0, 513, 588, 918, 693], [1, 3]);
-    expect(await streamed(a, b)).toEqual(['- 10', '- 8']);
+    const found = await streamed(a, b);
+    // or the first and the last, and spaces 0 and 1 have changed places: that is as little
+    expect(found).toEqual(whole(a, b));
+    expect([
+      ['- 10', '- 8'],
+      ['- 10', '- 7'],
+    ]).toContainEqual(found);
   });
 
   test('a space more, which goes', async () => {

@@ -102,11 +102,8 @@ function asksSame(called: Pick<Known, 'get'>, wa: Int32Array, a: number, wb: Int
   return true;
 }
 
-/**
- * Events of a piece and, for each, what becomes of the things that it is about and has made, as far as the piece goes: what is asked
- * of them and, with `answers`, how that went.
- */
-function livesOf({ words: w, places }: Events, answers: boolean): Int32Array {
+/** Events of a piece and, for each, what becomes of the things that it is about and has made, as far as the piece goes. */
+function livesOf({ words: w, places }: Events): Int32Array {
   const lives = new Map<number, number>();
   // files, mappings and calls are about too much to tell anything apart
   const named = (at: number, n: number): number => {
@@ -117,7 +114,7 @@ function livesOf({ words: w, places }: Events, answers: boolean): Int32Array {
     for (let n = 0; n < w[at + Row.LINKS]!; n++) {
       const name = named(at, n);
       if (name === 0) continue;
-      const said = w[at + Row.ASKED]! ^ (answers ? w[at + Row.ANSWERED + 1]! : 0);
+      const said = w[at + Row.ASKED]! ^ w[at + Row.ANSWERED + 1]!;
       const life = Math.imul((lives.get(name) ?? 0x9e37) ^ said, 0x85eb_ca6b);
       lives.set(name, life ^ (life >>> 15));
     }
@@ -131,21 +128,6 @@ function livesOf({ words: w, places }: Events, answers: boolean): Int32Array {
       }
     }
     return life ^ (life >>> 13);
-  });
-}
-
-/** What events are about, by name; `names`: those of a that stand for others in b. */
-function namedOf({ words: w, places }: Events, names?: Pick<Known, 'get'>): Int32Array {
-  return places.map((at) => {
-    let all = 0;
-    for (let n = 0; n < w[at + Row.LINKS]!; n++) {
-      const p = at + Row.WORDS + n * LINK_WORDS;
-      const name = nameAt(w, p + 1);
-      const known = names?.get(name) ?? name;
-      const one = Math.imul(w[p]! ^ (known % 0x1_0000_0000), 0x85eb_ca6b) ^ Math.floor(known / 0x1_0000_0000);
-      all = Math.imul(all ^ one, 0xc2b2_ae35);
-    }
-    return all ^ (all >>> 13);
   });
 }
 
@@ -182,7 +164,7 @@ class PieceOf implements Pairable {
   readonly #y: Events;
   readonly #names: Names;
   readonly #numbers = new Interner();
-  readonly ways = 4;
+  readonly ways = 2;
 
   constructor(a: Events, b: Events, known: Called) {
     this.#x = a;
@@ -199,13 +181,10 @@ class PieceOf implements Pairable {
     return places.map((at) => keyOf(this.#numbers, words, at, from, to));
   }
 
-  /** By what becomes of the things that a call is about, by what is asked alone; by how that went, too, and by what those things are. */
+  /** By what becomes of the things that a call is about, or by what is asked alone. */
   *keys(way: number): Iterable<readonly [Int32Array, Int32Array]> {
-    const [x, y] = [this.#x, this.#y];
-    if (way === 0) yield [this.#whole(x, livesOf(x, false)), this.#whole(y, livesOf(y, false))];
-    else if (way === 1) yield [this.a.keys, this.b.keys];
-    else if (way === 2) yield [this.#whole(x, livesOf(x, true)), this.#whole(y, livesOf(y, true))];
-    else yield [this.#whole(x, namedOf(x, this.#names)), this.#whole(y, namedOf(y))];
+    if (way === 0) yield [this.#whole(this.#x), this.#whole(this.#y)];
+    else yield [this.a.keys, this.b.keys];
     yield [this.a.keys, this.b.keys];
   }
 
@@ -213,9 +192,9 @@ class PieceOf implements Pairable {
     return [this.#column(this.#x, Row.CALLED, Row.MAKER), this.#column(this.#y, Row.CALLED, Row.MAKER)];
   }
 
-  /** All that is said, and what tells apart events that say the same. */
-  #whole(events: Events, told: Int32Array): Int32Array {
-    return this.#column(events, Row.ASKED, Row.CALLED).map((key, i) => this.#numbers.number(key * 0x1_0000_0000 + (told[i]! >>> 0)));
+  #whole(events: Events): Int32Array {
+    const lives = livesOf(events);
+    return this.#column(events, Row.ASKED, Row.CALLED).map((key, i) => this.#numbers.number(key * 0x1_0000_0000 + (lives[i]! >>> 0)));
   }
 
   agree(i: number, j: number): boolean {

@@ -263,7 +263,8 @@ class Reader {
           hash
             .reset()
             .value(lives.get(origin) ?? 0)
-            .word(reading.asked[seq]!).key,
+            .word(reading.asked[seq]!)
+            .word(reading.answered[seq]!).key,
         );
       if (++count % (8 * SLICE) === 0) yield 0.92;
     }
