@@ -131,6 +131,18 @@ describe('what is the kernel’s choice', () => {
     ).toEqual([]);
   });
 
+  test('so is the one that a copy is made from, in its own address space', () => {
+    const copied = (from: number) => (s: Script, k: Choice) => {
+      ioas(s, k);
+      ioas(s, k, 1);
+      map(s, k, 0);
+      const asked = { flags: 7, dst_ioas_id: k.id + 1, src_ioas_id: k.id, length: 0x1000, dst_iova: 0x9000 };
+      s.ioctl(k.fd, 'IOMMU_IOAS_COPY', { ...asked, src_iova: k.iova + from }, { dst_iova: 0x9000 });
+    };
+    expect(differences(copied(0x1000))).toEqual([]);
+    expect(differences(copied(0x1000), copied(0x2000))).toEqual([expect.stringMatching(/^~ 6\/6 src_iova/)]);
+  });
+
   test('another mapping is another thing, whatever its address', () => {
     const play =
       (first: number, second: number) =>

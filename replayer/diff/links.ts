@@ -73,6 +73,8 @@ export class LiveLinks implements Links {
   #regions = new WeakMap<Context, Region[]>();
   /** objects that the event has named so far */
   #named: (KernelObject | undefined)[] = [];
+  /** what the file that it is made on stands for */
+  #on: KernelObject | undefined;
 
   constructor(state: SessionState) {
     this.state = state;
@@ -89,6 +91,7 @@ export class LiveLinks implements Links {
   /** A new event is read. */
   begin(): void {
     if (this.#named.length > 0) this.#named = [];
+    this.#on = undefined;
   }
 
   /** Takes what an event has made. `chose`: its areas are where the kernel wanted them. */
@@ -142,8 +145,15 @@ export class LiveLinks implements Links {
     const file = number === undefined ? undefined : this.state.files.get(number);
     if (file === undefined) return 0;
     const context = this.state.contexts.get(file.context);
-    this.#named.push(file.object === 0 ? undefined : context?.objects.get(file.object));
+    const object = file.object === 0 ? undefined : context?.objects.get(file.object);
+    // no field names it
+    if (fd === e.fd && this.#named.length === 0) this.#on = object;
+    else this.#named.push(object);
     return originOf(file.birth, OTHER);
+  }
+
+  #last(): KernelObject | undefined {
+    return this.#named.length > 0 ? this.#named.at(-1) : this.#on;
   }
 
   mapping(e: EventBytes, address: U64): Origin {
@@ -155,7 +165,7 @@ export class LiveLinks implements Links {
   chosen(e: EventBytes, space: number, iova: U64): Chosen | undefined {
     if (this.#chosen.size === 0) return undefined;
     const context = contextOfFile(this.state, e.file);
-    const named = space < 0 ? this.#named.at(-1) : this.#named[space];
+    const named = space < 0 ? this.#last() : this.#named[space];
     if (context === undefined || named === undefined) return undefined;
     const areas = context.areas.get(spaceOf(context, named, 0));
     return areas === undefined ? undefined : this.chosenIn(areas, iova);
@@ -164,7 +174,7 @@ export class LiveLinks implements Links {
   /** The areas of the space of the object that was named last; undefined where there are none. */
   areasOfLast(e: EventBytes): AreaTree | undefined {
     const context = contextOfFile(this.state, e.file);
-    const named = this.#named.at(-1);
+    const named = this.#last();
     if (this.#chosen.size === 0 || context === undefined || named === undefined) return undefined;
     const areas = context.areas.get(spaceOf(context, named, 0));
     return areas?.floor(U64_MAX) === undefined ? undefined : areas;
