@@ -82,13 +82,20 @@ describe('one program on 6.12 and on 7.2', () => {
     expect(ignoring(r, () => undefined)).toEqual(r);
   });
 
-  test('too long for the rules: the first cause alone, and that is said', () => {
-    const r = reportOf(fixture('vmm-6.12.irr'), fixture('vmm-7.2.irr'), { longest: 2 });
-    expect(r.limits.length).toBe(2);
-    expect(r.limits[0]).toContain('the first difference only');
-    expect(r.causes[0]!.a!.why!.rule).toBe('call.unknown');
-    expect(r.causes[1]!.a!.opinion.kind).toBe('open');
-    expect(r.causes[1]!.a!.why).toBeUndefined();
+  test('too long for the rules: what is near the beginning alone, and that is said', () => {
+    const near = reportOf(fixture('vmm-6.12.irr'), fixture('vmm-7.2.irr'), { longest: 3 });
+    expect(near.limits).toEqual([
+      'the rules of the kernels were asked about what differs up to event 3 of the first trace only (--far asks to the end)',
+      'the rules of the kernels were asked about what differs up to event 3 of the second trace only (--far asks to the end)',
+    ]);
+    expect(near.causes[0]!.a!.why!.rule).toBe('call.unknown');
+    expect(near.causes[1]!.a!.opinion.kind).toBe('open');
+    expect(near.causes[1]!.a!.why).toBeUndefined();
+    const none = reportOf(fixture('vmm-6.12.irr'), fixture('vmm-7.2.irr'), { longest: 2 });
+    expect(none.limits[0]).toBe(
+      'the rules of the kernels were not asked about the first trace: nothing differs up to its event 2 (--far asks all the same)',
+    );
+    expect(none.causes[0]!.b!.opinion.kind).toBe('open');
   });
 });
 

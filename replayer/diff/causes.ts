@@ -4,7 +4,7 @@
  */
 
 import { eventsIn } from '../whole-calls.ts';
-import { How } from './compare.ts';
+import { How, scaled } from './compare.ts';
 import type { Compared, SideName } from './compared.ts';
 import { Folding, STATE } from './folding.ts';
 import { type Judgement, judge } from './judge.ts';
@@ -12,56 +12,105 @@ import { knownDifference } from './known.ts';
 import type { Cause, Consequence, Difference, Opinion, Report, SideView, StatLine } from './report.ts';
 
 export interface CauseOptions {
-  /** events of a trace that the rules are run along for all differences; beyond, they are for the first alone. default 2 000 000 */
+  /** the rules are asked about what differs in so many events from the beginning of a trace: the way there is long. default 1 000 000 */
   readonly longest?: number;
   /** differences that follow from others and that the rules are asked about all the same; the first ones. default 50 000 */
   readonly most?: number;
 }
 
-const LONGEST = 2_000_000;
+const LONGEST = 1_000_000;
 const MOST = 50_000;
 const SIDES = ['a', 'b'] as const;
-const TOO_LONG: Opinion = { kind: 'open', because: 'the rules were not asked: the trace is too long' };
+const TOO_LONG: Opinion = { kind: 'open', because: 'the rules were not asked this far into the trace' };
 const UNASKED: Judgement = { why: undefined, own: TOO_LONG, other: TOO_LONG };
 
-type Judgements = Readonly<Record<SideName, ReadonlyMap<number, Judgement>>>;
+type BySide<T> = Readonly<Record<SideName, T>>;
+type Judgements = BySide<ReadonlyMap<number, Judgement>>;
+
+/** The search for causes: first what follows from what, then, when the rules of both kernels were asked, what that changes. */
+export class Search {
+  /** events that the rules are to be asked about, ascending, when it has run */
+  questions: BySide<Int32Array> = { a: new Int32Array(0), b: new Int32Array(0) };
+  readonly #compared: Compared;
+  readonly #options: CauseOptions;
+  readonly #folding: Folding;
+  readonly #limits: string[];
+  #doubtful: readonly number[] = [];
+
+  constructor(compared: Compared, options: CauseOptions = {}) {
+    this.#compared = compared;
+    this.#options = options;
+    this.#folding = new Folding(compared);
+    this.#limits = SIDES.flatMap((side) => lossOf(side, compared[side].lost));
+  }
+
+  /** Yields how far it is, from 0 to 1. */
+  *run(): Generator<number> {
+    yield* this.#folding.run();
+    const { differences, under } = this.#folding;
+    this.#doubtful = doubtfulOf(this.#folding, this.#options.most ?? MOST, this.#limits);
+    const asked = new Set(this.#doubtful);
+    const open = differences.filter((_, place) => under[place]! < 0 || asked.has(place));
+    this.questions = { a: this.#questions('a', open), b: this.#questions('b', open) };
+  }
+
+  /** The rules have been asked. */
+  report(judged: Judgements): Report {
+    const folding = this.#folding;
+    const { differences, under } = folding;
+    for (const place of this.#doubtful) {
+      if (!contradicts(differences[place]!, judged)) continue;
+      under[place] = -1;
+      folding.links[place] = undefined;
+    }
+    differences.forEach((d, place) => {
+      const changed = folding.changed[place]!;
+      if (under[place]! >= 0 || changed < 0 || !isOfState(d, judged)) return;
+      under[place] = changed;
+      folding.links[place] = STATE;
+    });
+    const compared = this.#compared;
+    const causes = causesOf(compared, folding, judged);
+    return {
+      eventsA: eventsIn(compared.a.source),
+      eventsB: eventsIn(compared.b.source),
+      same: compared.same,
+      matched: compared.matched,
+      differences: differences.length,
+      ignored: new Map(),
+      causes,
+      stat: statOf(causes, new Map()),
+      limits: this.#limits,
+    };
+  }
+
+  /** The events of one side that are in differences. */
+  #questions(name: SideName, differences: readonly Difference[]): Int32Array {
+    const longest = this.#options.longest ?? LONGEST;
+    const seqs = Int32Array.from(
+      differences.filter((d) => d[name] !== 0),
+      (d) => d[name],
+    ).sort();
+    const far = seqs.findIndex((seq) => seq > longest);
+    if (far < 0) return seqs;
+    this.#limits.push(
+      far === 0
+        ? `the rules of the kernels were not asked about ${traceOf(name)}: nothing differs up to its event ${longest} (--far asks all the same)`
+        : `the rules of the kernels were asked about what differs up to event ${longest} of ${traceOf(name)} only (--far asks to the end)`,
+    );
+    return seqs.subarray(0, far);
+  }
+}
 
 /** Finds causes and what follows from them; yields how far it is, from 0 to 1. Throws a StoreError where a trace is damaged. */
 export function* findCauses(compared: Compared, options: CauseOptions = {}): Generator<number, Report> {
-  const folding = new Folding(compared);
-  for (const at of folding.run()) yield at * 0.3;
-  const { differences, under } = folding;
-  const limits = SIDES.flatMap((side) => lossOf(side, compared[side].lost));
-  const doubtful = doubtfulOf(folding, options.most ?? MOST, limits);
-  const asked = new Set(doubtful);
-  const open = differences.filter((_, place) => under[place]! < 0 || asked.has(place));
-  const judged = {
-    a: yield* judgedSide(compared, 'a', open, options, limits, 0.3),
-    b: yield* judgedSide(compared, 'b', open, options, limits, 0.65),
-  };
-  for (const place of doubtful) {
-    if (!contradicts(differences[place]!, judged)) continue;
-    under[place] = -1;
-    folding.links[place] = undefined;
-  }
-  differences.forEach((d, place) => {
-    const changed = folding.changed[place]!;
-    if (under[place]! >= 0 || changed < 0 || !isOfState(d, judged)) return;
-    under[place] = changed;
-    folding.links[place] = STATE;
+  const search = new Search(compared, options);
+  yield* scaled(search.run(), 0, 0.3);
+  const { a, b } = compared;
+  return search.report({
+    a: yield* scaled(judge(a, b.table.dialect, search.questions.a), 0.3, 0.65),
+    b: yield* scaled(judge(b, a.table.dialect, search.questions.b), 0.65, 1),
   });
-  const causes = causesOf(compared, folding, judged);
-  return {
-    eventsA: eventsIn(compared.a.source),
-    eventsB: eventsIn(compared.b.source),
-    same: compared.same,
-    matched: compared.matched,
-    differences: differences.length,
-    ignored: new Map(),
-    causes,
-    stat: statOf(causes, new Map()),
-    limits,
-  };
 }
 
 /**
@@ -89,38 +138,6 @@ const traceOf = (name: SideName): string => `the ${name === 'a' ? 'first' : 'sec
 
 const lossOf = (name: SideName, lost: number): string[] =>
   lost === 0 ? [] : [`${traceOf(name)} has lost ${lost} event${lost === 1 ? '' : 's'}: what differs may be what is missing`];
-
-/** What the rules say to the events of one side that are in differences. */
-function* judgedSide(
-  compared: Compared,
-  name: SideName,
-  differences: readonly Difference[],
-  options: CauseOptions,
-  limits: string[],
-  at: number,
-): Generator<number, ReadonlyMap<number, Judgement>> {
-  const side = compared[name];
-  const longest = options.longest ?? LONGEST;
-  let seqs = differences.map((d) => d[name]).filter((seq) => seq !== 0);
-  seqs.sort((x, y) => x - y);
-  const within = seqs.findIndex((seq) => seq > longest);
-  if (within >= 0) {
-    const first = differences[0]![name];
-    seqs = within === 0 ? [first] : seqs.slice(0, within);
-    const which = within === 0 ? 'the first difference' : `what differs before event ${longest}`;
-    limits.push(`${traceOf(name)} has ${side.source.last} events: the rules of the kernels were asked about ${which} only`);
-  }
-  const run = judge(
-    side,
-    (name === 'a' ? compared.b : compared.a).table.dialect,
-    seqs.filter((seq) => seq > 0),
-  );
-  for (;;) {
-    const next = run.next();
-    if (next.done === true) return next.value;
-    yield at + next.value * 0.35;
-  }
-}
 
 const settled = (opinion: Opinion): boolean => opinion.kind === 'agrees';
 

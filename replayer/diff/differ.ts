@@ -4,14 +4,16 @@
  *
  * Memory: the digests (0.2 bytes an event, some 700 bytes a process), the events of the pieces under work, and what differs. What it
  * does not see: an event that has been moved farther than its piece is one that is missing and one that is too much; what two sums
- * of 64 bits have in common by chance; what becomes of
- * a thing in other threads, where that alone tells it from its like; a thread that is the same by name, where another thread has exchanged what the names stand for.
+ * of 64 bits have in common by chance; what becomes of a thing in other threads, where that alone tells it from its like; a thread
+ * that is the same by name, where another thread has exchanged what the names stand for.
  */
+import type { DialectName } from '../../hw/uapi/table.ts';
 import { inverse } from './align.ts';
 import { Beside } from './beside.ts';
 import type { Details } from './details.ts';
 import { Block, type LaneDigest, type TraceDigest } from './digests.ts';
 import { matchDigests } from './families.ts';
+import type { Judgement } from './judge.ts';
 import { nameIn, relationOf, STRANGER } from './lanes.ts';
 import { type Before, type BeforeOf, Order } from './order.ts';
 import { agree, alignPiece, type Events, type Exchange, exchange, makerOf } from './piece-align.ts';
@@ -25,6 +27,8 @@ export interface DiffSide {
   records(stretches: readonly Stretch[]): Promise<Recorded>;
   /** what there is to say about events, which are ascending */
   details(seqs: Int32Array): Promise<Details>;
+  /** what the rules of its own kernel and of the other one say to events, which are ascending */
+  judge(other: DialectName, seqs: Int32Array): Promise<ReadonlyMap<number, Judgement>>;
 }
 
 export type DifferenceKind = 'changed' | 'only-a' | 'only-b';

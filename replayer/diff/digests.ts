@@ -2,6 +2,7 @@
  * A trace by its threads, and each thread by blocks of events, of which a digest is kept. Where a block ends follows from
  * what its events say, so an event more or less moves no later block's ends. Some 0.1 bytes an event.
  */
+import { Asks } from './asks.ts';
 import type { LiveLane } from './lanes.ts';
 import type { Said } from './short.ts';
 import { addTo, newSketches, SKETCH } from './sketch.ts';
@@ -16,10 +17,6 @@ export interface BlockSizes {
   readonly most: number;
 }
 export const BLOCKS: BlockSizes = { about: 256, least: 32, most: 1024 };
-
-/** Events of a process that are counted by what they ask, and counts of a trace that are kept. */
-const MOST_EVENTS = 1 << 12;
-const MOST_COUNTS = 1 << 18;
 
 /** Words of a block in {@link TraceDigest.blocks}. */
 export const Block = { LANE: 0, LOW: 1, HIGH: 2, ASKED: 3, EVENTS: 4, FIRST: 5, LAST: 6, WORDS: 7 } as const;
@@ -44,8 +41,6 @@ export interface ProcessDigest {
   high: number;
   /** the same, what it refers to left aside: 53 bits */
   said: number;
-  /** how often it asks what, and makes which calls: by key; undefined where it does much */
-  counts: Map<number, number> | undefined;
   events: number;
   /** index of the process that forked it, -1 not known */
   parent: number;
@@ -62,6 +57,8 @@ export interface TraceDigest {
   readonly processes: readonly ProcessDigest[];
   /** of the processes, one after the other; see sketch.ts */
   readonly sketches: Uint32Array;
+  /** what processes ask that do not ask much; see asks.ts */
+  readonly asks: Int32Array;
   /** in order of their ends */
   readonly blocks: Int32Array;
 }
@@ -79,14 +76,13 @@ interface Open {
 
 export class Digests implements Listener {
   readonly #sizes: BlockSizes;
-  /** entries of the counts of processes that have ended */
-  #counts = 0;
   readonly #processes = new Map<number, ProcessDigest>();
   readonly #order: ProcessDigest[] = [];
   readonly #open = new Map<number, Map<number, Open>>();
   #blocks = new Int32Array(1 << 12);
   #used = 0;
   #sketches = newSketches(16);
+  readonly #asks = new Asks();
   #events = 0;
   #last = 0;
   #laneNow: LiveLane | undefined;
@@ -104,7 +100,6 @@ export class Digests implements Listener {
       low: 0,
       high: 0,
       said: 0,
-      counts: this.#counts > MOST_COUNTS ? undefined : new Map(),
       events: 0,
       parent: -1,
       born: 0,
@@ -129,9 +124,6 @@ export class Digests implements Listener {
   }
   end(process: number): void {
     for (const open of this.#open.get(process)!.values()) this.#close(open);
-    const ended = this.#processes.get(process)!;
-    this.#counts += ended.counts?.size ?? 0;
-    if (this.#counts > MOST_COUNTS) ended.counts = undefined;
     this.#open.delete(process);
     this.#processes.delete(process);
     this.#laneNow = this.#now = undefined;
@@ -175,7 +167,7 @@ export class Digests implements Listener {
     this.#last = s.seq;
     const { process } = open;
     if (process.events++ === 0 && process.born === 0) process.born = s.seq;
-    if (process.counts !== undefined) count(process, s);
+    this.#asks.add(s.lane.process.process - 1, s, process.events);
     addTo(this.#sketches, (s.lane.process.process - 1) * SKETCH, s, process.events);
     const { about, least, most } = this.#sizes;
     if ((open.count >= least && ((s.askedHigh >>> 7) & (about - 1)) === 0) || open.count >= most) this.#close(open);
@@ -226,21 +218,8 @@ export class Digests implements Listener {
       lost,
       processes: this.#order,
       sketches: this.#sketches.slice(0, this.#order.length * SKETCH),
+      asks: this.#asks.result(),
       blocks: this.#blocks.slice(0, this.#used),
     };
   }
-}
-
-/** Names apart from arguments. */
-function count(process: ProcessDigest, { askedLow, askedHigh, called }: Said): void {
-  const { counts } = process;
-  if (counts === undefined) return;
-  if (process.events > MOST_EVENTS) {
-    process.counts = undefined;
-    return;
-  }
-  const key = (askedLow >>> 0) * 0x20_0000 + (askedHigh >>> 11);
-  counts.set(key, (counts.get(key) ?? 0) + 1);
-  const call = -1 - (called >>> 0);
-  counts.set(call, (counts.get(call) ?? 0) + 1);
 }

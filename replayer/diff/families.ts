@@ -1,32 +1,30 @@
 /** Processes of two traces by their digests: which is which, as processes.ts says it. */
 import { drained } from './align.ts';
-import type { ProcessDigest, TraceDigest } from './digests.ts';
-import { type Counts, type Family, likeness, matchFamilies } from './processes.ts';
+import { countsOf } from './asks.ts';
+import type { TraceDigest } from './digests.ts';
+import { type Family, likeness, matchFamilies } from './processes.ts';
 import { join, likenessOf, type Sketched } from './sketch.ts';
 import { mixHigh, mixLow } from './sums.ts';
-
-interface Families extends Family, Sketched {
-  /** undefined: a process does more than is counted */
-  readonly counts: readonly (Counts | undefined)[];
-}
 
 /** → for each process of `a` the index of that of `b`, -1 for none */
 export function matchDigests(a: TraceDigest, b: TraceDigest): Int32Array {
   const [mine, theirs] = [withChildren(a), withChildren(b)];
+  // most processes have one that is the same
+  let counts: readonly [ReturnType<typeof countsOf>, ReturnType<typeof countsOf>] | undefined;
   const like = (i: number, j: number): number => {
-    const [x, y] = [mine.counts[i], theirs.counts[j]];
+    counts ??= [countsOf(a.asks, a.processes), countsOf(b.asks, b.processes)];
+    const [x, y] = [counts[0][i], counts[1][j]];
     return x === undefined || y === undefined ? likenessOf(mine, i, theirs, j) : likeness(x, y);
   };
   return drained(matchFamilies(mine, theirs, like));
 }
 
 /** Processes with what their children do: a process may be there only to fork another. */
-function withChildren({ processes, sketches: own }: TraceDigest): Families {
+function withChildren({ processes, sketches: own }: TraceDigest): Family & Sketched {
   const parents = processes.map((p) => p.parent);
   const all = processes.map((p) => p.said);
   const sketches = own.slice();
   const events = processes.map((p) => p.events);
-  const counts = processes.map(countsOf);
   // children come behind their parents, so their own is complete when it is told to the parent
   for (let i = processes.length - 1; i >= 0; i--) {
     const of = parents[i]!;
@@ -37,23 +35,6 @@ function withChildren({ processes, sketches: own }: TraceDigest): Families {
     // what grandchildren do is not told: in a long line of forks all would be told again and again
     join(sketches, of, own, i);
     events[of]! += processes[i]!.events;
-    counts[of] = counts[of] && joined(counts[of], processes[i]!);
   }
-  return { parents, born: processes.map((p) => p.born), all, sketches, events, counts };
-}
-
-interface Counted {
-  readonly counts: Map<number, number>;
-  total: number;
-}
-
-const countsOf = ({ counts, events }: ProcessDigest): Counted | undefined =>
-  counts === undefined ? undefined : { counts: new Map(counts), total: 2 * events };
-
-/** Takes what a child does to what its parent does. */
-function joined(of: Counted, child: ProcessDigest): Counted | undefined {
-  if (child.counts === undefined) return undefined;
-  for (const [key, n] of child.counts) of.counts.set(key, (of.counts.get(key) ?? 0) + n);
-  of.total += 2 * child.events;
-  return of;
+  return { parents, born: processes.map((p) => p.born), all, sketches, events };
 }

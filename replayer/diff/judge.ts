@@ -3,13 +3,13 @@ import { errnoName } from '../../hw/errno.ts';
 import type { Answer } from '../../hw/iommufd/call.ts';
 import { Model } from '../../hw/iommufd/model.ts';
 import type { Reply } from '../../hw/iommufd/queues.ts';
-import type { DialectName } from '../../hw/uapi/table.ts';
+import type { DialectName, UapiTable } from '../../hw/uapi/table.ts';
 import { FrameCursor, Kind, PartKind, State } from '../../store/frame.ts';
 import type { Asked } from '../asked.ts';
 import type { Checker } from '../check.ts';
 import { differences } from '../differences.ts';
+import type { FrameSource } from '../fold.ts';
 import { Explainer, type Why } from '../why.ts';
-import type { ComparedSide } from './compared.ts';
 import type { Opinion } from './report.ts';
 
 export interface Judgement {
@@ -21,6 +21,12 @@ export interface Judgement {
   readonly other: Opinion;
 }
 
+/** One of the two traces. */
+export interface Recording {
+  readonly source: FrameSource;
+  readonly table: UapiTable;
+}
+
 /** Events between two yields. */
 const SLICE = 1024;
 const AGREES: Opinion = { kind: 'agrees' };
@@ -30,16 +36,16 @@ const open = (because: string): Opinion => ({ kind: 'open', because });
  * Judges the events `seqs`, ascending, on one way along the trace, which ends at the last of them; yields how far it is, from 0 to 1.
  * `other`: dialect of the other side.
  */
-export function* judge(side: ComparedSide, other: DialectName, seqs: readonly number[]): Generator<number, Map<number, Judgement>> {
+export function* judge(trace: Recording, other: DialectName, seqs: Int32Array): Generator<number, Map<number, Judgement>> {
   const found = new Map<number, Judgement>();
   const last = seqs.at(-1) ?? 0;
   if (last === 0) return found;
-  const explainer = new Explainer(side.table, side.source.last);
+  const explainer = new Explainer(trace.table, trace.source.last);
   const { checker } = explainer;
-  const theirs = other === side.table.dialect ? checker.recorded : new Model(other, checker.recorded.kernel);
+  const theirs = other === trace.table.dialect ? checker.recorded : new Model(other, checker.recorded.kernel);
   const cursor = new FrameCursor();
   let next = 0;
-  for (const { buffer, offsets, first, count } of side.source.scan(1, last)) {
+  for (const { buffer, offsets, first, count } of trace.source.scan(1, last)) {
     for (let i = 0; i < count; i++) {
       const seq = first + i;
       if (seq % SLICE === 0) yield seq / last;

@@ -33,9 +33,10 @@ parentPort!.on('message', (request: Request) => {
   try {
     if ('digest' in request) {
       const value = opened().digestNow();
-      moved.push(value.blocks.buffer as ArrayBuffer, value.sketches.buffer as ArrayBuffer);
+      moved.push(value.blocks.buffer as ArrayBuffer, value.sketches.buffer as ArrayBuffer, value.asks.buffer as ArrayBuffer);
       answer = { value };
     } else if ('details' in request) answer = { value: opened().detailsNow(request.details) };
+    else if ('judge' in request) answer = { value: opened().judgeNow(request.other, request.judge) };
     else {
       const value = opened().recordsNow(request.records);
       moved.push(value.words.buffer as ArrayBuffer);

@@ -1,12 +1,13 @@
 /** A trace to compare: read in this thread, or in one of its own. */
 import { Worker } from 'node:worker_threads';
-import type { UapiTable } from '../../hw/uapi/table.ts';
+import type { DialectName, UapiTable } from '../../hw/uapi/table.ts';
 import { type StoreCode, StoreError } from '../../store/errors.ts';
 import type { FrameSource } from '../fold.ts';
 import { type WholeCalls, wholeCalls } from '../whole-calls.ts';
 import { Detailing, type Details } from './details.ts';
 import type { DiffSide } from './differ.ts';
 import { type BlockSizes, Digests, type TraceDigest } from './digests.ts';
+import { type Judgement, judge } from './judge.ts';
 import { Meaning } from './meaning.ts';
 import { type Recorded, Records, type Stretch } from './records.ts';
 import { EventStream, type Listener, type StreamOptions } from './stream.ts';
@@ -30,6 +31,8 @@ export interface NearOptions {
   readonly interval?: number;
   /** how far the first reading is, from 0 to 1 */
   readonly progress?: (at: number) => void;
+  /** the same of the way along which the rules are asked */
+  readonly judging?: (at: number) => void;
 }
 
 /** Reads one trace, in this thread. */
@@ -86,6 +89,15 @@ export class NearSide implements DiffSide {
     return details.result();
   }
 
+  judgeNow(other: DialectName, seqs: Int32Array): ReadonlyMap<number, Judgement> {
+    const { judging } = this.#options;
+    const run = judge({ source: this.#source, table: this.#table }, other, seqs);
+    for (let next = run.next(); ; next = run.next()) {
+      if (next.done === true) return next.value;
+      judging?.(next.value);
+    }
+  }
+
   /** Goes along the trace through the spans, which are ascending by their beginnings, each from the checkpoint before it. */
   #along(spans: readonly { readonly first: number; readonly last: number }[], listener: Listener, options: StreamOptions): void {
     let at = 0;
@@ -111,11 +123,18 @@ export class NearSide implements DiffSide {
   details(seqs: Int32Array): Promise<Details> {
     return Promise.resolve().then(() => this.detailsNow(seqs));
   }
+  judge(other: DialectName, seqs: Int32Array): Promise<ReadonlyMap<number, Judgement>> {
+    return Promise.resolve().then(() => this.judgeNow(other, seqs));
+  }
 }
 
 /** What is asked of the thread, one after the other; each is answered once, in this order. */
-export type Request = { readonly digest: true } | { readonly records: readonly Stretch[] } | { readonly details: Int32Array };
-type Value = TraceDigest | Recorded | Details;
+export type Request =
+  | { readonly digest: true }
+  | { readonly records: readonly Stretch[] }
+  | { readonly details: Int32Array }
+  | { readonly judge: Int32Array; readonly other: DialectName };
+type Value = TraceDigest | Recorded | Details | ReadonlyMap<number, Judgement>;
 /** `code`: of a StoreError */
 export interface Failure {
   readonly message: string;
@@ -175,6 +194,9 @@ export class FarSide implements DiffSide {
   }
   details(seqs: Int32Array): Promise<Details> {
     return this.#ask({ details: seqs }) as Promise<Details>;
+  }
+  judge(other: DialectName, seqs: Int32Array): Promise<ReadonlyMap<number, Judgement>> {
+    return this.#ask({ judge: seqs, other }) as Promise<ReadonlyMap<number, Judgement>>;
   }
   async close(): Promise<void> {
     await this.#worker.terminate();

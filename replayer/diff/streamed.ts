@@ -3,7 +3,7 @@ import type { UapiTable } from '../../hw/uapi/table.ts';
 import type { TimelineSource } from '../timeline.ts';
 import { type WholeCalls, wholeCalls } from '../whole-calls.ts';
 import type { Beside, Place } from './beside.ts';
-import { type CauseOptions, findCauses } from './causes.ts';
+import { type CauseOptions, Search } from './causes.ts';
 import type { FieldPair } from './compare.ts';
 import type { Compared, ComparedSide, SideName } from './compared.ts';
 import type { Details } from './details.ts';
@@ -191,10 +191,12 @@ export async function streamForCauses(
   options: CauseOptions = {},
   progress: (at: number) => void = () => {},
 ): Promise<Report> {
-  const run = findCauses(await streamedComparison(a, b), options);
-  for (;;) {
-    const next = run.next();
-    if (next.done === true) return next.value;
-    progress(0.6 + 0.4 * next.value);
-  }
+  const search = new Search(await streamedComparison(a, b), options);
+  for (const at of search.run()) progress(0.6 + 0.1 * at);
+  // the farther side first: it has a thread of its own, or waits
+  const { questions } = search;
+  const farther = b.side.judge(a.table.dialect, questions.b);
+  const [nearer, there] = await Promise.all([a.side.judge(b.table.dialect, questions.a), farther]);
+  progress(1);
+  return search.report({ a: nearer, b: there });
 }

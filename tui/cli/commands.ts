@@ -388,6 +388,10 @@ export const COMMANDS: readonly CommandRow[] = [
         text: 'differences that are known do not count: known (between the two that were recorded), 6.12..7.2, vcmdq-v2..hw-queue-v4, hw-queue-v4..7.2 …',
         many: true,
       },
+      {
+        flags: '--far',
+        text: 'ask the rules of the kernels about what differs however far into the traces; else within the first million events: it takes some seconds a million',
+      },
       { flags: '--since <good>', text: 'for git bisect run: judge the one trace that is given against this one', completes: 'trace' },
       { flags: '--bad <trace>', text: 'with --since: only the first difference of this trace counts', completes: 'trace' },
       { flags: '--html <file>', text: 'write one self-contained page', completes: 'file' },

@@ -1,4 +1,5 @@
 /** `diff`: where two sessions part, and why. */
+import type { CauseOptions } from '../../replayer/diff/causes.ts';
 import type { Report } from '../../replayer/diff/report.ts';
 import { type LatencyMap, latenciesOf, type Timing, timing } from '../../replayer/diff/timing.ts';
 import { StoreError } from '../../store/errors.ts';
@@ -28,7 +29,7 @@ export const run: Run = async ([first = '', second], options, io) => {
   if (second === undefined) throw new UsageError('diff: which two traces?', 'iommufd-rr diff GOOD.irr BAD.irr');
   if (typeof options.html === 'string') checkWritable(options.html);
   const [a, b] = [openTrace(first), openTrace(second)];
-  const report = await compared(a, b, rulesOf(options, a, b));
+  const report = await compared(a, b, options);
   const times = options.timing === true ? timed(a, b, options) : undefined;
   await tell({ a: new SideFacts(a), b: new SideFacts(b), report, timing: times }, options, io);
   a.reader.close();
@@ -48,11 +49,13 @@ function finished<T>(what: string, work: Generator<number, T>, total: number): T
   }
 }
 
-async function compared(a: Opened, b: Opened, rules: Rules): Promise<Report> {
+async function compared(a: Opened, b: Opened, options: Options): Promise<Report> {
+  const rules: Rules = rulesOf(options, a, b);
+  const causes: CauseOptions = options.far === true ? { longest: Number.POSITIVE_INFINITY } : {};
   const progress = new Progress('comparing');
   const total = a.reader.last + b.reader.last;
   try {
-    return applied(await reportOf(a, b, (at) => progress.update(Math.floor(at * total), total)), rules, a, b);
+    return applied(await reportOf(a, b, causes, (at) => progress.update(Math.floor(at * total), total)), rules, a, b);
   } finally {
     progress.done();
   }
@@ -139,10 +142,10 @@ async function judgedOpen(
 ): Promise<Judged & { readonly scene?: Scene }> {
   const early = judgeable(good, opened);
   if (early !== undefined) return early;
-  const report = await compared(good, opened, rulesOf(options, good, opened));
+  const report = await compared(good, opened, options);
   const times = options.timing === true ? timed(good, opened, options) : undefined;
   const scene: Scene = { a: new SideFacts(good), b: new SideFacts(opened), report, timing: times };
-  if (bad !== undefined) return { ...judgeLike(await compared(good, bad, rulesOf(options, good, bad)), report, good, opened), scene };
+  if (bad !== undefined) return { ...judgeLike(await compared(good, bad, options), report, good, opened), scene };
   const verdict = judge(report, good, opened);
   const slower = times?.rows.find((r) => r.test?.differs === true);
   if (verdict.verdict !== Verdict.GOOD || slower === undefined) return { ...verdict, scene };
