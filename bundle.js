@@ -13,7 +13,7 @@ await build({
     // threads are files of their own: recorder/model/host.ts, replayer/diff/side.ts
     worker: 'dist/recorder/model/worker.js',
     'clock-thread': 'dist/recorder/model/clock-thread.js',
-    'side-worker': 'dist/replayer/diff/side-worker.js',
+    'side-worker': 'dist/replayer/diff/stream/side-worker.js',
   },
   outdir,
   bundle: true,

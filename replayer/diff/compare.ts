@@ -13,17 +13,17 @@
 
 import type { UapiTable } from '../../hw/uapi/table.ts';
 import type { TimelineSource } from '../timeline.ts';
-import { Dependences } from './dependences.ts';
-import { eventOf, type Origin, whichOf } from './links.ts';
-import type { MovableLane } from './moved.ts';
-import { type Pairable, pairUp } from './pairing.ts';
-import { matchProcesses } from './processes.ts';
+import { Dependences } from './align/dependences.ts';
+import type { MovableLane } from './align/moved.ts';
+import { type Pairable, pairUp } from './align/pairing.ts';
+import { matchProcesses } from './align/processes.ts';
+import { How, orderRows, type Rows } from './align/rows.ts';
+import { eventOf, type Origin, whichOf } from './meaning/links.ts';
+import { type FieldPair, fieldsOf, type Teller } from './meaning/telling.ts';
 import { type Lane, newNumbers, type Reading, readTrace } from './reading.ts';
-import { How, orderRows, type Rows } from './rows.ts';
-import { type FieldPair, fieldsOf, type Teller } from './telling.ts';
 
-export { How } from './rows.ts';
-export type { FieldPair } from './telling.ts';
+export { How } from './align/rows.ts';
+export type { FieldPair } from './meaning/telling.ts';
 
 /** One trace to compare. */
 export interface Side {

@@ -8,14 +8,14 @@ import type { Uid } from '../object-types.ts';
 import { planOf } from '../plan.ts';
 import { emptyState } from '../state.ts';
 import type { TimelineSource } from '../timeline.ts';
-import { type CauseOptions, findCauses } from './causes.ts';
+import { type CauseOptions, findCauses } from './causes/causes.ts';
+import type { Compared, ComparedSide, SideName } from './causes/compared.ts';
+import { ended, nameOf } from './causes/difference-words.ts';
+import type { Difference, Report } from './causes/report.ts';
+import { sortOf } from './causes/sorts.ts';
 import { type Comparison, compareTraces, type FieldPair, How, type Side, scaled } from './compare.ts';
-import type { Compared, ComparedSide, SideName } from './compared.ts';
-import { ended, nameOf } from './difference-words.ts';
-import { AREA, type Origin, originOf } from './links.ts';
+import { AREA, type Origin, originOf } from './meaning/links.ts';
 import type { Reading } from './reading.ts';
-import type { Difference, Report } from './report.ts';
-import { sortOf } from './sorts.ts';
 
 /** Events between two yields. */
 const SLICE = 8192;

@@ -11,10 +11,10 @@ import { emptyState } from '../state.ts';
 import type { TimelineSource } from '../timeline.ts';
 import type { U64 } from '../u64.ts';
 import { type WholeCalls, wholeCalls } from '../whole-calls.ts';
-import type { Name } from './forms.ts';
-import { Hash, Interner } from './hash.ts';
-import { KeepingLinks, LiveLinks, type Origin, OTHER } from './links.ts';
-import { Meaning, type Sink } from './meaning.ts';
+import type { Name } from './meaning/forms.ts';
+import { Hash, Interner } from './meaning/hash.ts';
+import { KeepingLinks, LiveLinks, type Origin, OTHER } from './meaning/links.ts';
+import { Meaning, type Sink } from './meaning/meaning.ts';
 
 /** A thread: its events, in order. */
 export interface Lane {

@@ -8,12 +8,12 @@ import { encodeFrame, type Frame, Kind, PartKind } from '../../store/frame.ts';
 import { TraceReader } from '../../store/read.ts';
 import { tableOf } from '../fold.ts';
 import { framesSource, Script } from '../script.ts';
-import { drained } from './align.ts';
+import { drained } from './align/align.ts';
+import { Dependences } from './align/dependences.ts';
 import type { Side } from './compare.ts';
-import { Dependences } from './dependences.ts';
-import { compareStreams } from './differ.ts';
 import { newNumbers, readTrace } from './reading.ts';
-import { NearSide } from './side.ts';
+import { compareStreams } from './stream/differ.ts';
+import { NearSide } from './stream/side.ts';
 import { framesOf, renumbered, reportOf } from './testing.ts';
 
 const table = uapiTable('linux-7.2');

@@ -9,8 +9,8 @@ import { dialectSession } from '../dialect-sessions.ts';
 import { tableOf } from '../fold.ts';
 import { framesSource, Script } from '../script.ts';
 import { How, type Side } from './compare.ts';
-import { compareStreams } from './differ.ts';
-import { NearSide } from './side.ts';
+import { compareStreams } from './stream/differ.ts';
+import { NearSide } from './stream/side.ts';
 import { causesText, compared, differencesOf, framesOf, reportOf, type Split, splitCalls } from './testing.ts';
 
 const readers: TraceReader[] = [];

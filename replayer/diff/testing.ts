@@ -15,11 +15,11 @@ import {
   State,
 } from '../../store/frame.ts';
 import type { TimelineSource } from '../timeline.ts';
-import { drained } from './align.ts';
-import type { CauseOptions } from './causes.ts';
+import { drained } from './align/align.ts';
+import type { CauseOptions } from './causes/causes.ts';
+import type { Difference, Report } from './causes/report.ts';
 import { type Comparison, compareTraces, How, type Side } from './compare.ts';
 import { compareForCauses } from './kept.ts';
-import type { Difference, Report } from './report.ts';
 
 /** Compares to the end. */
 export function compared(a: Side, b: Side): Comparison {

@@ -9,8 +9,8 @@ import { closeSync, mkdtempSync, openSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { compareStreams } from '../../replayer/diff/differ.ts';
-import { FarSide } from '../../replayer/diff/side.ts';
+import { compareStreams } from '../../replayer/diff/stream/differ.ts';
+import { FarSide } from '../../replayer/diff/stream/side.ts';
 import { FRAME_AT, Kind } from '../../store/frame.ts';
 import { writeLongTrace } from './long-trace.ts';
 

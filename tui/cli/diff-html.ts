@@ -1,7 +1,7 @@
 /** The report of a comparison as one file for a browser: no script, nothing from elsewhere, every foreign string escaped. */
 import { escapeText } from '../../hw/quote.ts';
-import type { Cause, Consequence, SideView } from '../../replayer/diff/report.ts';
-import type { Timing } from '../../replayer/diff/timing.ts';
+import type { Cause, Consequence, SideView } from '../../replayer/diff/causes/report.ts';
+import type { Timing } from '../../replayer/diff/timing/timing.ts';
 import type { EventFacts, SideFacts } from './diff-facts.ts';
 import type { Scene } from './diff-text.ts';
 import { answeredCall, TIMING_COLUMNS, timingNotes, timingStyle, timingTitle } from './diff-timing.ts';

@@ -1,6 +1,6 @@
 /** The report of a comparison for scripts: in pieces, for what follows from one cause alone may be a million events. */
-import type { Cause, Consequence, Difference, Report, SideView } from '../../replayer/diff/report.ts';
-import type { Timing } from '../../replayer/diff/timing.ts';
+import type { Cause, Consequence, Difference, Report, SideView } from '../../replayer/diff/causes/report.ts';
+import type { Timing } from '../../replayer/diff/timing/timing.ts';
 import { differingOf, titleOf, valueText } from './diff-words.ts';
 import { jsonText, type Out } from './output.ts';
 

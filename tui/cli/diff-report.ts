@@ -1,8 +1,8 @@
 /** Compares two opened traces and says what came of it. */
-import type { CauseOptions } from '../../replayer/diff/causes.ts';
-import type { Report } from '../../replayer/diff/report.ts';
-import { FarSide, NearSide } from '../../replayer/diff/side.ts';
-import { type StreamedTrace, streamForCauses } from '../../replayer/diff/streamed.ts';
+import type { CauseOptions } from '../../replayer/diff/causes/causes.ts';
+import type { Report } from '../../replayer/diff/causes/report.ts';
+import { FarSide, NearSide } from '../../replayer/diff/stream/side.ts';
+import { type StreamedTrace, streamForCauses } from '../../replayer/diff/stream/streamed.ts';
 import type { Opened } from './trace.ts';
 
 /** Events of a trace from which on it is worth while to read it in a thread of its own, which takes a while to begin. */

@@ -1,7 +1,7 @@
 /** Differences that do not count: expressions, files of them, and presets of what is known to differ between kernels. */
 import { closeSync, openSync, readSync } from 'node:fs';
-import { ignoring } from '../../replayer/diff/causes.ts';
-import type { Difference, Report } from '../../replayer/diff/report.ts';
+import { ignoring } from '../../replayer/diff/causes/causes.ts';
+import type { Difference, Report } from '../../replayer/diff/causes/report.ts';
 import { parseQuery, type Query, type QueryError, underline } from '../../replayer/query.ts';
 import { vocabularyOf } from '../../replayer/query-fields.ts';
 import type { Options } from './commands.ts';

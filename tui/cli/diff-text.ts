@@ -1,7 +1,8 @@
 /** The report of a comparison for a person at a terminal. */
+
+import type { Cause, Consequence, Difference, Report, SideView, StatLine } from '../../replayer/diff/causes/report.ts';
 import { How } from '../../replayer/diff/compare.ts';
-import type { Cause, Consequence, Difference, Report, SideView, StatLine } from '../../replayer/diff/report.ts';
-import type { Timing } from '../../replayer/diff/timing.ts';
+import type { Timing } from '../../replayer/diff/timing/timing.ts';
 import type { EventFacts, SideFacts } from './diff-facts.ts';
 import { printTiming } from './diff-timing.ts';
 import {

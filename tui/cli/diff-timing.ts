@@ -1,7 +1,7 @@
 /** What a report of a comparison says about latencies: words for text and HTML, the table of the text, the option. */
 import { tookText } from '../../hw/time-text.ts';
-import type { Factor } from '../../replayer/diff/rank-test.ts';
-import { THRESHOLD, type Timing, type TimingRow } from '../../replayer/diff/timing.ts';
+import type { Factor } from '../../replayer/diff/timing/rank-test.ts';
+import { THRESHOLD, type Timing, type TimingRow } from '../../replayer/diff/timing/timing.ts';
 import { counted } from './diff-words.ts';
 import { UsageError } from './errors.ts';
 import { type Out, type Piece, paint, type Style } from './output.ts';

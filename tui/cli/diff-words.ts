@@ -1,8 +1,8 @@
 /** Words for what a comparison found: shared by text and HTML. */
 import { errnoName } from '../../hw/errno.ts';
 import { reasonText } from '../../hw/iommufd/reasons.ts';
+import type { Cause, Consequence, Link, Report, SideView, Sort } from '../../replayer/diff/causes/report.ts';
 import type { FieldPair } from '../../replayer/diff/compare.ts';
-import type { Cause, Consequence, Link, Report, SideView, Sort } from '../../replayer/diff/report.ts';
 import type { Opened } from './trace.ts';
 
 export const SORTS: { readonly [S in Sort]: string } = {

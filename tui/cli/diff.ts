@@ -1,7 +1,7 @@
 /** `diff`: where two sessions part, and why. */
-import type { CauseOptions } from '../../replayer/diff/causes.ts';
-import type { Report } from '../../replayer/diff/report.ts';
-import { type LatencyMap, latenciesOf, type Timing, timing } from '../../replayer/diff/timing.ts';
+import type { CauseOptions } from '../../replayer/diff/causes/causes.ts';
+import type { Report } from '../../replayer/diff/causes/report.ts';
+import { type LatencyMap, latenciesOf, type Timing, timing } from '../../replayer/diff/timing/timing.ts';
 import { StoreError } from '../../store/errors.ts';
 import type { Io, Options, Run } from './commands.ts';
 import { SideFacts } from './diff-facts.ts';
