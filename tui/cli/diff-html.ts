@@ -74,7 +74,7 @@ export function* diffHtml(scene: Scene, choice: HtmlChoice): Generator<string> {
 <div class="two">${sideHead('a', a, report.eventsA)}${sideHead('b', b, report.eventsB)}</div>
 <p><strong>${html(summaryText(report))}</strong></p>
 `;
-  const notes = [...ignoredLines(report), ...report.limits.map((text) => `not looked at: ${text}`)];
+  const notes = [...ignoredLines(report), ...report.limits.map((text) => `note: ${text}`)];
   if (notes.length > 0) yield `<ul class="dim">${notes.map((n) => `<li>${html(n)}</li>`).join('')}</ul>\n`;
   if (report.stat.length > 0) yield statHtml(scene);
   const order = ordered(report);

@@ -104,7 +104,7 @@ export class DiffText {
         this.#line([paint('dim', `   ${name} ran ${text}`)], INDENT);
     this.#line([paint(report.differences === 0 ? 'ok' : 'heading', summaryText(report))]);
     for (const text of ignoredLines(report)) this.#line([paint('dim', text)], 2);
-    for (const text of report.limits) this.#line([paint('changed', 'not looked at: '), text], 2);
+    for (const text of report.limits) this.#line([paint('changed', 'note: '), text], 2);
   }
 
   async #cause(cause: Cause, number: number, order: Ordered): Promise<void> {
@@ -225,7 +225,7 @@ export class DiffText {
     }
     row('heading', 'sum', '', [sum.causes, sum.consequences, sum.ignored, sum.causes + sum.consequences + sum.ignored]);
     for (const text of ignoredLines(report)) this.#line([paint('dim', text)], 2);
-    for (const text of report.limits) this.#line([paint('changed', 'not looked at: '), text], 2);
+    for (const text of report.limits) this.#line([paint('changed', 'note: '), text], 2);
     if (timing !== undefined) printTiming(this.#out, timing, this.#choice);
   }
 }
