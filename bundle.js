@@ -10,10 +10,10 @@ rmSync(outdir, { recursive: true, force: true });
 await build({
   entryPoints: {
     'iommufd-rr': 'dist/tui/cli/main.js',
-    // threads are files of their own: recorder/model/host.ts, replayer/diff/side.ts
+    // threads are files of their own: recorder/model/host.ts, replayer/diff/stream/side.ts
     worker: 'dist/recorder/model/worker.js',
     'clock-thread': 'dist/recorder/model/clock-thread.js',
-    'side-worker': 'dist/replayer/diff/side-worker.js',
+    'side-worker': 'dist/replayer/diff/stream/side-worker.js',
   },
   outdir,
   bundle: true,

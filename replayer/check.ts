@@ -209,7 +209,7 @@ export class Checker {
     const file = model.kernel.files.get(f.file);
     if (file?.kind === 'vfio-device') return this.#older.has(f.file) ? undefined : deviceReply(f, file);
     if (file?.context === undefined || this.#older.has(file.context.file) || f.state === State.ENTERED) return undefined;
-    const words = f.part(PartKind.ARGS) ? f.partBytes / 8 : 0;
+    const words = f.part(PartKind.ARGS) ? f.partBytes >> 3 : 0;
     const word = (i: number): bigint => (f.part(PartKind.ARGS) && i < words ? f.buffer.readBigUInt64LE(f.partStart + 8 * i) : 0n);
     const { traits } = model;
     const kind = file.object?.type;

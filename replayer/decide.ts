@@ -8,13 +8,13 @@ import { type Change, revertAll } from './change.ts';
 import { hostAccess, mmio, queueRead, region, slotSet } from './cmdqv-fold.ts';
 import { EventBytes } from './event.ts';
 import { contextOf, createdFd, dropped, ensureFile, setFd } from './files.ts';
-import { joined } from './joined.ts';
 import { mapped, remapped, unmapRange } from './mappings.ts';
 import { type Plan, planOf } from './plan.ts';
 import { closed, duplicated, ended, forgetOldTable, forked, found, inherited, opened, processOf, sentFd, started } from './processes.ts';
 import { readQueue, writeQueue } from './queues.ts';
 import type { OpenFile, Process, SessionState } from './state.ts';
 import { NONE, Step } from './step.ts';
+import { returnedFrame } from './whole-frame.ts';
 
 /** The changes of an event, in order; the state is as before when it returns. */
 export function decide(state: SessionState, cursor: FrameCursor, table: UapiTable): readonly Change[] {
@@ -237,7 +237,7 @@ function returned(s: Step): void {
   const call = s.state.calls.get(Number(e.arg(0)));
   if (!call) return;
   s.emit({ op: 'call.return', call });
-  if (e.read(joined(call.bytes, e), 0)) {
+  if (e.read(returnedFrame(call.bytes, e.copy()), 0)) {
     s.call = call.seq;
     const process = s.state.processes.get(e.pid);
     if (process) made(s, process, s.state.files.get(call.file));

@@ -5,6 +5,7 @@
 import { errnoName } from '../hw/errno.ts';
 import { callName } from '../hw/event-words.ts';
 import type { Answer, Refusal } from '../hw/iommufd/call.ts';
+import { reasonText } from '../hw/iommufd/reasons.ts';
 import type { KObject } from '../hw/iommufd/state.ts';
 import type { UapiTable } from '../hw/uapi/table.ts';
 import { FrameCursor, Kind } from '../store/frame.ts';
@@ -197,7 +198,7 @@ const madeQueues = (checker: Checker): QueueWhy[] =>
   );
 
 function explanation(refusal: Refusal | undefined, reason: string | undefined): string {
-  if (reason !== undefined) return `the kernel answers so for a reason outside of the log: ${reason}`;
+  if (reason !== undefined) return `the log does not show why: ${reasonText(reason)}`;
   return refusal === undefined || refusal.text === '' ? 'no rule explains this answer' : refusal.text;
 }
 

@@ -71,10 +71,10 @@ export async function runTui(path: string, options: TuiOptions = {}): Promise<nu
   const { b } = options;
   // a recording that is to replace a file is made beside it
   const live = options.follow === true && existsSync(path + PARTIAL) ? path + PARTIAL : path;
-  const model = TraceModel.open(live);
+  const model = TraceModel.open(live, { wholeCalls: b !== undefined });
   let other: TraceModel | undefined;
   try {
-    other = b === undefined ? undefined : TraceModel.open(b);
+    other = b === undefined ? undefined : TraceModel.open(b, { wholeCalls: true });
     const theme = makeTheme(wantsColour(options.color ?? 'auto', env), wantsAscii(options.ascii, env));
     // an empty trace has no points, but a screen that says so
     const at = options.at === undefined || model.last === 0 ? undefined : pointOf(options.at, model.reader);
@@ -110,14 +110,14 @@ async function plainly(path: string, { b, at, ascii }: TuiOptions): Promise<numb
   const { stdin, stdout, env } = process;
   const theme = makeTheme(false, wantsAscii(ascii, env));
   const { runPlain, diffReader, traceReader } = await import('./plain.ts');
-  const model = TraceModel.open(path);
+  const model = TraceModel.open(path, { wholeCalls: b !== undefined });
   let other: TraceModel | undefined;
   try {
     const from = at === undefined || model.last === 0 ? undefined : pointOf(at, model.reader);
     if (b === undefined) {
       return await runPlain(traceReader(model, theme, from), { stdin, stdout, theme });
     }
-    other = TraceModel.open(b);
+    other = TraceModel.open(b, { wholeCalls: true });
     const { DiffController } = await import('./diff/controller.ts');
     return await runPlain(diffReader({ a: model, b: other }, theme, DiffController, from), { stdin, stdout, theme });
   } finally {

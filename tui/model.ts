@@ -19,6 +19,7 @@ import { queueTypeOf } from '../replayer/query-records.ts';
 import { machineOf } from '../replayer/recorded-machine.ts';
 import { contextOfFile, objectById, type SessionState } from '../replayer/state.ts';
 import { Timeline } from '../replayer/timeline.ts';
+import { WholeCalls, wholeCalls } from '../replayer/whole-calls.ts';
 import { type NameOf, namesFor } from '../replayer/words.ts';
 import { StoreError } from '../store/errors.ts';
 import { FileKind, Kind } from '../store/frame.ts';
@@ -60,6 +61,8 @@ export class TraceModel {
   readonly reader: TraceReader;
   /** the frames, with gaps in the place of those that cannot be read */
   readonly source: Tolerant;
+  /** the same with whole calls, where that is what is shown: state, text and rules are of these */
+  readonly whole: WholeCalls | undefined;
   readonly table: UapiTable;
   readonly timeline: Timeline;
   readonly context: EventContext;
@@ -72,18 +75,22 @@ export class TraceModel {
   #optional: readonly PaneId[] | undefined;
   #graph: Graph | undefined;
 
-  /** Opens a trace. Throws a StoreError that says what is wrong with it. */
-  static open(path: string): TraceModel {
+  /**
+   * Opens a trace. `wholeCalls`: a call that was stored before it returned is one event, where it was entered, and its RETURN none;
+   * for comparisons. Throws a StoreError that says what is wrong with the trace.
+   */
+  static open(path: string, options: { readonly wholeCalls?: boolean } = {}): TraceModel {
     const { reader, table } = openTrace(path);
-    return new TraceModel(path, reader, table);
+    return new TraceModel(path, reader, table, options.wholeCalls === true);
   }
 
-  private constructor(path: string, reader: TraceReader, table: UapiTable) {
+  private constructor(path: string, reader: TraceReader, table: UapiTable, whole: boolean) {
     this.name = basename(path);
     this.reader = reader;
     this.source = new Tolerant(reader);
     this.table = table;
-    this.timeline = new Timeline(this.source, { table });
+    this.whole = whole ? new WholeCalls(this.source, wholeCalls(reader).answers) : undefined;
+    this.timeline = new Timeline(this.#shown, { table });
     this.context = {
       table,
       start: reader.meta.clock.monotonicNs,
@@ -92,8 +99,12 @@ export class TraceModel {
       // who knows the state before the event says more: contextBy, contextHere
       queueType: () => undefined,
     };
-    const { table: t, source, timeline } = this;
-    this.#told = new Told({ table: t, source, timeline, tell: (event, state) => listedEvent(event, this.contextBy(state)) });
+    const { table: t, timeline } = this;
+    this.#told = new Told({ table: t, source: this.#shown, timeline, tell: (event, state) => listedEvent(event, this.contextBy(state)) });
+  }
+
+  get #shown(): Tolerant | WholeCalls {
+    return this.whole ?? this.source;
   }
 
   /** The context of an event, by the state before it. */
@@ -131,7 +142,7 @@ export class TraceModel {
 
   /** The rules, run along the log. */
   get why(): WhyRun {
-    this.#why ??= new WhyRun(this.source, this.table, machineOf(this.meta));
+    this.#why ??= new WhyRun(this.#shown, this.table, machineOf(this.meta));
     return this.#why;
   }
 
@@ -172,7 +183,8 @@ export class TraceModel {
 
   /** An event as it was recorded; undefined where there is none, and where it cannot be read. */
   event(seq: number): EventLike | undefined {
-    return this.source.frame(seq);
+    const { whole } = this;
+    return whole === undefined || whole.returnOf(seq) === 0 ? this.source.frame(seq) : whole.frame(seq);
   }
   /** What a matcher of queries looks at; undefined where the event cannot be read. Says nothing of changes and states. */
   queryEvent(seq: number, row: EventView): QueryEvent | undefined {

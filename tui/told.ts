@@ -29,7 +29,7 @@ export const isToldByState = (e: EventLike): boolean => BY_STATE.has(e.kind) || 
 
 export interface ToldBy {
   readonly table: UapiTable;
-  readonly source: Tolerant;
+  readonly source: Pick<Tolerant, 'last' | 'scan' | 'frame'>;
   readonly timeline: Timeline;
   /** the event as the list shows it, by the state before it */
   readonly tell: (event: EventLike, state: SessionState) => ListedEvent;

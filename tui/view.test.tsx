@@ -24,7 +24,7 @@ const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/tra
 let older: TraceModel;
 let newer: TraceModel;
 beforeAll(() => {
-  older = TraceModel.open(fixture('vmm-6.12.irr'));
+  older = TraceModel.open(fixture('vmm-6.12.irr'), { wholeCalls: true });
   newer = TraceModel.open(fixture('vmm-7.2.irr'));
 });
 afterAll(() => {

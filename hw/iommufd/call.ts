@@ -354,11 +354,18 @@ export class Call implements Answer {
     this.setAt(this.at(field), this.#width(field), value);
   }
   setAt(offset: number, width: number, value: number | bigint): void {
-    const view = new DataView(this.#out.buffer);
-    if (width === 8) view.setBigUint64(offset, BigInt.asUintN(64, BigInt(value)), true);
-    else if (width === 4) view.setUint32(offset, Number(BigInt.asUintN(32, BigInt(value))), true);
-    else if (width === 2) view.setUint16(offset, Number(value), true);
-    else view.setUint8(offset, Number(value));
+    const out = this.#out;
+    // byte by byte: a view would cost more than all the rest of a call
+    if (width === 8) {
+      const whole = BigInt.asUintN(64, BigInt(value));
+      put32(out, offset, Number(whole & 0xffff_ffffn));
+      put32(out, offset + 4, Number(whole >> 32n));
+    } else if (width === 4) put32(out, offset, typeof value === 'number' ? value : Number(BigInt.asUintN(32, value)));
+    else {
+      const low = Number(value);
+      out[offset] = low;
+      if (width === 2) out[offset + 1] = low >> 8;
+    }
   }
 
   /** An output that is not determined by the state: `reason` says why. Where the answer is known, its value. */
@@ -492,13 +499,13 @@ export class Call implements Answer {
   }
   get out(): Uint8Array | undefined {
     const writes = this.#writesBack && (this.#refusal === undefined || this.#writesOnFailure);
-    return writes ? (this.#changed ?? this.#before).subarray(0, this.#length) : undefined;
+    return writes ? upTo(this.#changed ?? this.#before, this.#length) : undefined;
   }
   get changed(): boolean {
     return this.#changed !== undefined;
   }
   get open(): Uint8Array | undefined {
-    return this.#open?.subarray(0, this.#length);
+    return this.#open === undefined ? undefined : upTo(this.#open, this.#length);
   }
   get nestedOut(): ReadonlyMap<number, Uint8Array | undefined> {
     return this.#nested ?? NONE;
@@ -528,6 +535,17 @@ export class Call implements Answer {
   #width(field: string): number {
     return this.table.widthOf(this.command.name, field);
   }
+}
+
+/** The first bytes; nearly always they are all. */
+const upTo = (bytes: Uint8Array, length: number): Uint8Array => (bytes.length <= length ? bytes : bytes.subarray(0, length));
+
+/** Writes the low 32 bits of a number, little-endian. */
+function put32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value;
+  bytes[at + 1] = value >>> 8;
+  bytes[at + 2] = value >>> 16;
+  bytes[at + 3] = value >>> 24;
 }
 
 /** A rule of a command: works out the answer through the call. */

@@ -91,6 +91,12 @@ function editFields(row: StructRow, field: string, by: readonly FieldRow[]): Str
   return { ...next, min: need(to, `minimum without ${field}`) };
 }
 
+/** A field with another name still says what is behind a pointer of its struct. */
+function renameDiscriminator(rows: Rows, struct: string, from: string, to: string): void {
+  for (const [i, row] of rows.payloads.entries())
+    if (row.by === from && rows.commands.get(row.command)?.struct === struct) rows.payloads[i] = { ...row, by: to };
+}
+
 function removeArms(rows: Rows, struct: string, arms: readonly string[]): void {
   editStruct(rows, struct, (row) => {
     const union = need(row.arms, `arms of ${struct}`);
@@ -135,6 +141,7 @@ function applyEdit(rows: Rows, edit: Edit): void {
       break;
     case 'replace-field':
       editStruct(rows, edit.struct, (row) => editFields(row, edit.field, [edit.row]));
+      renameDiscriminator(rows, edit.struct, edit.field, edit.row.name);
       break;
     case 'remove-arm':
       removeArms(rows, edit.struct, edit.arms);

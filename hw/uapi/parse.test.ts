@@ -156,6 +156,23 @@ describe('other arguments', () => {
     expect(parsed.ok && parsed.call.nestedIn.get(32)).toEqual(data);
   });
 
+  test('a buffer of no known type that the kernel filled less of than there was room for', () => {
+    const command = table.byName('IOMMU_GET_HW_INFO')!;
+    const asked = { dev_id: 1, data_len: 8, data_uptr: 0x1000n };
+    const filled = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 0);
+    const call: CallBytes = {
+      ...plain,
+      target: 'iommufd',
+      request: command.request,
+      in: encodeCommand(command, asked),
+      out: encodeCommand(command, { ...asked, data_len: 7, out_data_type: 0x7fff }),
+      nestedOut: () => filled,
+    };
+    const parsed = parseCall(table, 'iommufd', printCall(table, call, 'full'));
+    const at = command.struct!.byName.get('data_uptr')!.offset;
+    expect(parsed.ok && parsed.call.nestedOut.get(at)).toEqual(filled);
+  });
+
   test('a feature’s buffers, which the trailing array points to', () => {
     const command = table.byName('VFIO_DEVICE_FEATURE')!;
     const report = encodeStruct(table.struct('vfio_device_feature_dma_logging_report')!, {

@@ -275,8 +275,16 @@ class Encoder {
 
   private buffer(field: Field, tree: Tree, values: Values): Uint8Array {
     const { nested } = field;
-    if (tree.kind === 'bytes' || nested === undefined) return bytesOf(tree);
+    if (nested === undefined) return bytesOf(tree);
     const asked = nestedLength(nested, this.before ?? values);
+    // the kernel filled less than there was room for: zeros beyond
+    const filled = (bytes: Uint8Array): Uint8Array => {
+      if (nested.dir !== 'out' || BigInt(bytes.length) !== nestedLength(nested, values) || asked <= BigInt(bytes.length)) return bytes;
+      const whole = new Uint8Array(this.believed(asked, tree.at));
+      whole.set(bytes);
+      return whole;
+    };
+    if (tree.kind === 'bytes') return filled(bytesOf(tree));
     const by = Number(values[this.table.payloads(this.owner.name, field.name)[0]?.by ?? ''] ?? 0);
     const each = nested.entry === undefined ? undefined : Number((this.before ?? values)[nested.entry] ?? 0);
     const struct = nested.of === 'struct' ? this.table.struct(nested.struct ?? '') : this.table.payload(this.owner, field.name, by, each);
@@ -284,11 +292,6 @@ class Encoder {
     if (tree.kind === 'struct')
       return this.inner(struct, tree.items, this.believed(tree.items.some((i) => i.name === '@bytes') ? 0n : asked, tree.at), 0);
     if (tree.kind !== 'array') throw new TextError(`${field.name}: a list expected`, tree.at);
-    const list = this.list(tree.items, struct, each ?? struct.size);
-    // the kernel filled less than there was room for: zeros beyond
-    if (nested.dir !== 'out' || BigInt(list.length) !== nestedLength(nested, values) || asked <= BigInt(list.length)) return list;
-    const whole = new Uint8Array(this.believed(asked, tree.at));
-    whole.set(list);
-    return whole;
+    return filled(this.list(tree.items, struct, each ?? struct.size));
   }
 }

@@ -364,3 +364,21 @@ test('whatever the bytes, a call prints in one line of printable text, and is JS
     { numRuns: 1500 },
   );
 });
+
+test('hw-queue-v5 has one field for the type of hardware data that is asked for and given', () => {
+  const v5 = uapiTable('hw-queue-v5');
+  const command = v5.byName('IOMMU_GET_HW_INFO')!;
+  const info = encodeStruct(v5.struct('iommu_hw_info_tegra241_cmdqv')!, { version: 1, log2vcmdqs: 1, log2vsids: 4 });
+  const asked = { flags: 1, dev_id: 1, data_len: 8, data_uptr: 0x5000n, data_type: 3 };
+  const found: CallBytes = {
+    target: command.target,
+    request: command.request,
+    ret: 0n,
+    error: 0,
+    in: encodeCommand(command, asked),
+    out: encodeCommand(command, asked),
+    nestedIn: () => undefined,
+    nestedOut: (slot) => (slot === v5.offsetOf('IOMMU_GET_HW_INFO', 'data_uptr') ? info : undefined),
+  };
+  expect(printCall(v5, found, 'abbrev')).toContain('=> {data_uptr={flags=0 version=1 log2vcmdqs=1 log2vsids=4}');
+});

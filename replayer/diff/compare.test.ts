@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { uapiTable } from '../../hw/uapi/table.ts';
-import { encodeFrame, type Frame, PartKind } from '../../store/frame.ts';
+import { encodeFrame, type Frame, Kind, PartKind, Start } from '../../store/frame.ts';
 import { TraceReader } from '../../store/read.ts';
 import { tableOf } from '../fold.ts';
 import { framesSource, Script } from '../script.ts';
@@ -131,6 +131,18 @@ describe('what is the kernel’s choice', () => {
     ).toEqual([]);
   });
 
+  test('so is the one that a copy is made from, in its own address space', () => {
+    const copied = (from: number) => (s: Script, k: Choice) => {
+      ioas(s, k);
+      ioas(s, k, 1);
+      map(s, k, 0);
+      const asked = { flags: 7, dst_ioas_id: k.id + 1, src_ioas_id: k.id, length: 0x1000, dst_iova: 0x9000 };
+      s.ioctl(k.fd, 'IOMMU_IOAS_COPY', { ...asked, src_iova: k.iova + from }, { dst_iova: 0x9000 });
+    };
+    expect(differences(copied(0x1000))).toEqual([]);
+    expect(differences(copied(0x1000), copied(0x2000))).toEqual([expect.stringMatching(/^~ 6\/6 src_iova/)]);
+  });
+
   test('another mapping is another thing, whatever its address', () => {
     const play =
       (first: number, second: number) =>
@@ -206,7 +218,7 @@ describe('processes', () => {
     s.fork(pid);
     const parent = s.pid;
     s.pid = pid;
-    s.start(2, parent, '/bin/vmm');
+    s.start(Start.FORK, parent, '/bin/vmm');
     work();
     s.exit();
     s.pid = parent;
@@ -279,7 +291,7 @@ describe('made-up sessions', () => {
       fc.property(draws, fc.nat(1000), (d, where) => {
         const a = scripted(ONE, (s, k) => play(d, s, k));
         const b = framesOf(scripted(OTHER, (s, k) => play(d, s, k)).source);
-        const calls = b.filter((f) => f.kind === 1 && f.error !== 0);
+        const calls = b.filter((f) => f.kind === Kind.IOCTL && f.error !== 0);
         if (calls.length === 0) return;
         const { seq } = calls[where % calls.length]!;
         const found = differencesOf(
@@ -327,7 +339,7 @@ describe('made-up sessions', () => {
       fc.property(draws, fc.nat(1000), (d, where) => {
         const a = scripted(ONE, (s, k) => play(d, s, k));
         const frames = framesOf(scripted(OTHER, (s, k) => play(d, s, k)).source);
-        const calls = frames.filter((f) => f.kind === 1 && f.request !== 0x3b81 && f.request !== 0x3b85);
+        const calls = frames.filter((f) => f.kind === Kind.IOCTL && f.request !== 0x3b81 && f.request !== 0x3b85);
         if (calls.length === 0) return;
         const gone = calls[where % calls.length]!;
         const rest = frames.filter((f) => f !== gone).map((f, i) => encodeFrame({ ...f, seq: i + 1 }));

@@ -2,31 +2,28 @@
  * Two traces beside each other, by what their events mean: where they agree and where they do not. Processes are matched by
  * what they do and by order of birth, threads by order of birth, the calls of matched threads by what they ask (see
  * meaning.ts). Numbers that kernel or program happened to choose (ids, descriptors, pids, addresses, IOVAs and mmap offsets
- * that the kernel chose) are compared by who made the thing: renumbering alone is no difference. Times are not compared.
+ * that the kernel chose) are compared by who made the thing: renumbering alone is no difference. Times are not compared, and so it
+ * is no difference whether a call was stored whole or, because it took long, as entered and with a RETURN of its own (whole-calls.ts).
  *
- * What this does not do yet: fold a difference that follows from an earlier one under it; align threads that share out the same work differently (calls are aligned thread by thread, not by
- * context across threads); know that two calls of different dialects (VCMDQ_ALLOC, HW_QUEUE_ALLOC) are the same step; compare
- * latencies; ask the model which side is right; ignore rules. Memory grows with the traces, by some 50 bytes an event. A
+ * What this does not do: match threads that were born in another order (what each does is then told as a difference, and of things that
+ * ask the same in one thread and are used in such others, which is which); align threads that share out the same work differently
+ * (calls are aligned thread by thread, not by context across threads). Memory grows with the traces, by some 50 bytes an event. A
  * difference is missed where two hashes of 53 bits meet.
  */
 
-import { quoteText } from '../../hw/quote.ts';
 import type { UapiTable } from '../../hw/uapi/table.ts';
-import { Kind } from '../../store/frame.ts';
-import { EventBytes } from '../event.ts';
 import type { TimelineSource } from '../timeline.ts';
-import type { U64 } from '../u64.ts';
-import { align, inverse, settle, slide } from './align.ts';
-import { Dependences } from './dependences.ts';
-import type { Name } from './forms.ts';
-import { eventOf, KeptLinks, type Origin, whichOf } from './links.ts';
-import type { Sink } from './meaning.ts';
-import { joinMoved, type MovableLane } from './moved.ts';
-import { gaps, matchProcesses } from './processes.ts';
+import { Dependences } from './align/dependences.ts';
+import type { MovableLane } from './align/moved.ts';
+import { type Pairable, pairUp } from './align/pairing.ts';
+import { matchProcesses } from './align/processes.ts';
+import { How, orderRows, type Rows } from './align/rows.ts';
+import { eventOf, type Origin, whichOf } from './meaning/links.ts';
+import { type FieldPair, fieldsOf, type Teller } from './meaning/telling.ts';
 import { type Lane, newNumbers, type Reading, readTrace } from './reading.ts';
-import { How, orderRows, type Rows } from './rows.ts';
 
-export { How } from './rows.ts';
+export { How } from './align/rows.ts';
+export type { FieldPair } from './meaning/telling.ts';
 
 /** One trace to compare. */
 export interface Side {
@@ -36,15 +33,6 @@ export interface Side {
 
 /** Rows between two yields. */
 const SLICE = 8192;
-
-/** A value of both events; undefined: the event does not say it. */
-export interface FieldPair {
-  readonly name: string;
-  readonly answer: boolean;
-  readonly a: string | undefined;
-  readonly b: string | undefined;
-  readonly differs: boolean;
-}
 
 /** Compares two traces in slices; yields how far it is, from 0 to 1. Throws a StoreError where one is damaged. */
 export function* compareTraces(a: Side, b: Side): Generator<number, Comparison> {
@@ -100,110 +88,39 @@ class Comparing {
     }
   }
 
-  /**
-   * Two threads. What becomes of the things that a call is about tells calls apart that ask the same, but where one of those things
-   * has another fate it misleads: both ways are gone, and the one that leaves fewer differences is taken.
-   */
   *#lane(a: Lane, b: Lane): Generator<void> {
-    let best: Int32Array | undefined;
-    let moved: readonly number[] = [];
-    let least = Number.POSITIVE_INFINITY;
-    for (const first of ['whole', 'asked'] as const) {
-      const partners = yield* this.#aligned(a, b, first);
-      this.#take(a, b, partners);
-      if (this.#settle(a, b, partners)) this.#take(a, b, partners);
-      const joined = this.#join(a, b, partners);
-      const left = this.#left(a, b, partners);
-      if (left < least) [best, least, moved] = [partners, left, joined];
-      if (least === 0) break;
-      yield;
-    }
-    this.#take(a, b, best!);
-    for (const i of moved) this.#moved.add(b.events[best![i]!]!);
+    const { partners, moved } = yield* pairUp(this.#pairable(a, b));
+    for (const i of moved) this.#moved.add(b.events[partners[i]!]!);
   }
 
-  /** By one sort of key first, then between what that matches by what is asked, and at last by the name of the call. */
-  *#aligned(a: Lane, b: Lane, first: 'whole' | 'asked'): Generator<void, Int32Array> {
-    const column = (events: readonly number[], of: Int32Array): Int32Array => Int32Array.from(events, (seq) => of[seq]!);
-    const [wholeA, wholeB] = [column(a.events, this.#a[first]), column(b.events, this.#b[first])];
-    const partners = yield* align(wholeA, wholeB);
-    slide(wholeA, partners, b.events.length);
-    for (const key of ['asked', 'called'] as const) {
-      const [keysA, keysB] = [column(a.events, this.#a[key]), column(b.events, this.#b[key])];
-      for (const { a0, a1, b0, b1 } of gaps(partners, b.events.length)) {
-        const inner = yield* align(keysA.subarray(a0, a1), keysB.subarray(b0, b1));
-        inner.forEach((j, i) => {
-          if (j >= 0) partners[a0 + i] = b0 + j;
-        });
-      }
-    }
-    return partners;
-  }
-
-  /** Moves what has no partner, on either side, among its like to where the pairs agree. */
-  #settle(a: Lane, b: Lane, partners: Int32Array): boolean {
-    const keys = (side: Reading, lane: Lane): Int32Array => Int32Array.from(lane.events, (seq) => side.asked[seq]!);
-    const agree = (i: number, j: number): boolean => this.#agree(a.events[i]!, b.events[j]!);
-    const forward = partners.includes(-1) && settle(keys(this.#a, a), partners, agree);
-    if (forward) this.#take(a, b, partners);
-    const back = inverse(partners, b.events.length);
-    const backward = back.includes(-1) && settle(keys(this.#b, b), back, (j, i) => agree(i, j));
-    if (backward) partners.set(inverse(back, partners.length));
-    return forward || backward;
-  }
-
-  /** Pairs that were merely moved within the thread: their events of a. `partners` and what is taken have them then. */
-  #join(a: Lane, b: Lane, partners: Int32Array): readonly number[] {
-    const exchangeable = (i: number, j: number): boolean =>
-      this.#a.asked[i] === this.#b.asked[j] && this.#a.answered[i] === this.#b.answered[j] && !this.#agree(i, j);
-    const loose = partners.map((j, i) => (j >= 0 && exchangeable(a.events[i]!, b.events[j]!) ? -1 : j));
-    const plain = partners.slice();
-    const moved = this.#joined(a, b, plain);
-    const left = this.#left(a, b, plain);
-    // what stands beside another call that asks the same may have changed places with it
-    if (left > 0 && partners.some((j, i) => j !== loose[i])) {
-      this.#take(a, b, loose);
-      const exchanged = this.#joined(a, b, loose);
-      // nothing that stood beside another may be alone now: what has moved has not been held against that pair
-      const lost = partners.some((j, i) => j >= 0 && loose[i] === -1);
-      if (!lost && this.#left(a, b, loose) < left) {
-        partners.set(loose);
-        return exchanged;
-      }
-    }
-    partners.set(plain);
-    this.#take(a, b, partners);
-    return moved;
-  }
-
-  #joined(a: Lane, b: Lane, partners: Int32Array): readonly number[] {
+  #pairable(a: Lane, b: Lane): Pairable {
+    const column = (lane: Lane, of: Int32Array): Int32Array => Int32Array.from(lane.events, (seq) => of[seq]!);
+    const [x, y] = [this.#a, this.#b];
     const movable = (of: Reading, lane: Lane, on: Dependences): MovableLane => ({
-      keys: Int32Array.from(lane.events, (seq) => of.asked[seq]!),
+      keys: column(lane, of.asked),
       things: (i) => on.of(lane.events[i]!),
     });
-    const agree = (i: number, j: number): boolean => this.#agree(a.events[i]!, b.events[j]!);
-    const [x, y] = [movable(this.#a, a, this.#on.a), movable(this.#b, b, this.#on.b)];
-    return joinMoved(x, y, partners, agree, (i, j) => {
-      this.partners[a.events[i]!] = b.events[j]!;
-    });
-  }
-
-  /** How many rows of two threads differ. */
-  #left(a: Lane, b: Lane, partners: Int32Array): number {
-    let matched = 0;
-    let agreeing = 0;
-    partners.forEach((j, i) => {
-      if (j < 0) return;
-      matched++;
-      if (this.#agree(a.events[i]!, b.events[j]!)) agreeing++;
-    });
-    return a.events.length + b.events.length - matched - agreeing;
-  }
-
-  #take(a: Lane, b: Lane, partners: Int32Array): void {
-    partners.forEach((j, i) => {
-      this.partners[a.events[i]!] = j < 0 ? 0 : b.events[j]!;
-    });
+    return {
+      a: movable(x, a, this.#on.a),
+      b: movable(y, b, this.#on.b),
+      ways: 2,
+      // by what becomes of the things that a call is about, or by what is asked alone
+      keys: function* (way) {
+        for (const key of [way === 0 ? 'whole' : 'asked', 'asked'] as const) yield [column(a, x[key]), column(b, y[key])];
+      },
+      called: () => [column(a, x.called), column(b, y.called)],
+      agree: (i, j) => this.#agree(a.events[i]!, b.events[j]!),
+      asksSame: (i, j) => this.#asksSame(a.events[i]!, b.events[j]!),
+      alike: (i, j) => x.asked[a.events[i]!] === y.asked[b.events[j]!] && x.answered[a.events[i]!] === y.answered[b.events[j]!],
+      take: (partners) => {
+        partners.forEach((j, i) => {
+          this.partners[a.events[i]!] = j < 0 ? 0 : b.events[j]!;
+        });
+      },
+      takeTwo: (i, j) => {
+        this.partners[a.events[i]!] = b.events[j]!;
+      },
+    };
   }
 
   /** All rows, in order. */
@@ -212,15 +129,26 @@ class Comparing {
   }
 
   #agree(i: number, j: number): boolean {
-    if (this.#a.asked[i] !== this.#b.asked[j] || this.#a.answered[i] !== this.#b.answered[j]) return false;
+    return (
+      this.#a.answered[i] === this.#b.answered[j] && this.#linkCount(this.#a, i) === this.#linkCount(this.#b, j) && this.#asksSame(i, j)
+    );
+  }
+
+  /** The same question about the same things. */
+  #asksSame(i: number, j: number): boolean {
+    if (this.#a.asked[i] !== this.#b.asked[j]) return false;
     const [fromA, fromB] = [this.#a.linkAt[i]!, this.#b.linkAt[j]!];
-    const count = this.#a.linkAt[i + 1]! - fromA;
-    if (count !== this.#b.linkAt[j + 1]! - fromB) return false;
+    // those of the question come first, and there are as many of them
+    const count = Math.min(this.#linkCount(this.#a, i), this.#linkCount(this.#b, j));
     for (let k = 0; k < count; k++) {
       const [x, y] = [this.#a.links[fromA + k]!, this.#b.links[fromB + k]!];
       if (!corresponds(x, y, this.partners)) return false;
     }
     return true;
+  }
+
+  #linkCount({ linkAt }: Reading, seq: number): number {
+    return linkAt[seq + 1]! - linkAt[seq]!;
   }
 }
 
@@ -289,6 +217,13 @@ export class Comparison {
       if (row === 0 || how[row - 1] === How.SAME) runs.push(row);
     }
     this.runs = Int32Array.from(runs);
+    for (const [reading, rowOf] of [
+      [this.#a, this.#rowOfA],
+      [this.#b, this.#rowOfB],
+    ] as const)
+      reading.source.answers.calls.each((event, call) => {
+        rowOf[event] = rowOf[call]!;
+      });
   }
 
   get rows(): number {
@@ -298,7 +233,7 @@ export class Comparison {
     return this.differences === 0;
   }
 
-  /** The row of an event; -1 where there is no such event. */
+  /** The row of an event, of a RETURN that of its call; -1 where there is no such event. */
   rowOf(side: 'a' | 'b', seq: number): number {
     return (side === 'a' ? this.#rowOfA : this.#rowOfB)[seq] ?? -1;
   }
@@ -331,13 +266,7 @@ export class Comparison {
   fields(row: number): FieldPair[] {
     const [i, j] = [this.a[row] ?? 0, this.b[row] ?? 0];
     if (i === 0 || j === 0) return [];
-    const [a, b] = [this.#tell(this.#a, i), this.#tell(this.#b, j)];
-    const keys = [...new Set([...a.keys(), ...b.keys()])];
-    return keys.map((key) => {
-      const [x, y] = [a.get(key), b.get(key)];
-      const known = x ?? y!;
-      return { name: known.name, answer: known.answer, a: x?.text, b: y?.text, differs: !this.#equal(x, y) };
-    });
+    return fieldsOf(tellerOf(this.#a), i, tellerOf(this.#b), j, (x, y) => corresponds(x, y, this.#partners));
   }
 
   /** What was read of each side. */
@@ -350,79 +279,10 @@ export class Comparison {
     const row = this.rowOf(side, seq);
     return row < 0 ? 0 : (side === 'a' ? this.b : this.a)[row]!;
   }
-
-  #equal(x: Told | undefined, y: Told | undefined): boolean {
-    if (x === undefined || y === undefined) return false;
-    if (x.origin === undefined || y.origin === undefined) return x.key === y.key;
-    return x.type === y.type && corresponds(x.origin, y.origin, this.#partners);
-  }
-
-  #tell(reading: Reading, seq: number): Map<string, Told> {
-    const told = new Telling();
-    const e = eventAt(reading, seq);
-    if (e === undefined) return told.values;
-    const links = new KeptLinks(reading.links.subarray(reading.linkAt[seq]!, reading.linkAt[seq + 1]!));
-    reading.meaning.ask(e, links, told);
-    reading.meaning.answer(e, links, told, e.kind === Kind.RETURN ? eventAt(reading, Number(e.arg(0))) : undefined);
-    return told.values;
-  }
 }
 
-/** An event of its own, out of the log. */
-function eventAt(reading: Reading, seq: number): EventBytes | undefined {
-  for (const batch of reading.source.scan(seq, seq)) {
-    const e = new EventBytes();
-    if (e.read(batch.buffer, batch.offsets[0]!)) return e;
-  }
-  return undefined;
-}
-
-interface Told {
-  readonly name: string;
-  readonly answer: boolean;
-  readonly text: string;
-  /** equal values have equal keys */
-  readonly key: string;
-  readonly origin?: Origin;
-  readonly type?: string;
-}
-
-/** Paths and names, of which people want to see letters: short, and printable throughout. */
-const isText = (bytes: Uint8Array): boolean => bytes.length > 0 && bytes.length <= 256 && bytes.every((b) => b >= 0x20 && b < 0x7f);
-
-const hex = (n: U64): string => (n < 1024 ? String(n) : `0x${n.toString(16)}`);
-
-/** Writes down what an event says, by names that are unlike each other. */
-class Telling implements Sink {
-  readonly values = new Map<string, Told>();
-  #answer = false;
-
-  answer(): void {
-    this.#answer = true;
-  }
-  #put(name: Name, told: Omit<Told, 'name' | 'answer'>): void {
-    const where = this.#answer ? 'answer' : 'question';
-    let key = `${where} ${name.text}`;
-    let shown = name.text;
-    for (let n = 1; this.values.has(key); n++) {
-      shown = `${name.text}[${n}]`;
-      key = `${where} ${shown}`;
-    }
-    this.values.set(key, { ...told, name: shown, answer: this.#answer });
-  }
-  value(name: Name, value: U64): void {
-    this.#put(name, { text: hex(value), key: hex(value) });
-  }
-  link(name: Name, origin: Origin, type: string, raw: U64): void {
-    this.#put(name, { text: hex(raw), key: '', origin, type });
-  }
-  chosen(name: Name, raw: U64): void {
-    this.#put(name, { text: hex(raw), key: 'chosen' });
-  }
-  bytes(name: Name, buffer: Uint8Array, start: number, count: number): void {
-    const found = buffer.subarray(start, start + count);
-    const key = Buffer.from(found).toString('hex');
-    const hexText = count <= 16 ? key : `${key.slice(0, 32)}… (${count} bytes)`;
-    this.#put(name, { text: isText(found) ? quoteText(found) : hexText, key });
-  }
-}
+const tellerOf = ({ source, meaning, links, linkAt }: Reading): Teller => ({
+  source,
+  meaning,
+  linksOf: (seq) => links.subarray(linkAt[seq]!, linkAt[seq + 1]!),
+});

@@ -1,5 +1,4 @@
 /** A comparison that is in memory as a whole, as the search for causes asks for it. Takes one more pass of each trace. */
-import { callName } from '../../hw/event-words.ts';
 import type { UapiTable } from '../../hw/uapi/table.ts';
 import { FRAME_AT, Kind } from '../../store/frame.ts';
 import type { Change } from '../change.ts';
@@ -9,27 +8,17 @@ import type { Uid } from '../object-types.ts';
 import { planOf } from '../plan.ts';
 import { emptyState } from '../state.ts';
 import type { TimelineSource } from '../timeline.ts';
-import { type CauseOptions, findCauses } from './causes.ts';
+import { type CauseOptions, findCauses } from './causes/causes.ts';
+import type { Compared, ComparedSide, SideName } from './causes/compared.ts';
+import { ended, nameOf } from './causes/difference-words.ts';
+import type { Difference, Report } from './causes/report.ts';
+import { sortOf } from './causes/sorts.ts';
 import { type Comparison, compareTraces, type FieldPair, How, type Side, scaled } from './compare.ts';
-import type { Compared, ComparedSide, SideName } from './compared.ts';
-import { AREA, type Origin, OTHER, originOf } from './links.ts';
+import { AREA, type Origin, originOf } from './meaning/links.ts';
 import type { Reading } from './reading.ts';
-import type { Difference, Report } from './report.ts';
-import { sortOf } from './sorts.ts';
 
 /** Events between two yields. */
 const SLICE = 8192;
-const TEST_OP = 'IOMMU_TEST_OP_';
-
-/** The name of a call, as the newest kernel has it that the trace may be of; of IOMMU_TEST_CMD with its operation: "IOMMU_TEST_CMD MOCK_DOMAIN". */
-function nameOf(e: EventBytes, table: UapiTable): string {
-  const name = callName(e, table);
-  if (name !== 'IOMMU_TEST_CMD' || e.in.bytes < 8) return name;
-  const op = e.u32(e.in, 4);
-  const known = table.testOp(op)?.name ?? String(op);
-  return `${name} ${known.startsWith(TEST_OP) ? known.slice(TEST_OP.length) : known}`;
-}
-
 class KeptSide implements ComparedSide {
   readonly source: TimelineSource;
   readonly table: UapiTable;
@@ -84,10 +73,10 @@ class KeptSide implements ComparedSide {
     const folder = new Folder(planOf(this.table), state);
     const origins = new Map<Uid, Origin>();
     const e = new EventBytes();
-    for (const { buffer, offsets, first, count } of this.source.scan(1, this.source.last)) {
+    for (const { buffer, offsets, first, count, taken } of this.reading.source.scan(1, this.source.last)) {
       for (let i = 0; i < count; i++) {
         const seq = first + i;
-        if (differs(seq) && e.read(buffer, offsets[i]!)) this.#tell(e, seq);
+        if (taken !== true && differs(seq) && e.read(buffer, offsets[i]!)) this.#tell(e, seq);
         const changes = folder.fold(buffer, offsets[i]!);
         state.seq = seq;
         if (changes.length > 0) this.#changed(seq, changes, origins);
@@ -106,19 +95,12 @@ class KeptSide implements ComparedSide {
   #changed(seq: number, changes: readonly Change[], origins: Map<Uid, Origin>): void {
     this.#changes[seq] = 1;
     let made = 0;
-    const end = (thing: Origin | undefined): void => {
-      if (thing !== undefined) this.#ended.set(thing, seq);
-    };
     for (const c of changes) {
       if (c.op === 'dropped') this.lost = c.to;
       else if (c.op === 'object.create') origins.set(c.object.uid, originOf(seq, Math.min(made++, AREA - 1)));
-      else if (c.op === 'object.end') {
-        end(origins.get(c.object.uid));
-        origins.delete(c.object.uid);
-      } else if (c.op === 'file' && c.to === undefined && c.from !== undefined) end(originOf(c.from.birth, OTHER));
-      else if (c.op === 'mapping.remove') end(originOf(c.mapping.seq, OTHER));
-      else if (c.op === 'area.remove') end(originOf(c.area.seq, AREA));
     }
+    for (const thing of ended(changes, (uid) => origins.get(uid))) this.#ended.set(thing, seq);
+    for (const c of changes) if (c.op === 'object.end') origins.delete(c.object.uid);
   }
 
   call(seq: number): string {

@@ -1,13 +1,25 @@
 /** For tests of comparisons: sessions with other numbers than they had. */
 import { targetOfFileKind, type UapiTable } from '../../hw/uapi/table.ts';
 import { SCALAR_BYTES } from '../../hw/uapi/types.ts';
-import { encodeFrame, type Frame, FrameCursor, Kind, MMIO_SOURCE_SHIFT, MmioSource, type Part, PartKind } from '../../store/frame.ts';
+import {
+  encodeFrame,
+  FileKind,
+  type Frame,
+  FrameCursor,
+  Kind,
+  MMIO_SOURCE_SHIFT,
+  MmioSource,
+  makeArgs,
+  type Part,
+  PartKind,
+  State,
+} from '../../store/frame.ts';
 import type { TimelineSource } from '../timeline.ts';
-import { drained } from './align.ts';
-import type { CauseOptions } from './causes.ts';
+import { drained } from './align/align.ts';
+import type { CauseOptions } from './causes/causes.ts';
+import type { Difference, Report } from './causes/report.ts';
 import { type Comparison, compareTraces, How, type Side } from './compare.ts';
 import { compareForCauses } from './kept.ts';
-import type { Difference, Report } from './report.ts';
 
 /** Compares to the end. */
 export function compared(a: Side, b: Side): Comparison {
@@ -35,6 +47,52 @@ export function framesOf(source: TimelineSource): Frame[] {
     for (let i = 0; i < batch.count; i++) frames.push(cursor.at(batch.buffer, batch.offsets[i]!).frame());
   }
   return frames;
+}
+
+/** A session in which some calls were stored before they returned. */
+export interface Split {
+  readonly frames: readonly Buffer[];
+  /** by number of an event: the number that it had */
+  readonly was: readonly number[];
+}
+
+/** No call: it is never stored as entered. */
+const RECORDERS: ReadonlySet<number> = new Set([Kind.RETURN, Kind.GAP]);
+
+/**
+ * Stores calls as entered and their RETURNs so many events later, as `record` does with what takes long. `later`: for the event
+ * with an index, how many; 0: it is stored whole.
+ */
+export function splitCalls(frames: readonly Frame[], later: (index: number) => number): Split {
+  const returns = new Map<number, Frame[]>();
+  const put: Frame[] = [];
+  const was = [0];
+  const now = new Map<number, number>();
+  frames.forEach((f, i) => {
+    const distance = f.state === State.RETURNED && !RECORDERS.has(f.kind) ? later(i) : 0;
+    now.set(f.seq, put.length + 1);
+    was.push(f.seq);
+    if (distance === 0) put.push(f);
+    else {
+      const isAnswer = (p: Part): boolean => p.kind === PartKind.OUT || p.kind === PartKind.NESTED_OUT;
+      // the value of a store is there before it is made
+      const entered = { ...f, state: State.ENTERED, tExit: 0n, error: 0, ret: f.kind === Kind.MMIO ? f.ret : 0n };
+      put.push({ ...entered, parts: f.parts.filter((p) => !isAnswer(p)) });
+      const back = { ...f, kind: Kind.RETURN, parts: [makeArgs(f.seq), ...f.parts.filter(isAnswer)] };
+      const at = Math.min(frames.length, i + distance);
+      returns.set(at, [...(returns.get(at) ?? []), back]);
+    }
+    for (const back of returns.get(i + 1) ?? []) {
+      put.push(back);
+      was.push(0);
+    }
+  });
+  const renumbered = put.map((f, i) => {
+    const parts =
+      f.kind !== Kind.RETURN ? f.parts : f.parts.map((p) => (p.kind === PartKind.ARGS ? makeArgs(now.get(Number(wordOf(f, 0))) ?? 0) : p));
+    return encodeFrame({ ...f, seq: i + 1, parts });
+  });
+  return { frames: renumbered, was };
 }
 
 /** By how much each sort of number is moved. */
@@ -133,7 +191,7 @@ function renumberStruct(f: Frame, bytes: Buffer, table: UapiTable, by: Shift): v
 }
 
 function renumberFault(f: Frame, bytes: Buffer, table: UapiTable, by: Shift): void {
-  const struct = f.fileKind === 5 ? table.record('FAULT', 'read') : undefined;
+  const struct = f.fileKind === FileKind.FAULT ? table.record('FAULT', 'read') : undefined;
   const at = struct?.byName.get('dev_id')?.offset;
   if (struct === undefined || at === undefined) return;
   for (let i = 0; i + struct.size <= bytes.length; i += struct.size) bytes.writeUInt32LE(bytes.readUInt32LE(i + at) + by.id, i + at);

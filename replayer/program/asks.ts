@@ -12,8 +12,8 @@ import {
   PartFlag,
   PartKind,
 } from '../../store/frame.ts';
-import type { Form, How } from '../diff/forms.ts';
-import { eventOf } from '../diff/links.ts';
+import type { Form, How } from '../diff/meaning/forms.ts';
+import { eventOf } from '../diff/meaning/links.ts';
 import type { EventBytes, Span } from '../event.ts';
 import type { KernelObject } from '../object-types.ts';
 import { objectById } from '../state.ts';

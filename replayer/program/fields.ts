@@ -2,7 +2,7 @@
 import { targetOfFileKind, type UapiTable, uapiTable } from '../../hw/uapi/table.ts';
 import { type Command, type Field, type Length, SCALAR_BYTES, type Struct } from '../../hw/uapi/types.ts';
 import { PartKind } from '../../store/frame.ts';
-import { type CommandForms, type Form, Forms, type How, NEWEST } from '../diff/forms.ts';
+import { type CommandForms, type Form, Forms, type How, NEWEST } from '../diff/meaning/forms.ts';
 import type { EventBytes, Span } from '../event.ts';
 import type { U64 } from '../u64.ts';
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { DIALECTS, uapiTable } from '../../hw/uapi/table.ts';
 import { encodeFrame, type Frame, makeFrame, type Part, type PartKind } from '../../store/frame.ts';
 import { dialectSession } from '../dialect-sessions.ts';
-import { drained } from '../diff/align.ts';
+import { drained } from '../diff/align/align.ts';
 import { compareForCauses } from '../diff/kept.ts';
 import { causesText } from '../diff/testing.ts';
 import { framesSource } from '../script.ts';

@@ -1,4 +1,4 @@
-import type { LiveLinks } from '../diff/links.ts';
+import type { LiveLinks } from '../diff/meaning/links.ts';
 import type { EventBytes } from '../event.ts';
 import type { Context } from '../state.ts';
 import type { Fields } from './fields.ts';

@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { encodeFrame, FRAME_AT } from '../../store/frame.ts';
 import { TraceReader } from '../../store/read.ts';
-import { drained } from '../diff/align.ts';
+import { drained } from '../diff/align/align.ts';
 import { compareForCauses } from '../diff/kept.ts';
 import { causesText, framesOf as framesIn } from '../diff/testing.ts';
 import { tableOf } from '../fold.ts';

@@ -5,12 +5,12 @@
 import type { UapiTable } from '../../hw/uapi/table.ts';
 import { Found, FRAME_AT, FrameFlag, Kind, MMIO_SOURCE_SHIFT, MmioSource, State } from '../../store/frame.ts';
 import { Folder } from '../decide.ts';
-import { LiveLinks } from '../diff/links.ts';
+import { LiveLinks } from '../diff/meaning/links.ts';
 import { EventBytes } from '../event.ts';
-import { joined } from '../joined.ts';
 import { planOf } from '../plan.ts';
 import { emptyState } from '../state.ts';
 import type { TimelineSource } from '../timeline.ts';
+import { returnedFrame } from '../whole-frame.ts';
 import { Asks, type Unsettled } from './asks.ts';
 import { Fields } from './fields.ts';
 import { Memory } from './memory.ts';
@@ -169,7 +169,7 @@ class Reader {
     const step = this.#stepOf(draft);
     const entered = draft.frame;
     const back = e.copy();
-    const frame = joined(entered, e);
+    const frame = returnedFrame(entered, back);
     const whole = this.#whole;
     if (!whole.read(frame, 0)) return false;
     const event = this.#fold(e, seq, step, whole);

@@ -1,5 +1,5 @@
 import { FileKind, Found, FRAME_AT, Kind, Open } from '../../store/frame.ts';
-import type { Form, How } from '../diff/forms.ts';
+import type { Form, How } from '../diff/meaning/forms.ts';
 import type { EventBytes } from '../event.ts';
 import type { U64 } from '../u64.ts';
 import type { FieldSink } from './fields.ts';

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { FrameCursor, Kind } from '../../store/frame.ts';
 import { TraceReader } from '../../store/read.ts';
-import { drained } from '../diff/align.ts';
+import { drained } from '../diff/align/align.ts';
 import { compareForCauses } from '../diff/kept.ts';
 import { causesText } from '../diff/testing.ts';
 import { foldInto, tableOf } from '../fold.ts';

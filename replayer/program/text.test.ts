@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { TraceReader } from '../../store/read.ts';
-import { drained } from '../diff/align.ts';
+import { drained } from '../diff/align/align.ts';
 import { tableOf } from '../fold.ts';
 import { programOf } from './program-of.ts';
 import { stepText } from './text.ts';

@@ -1,7 +1,7 @@
 /** What ids, descriptors, addresses and cookies stand for while a log is read: the symbols that they are now. */
 import { FileKind, Found, Kind, Start } from '../../store/frame.ts';
 import type { Change } from '../change.ts';
-import { spaceOf } from '../diff/links.ts';
+import { spaceOf } from '../diff/meaning/links.ts';
 import type { EventBytes } from '../event.ts';
 import type { KernelObject, Uid } from '../object-types.ts';
 import { type Context, contextOfFile, FILE_KINDS, objectById, type SessionState } from '../state.ts';

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TraceReader } from '../../store/read.ts';
-import { drained } from '../diff/align.ts';
+import { drained } from '../diff/align/align.ts';
 import { tableOf } from '../fold.ts';
 import { programOf } from '../program/program-of.ts';
 import { compilePlan } from './compile.ts';

@@ -9,8 +9,8 @@ import { closeSync, mkdtempSync, openSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { compareStreams } from '../../replayer/diff/differ.ts';
-import { FarSide } from '../../replayer/diff/side.ts';
+import { compareStreams } from '../../replayer/diff/stream/differ.ts';
+import { FarSide } from '../../replayer/diff/stream/side.ts';
 import { FRAME_AT, Kind } from '../../store/frame.ts';
 import { writeLongTrace } from './long-trace.ts';
 
@@ -34,7 +34,7 @@ interface Compared {
 /** Run in a process of its own. */
 async function compare(a: string, b: string): Promise<Compared> {
   const began = performance.now();
-  const [x, y] = [new FarSide(a), new FarSide(b)];
+  const [x, y] = [new FarSide({ path: a, last: Number.MAX_SAFE_INTEGER }), new FarSide({ path: b, last: Number.MAX_SAFE_INTEGER })];
   const { differences } = await compareStreams(x, y);
   const ms = performance.now() - began;
   await Promise.all([x.close(), y.close()]);

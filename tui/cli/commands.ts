@@ -366,8 +366,12 @@ export const COMMANDS: readonly CommandRow[] = [
       { flags: '--stat', text: 'only counts: a line for each sort of difference and call' },
       { flags: '--timing', text: 'compare latencies too, call by call, by a significance test; a call that differs is a difference' },
       {
+        flags: '--threshold <n>',
+        text: 'with --timing: the least factor by which a call must be slower or faster to differ, or percentage (default: 1.25, which is 25%)',
+      },
+      {
         flags: '--same <trace>',
-        text: 'with --timing: another recording like a; what differs as much between these is no difference',
+        text: 'with --timing: another recording like a: what differs as much between these is no difference. One recording is one boot, one load, one placement; three or more show how far these alone move a call',
         many: true,
         completes: 'trace',
       },
@@ -386,6 +390,10 @@ export const COMMANDS: readonly CommandRow[] = [
         flags: '--preset <name>',
         text: 'differences that are known do not count: known (between the two that were recorded), 6.12..7.2, vcmdq-v2..hw-queue-v4, hw-queue-v4..7.2 …',
         many: true,
+      },
+      {
+        flags: '--far',
+        text: 'ask the rules of the kernels about what differs however far into the traces; else within the first million events: it takes some seconds a million',
       },
       { flags: '--since <good>', text: 'for git bisect run: judge the one trace that is given against this one', completes: 'trace' },
       { flags: '--bad <trace>', text: 'with --since: only the first difference of this trace counts', completes: 'trace' },

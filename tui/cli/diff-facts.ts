@@ -3,10 +3,11 @@ import { argsOf } from '../../replayer/access-place.ts';
 import { type GraphNode, graphOf } from '../../replayer/graph.ts';
 import { MentionReader } from '../../replayer/query-fields.ts';
 import { contextOfFile, type SessionState } from '../../replayer/state.ts';
-import type { Timeline } from '../../replayer/timeline.ts';
+import { Timeline } from '../../replayer/timeline.ts';
+import { type WholeCalls, wholeCalls } from '../../replayer/whole-calls.ts';
 import { objectName } from '../../replayer/words.ts';
 import { Kind } from '../../store/frame.ts';
-import { eventsAt, type SelectedEvent, timelineOf } from './events.ts';
+import { eventsAt, type SelectedEvent } from './events.ts';
 import type { Piece } from './output.ts';
 import { eventPieces, eventStyle } from './show.ts';
 import type { Opened } from './trace.ts';
@@ -27,18 +28,20 @@ const MOST_OBJECTS = 20_000;
 
 export class SideFacts {
   readonly opened: Opened;
+  readonly #whole: WholeCalls;
   readonly #mentions: MentionReader;
   #timeline: Timeline | undefined;
 
   constructor(opened: Opened) {
     this.opened = opened;
+    this.#whole = wholeCalls(opened.reader);
     this.#mentions = new MentionReader(opened.table);
   }
 
   /** Ascending numbers are quick. */
   at(seq: number): EventFacts {
-    this.#timeline ??= timelineOf(this.opened);
-    const [event] = eventsAt(this.opened, [seq], this.#timeline);
+    this.#timeline ??= new Timeline(this.#whole, { table: this.opened.table });
+    const [event] = eventsAt(this.opened, [seq], this.#timeline, this.#whole);
     const made = event!.changes.flatMap((c) => (c.op === 'object.create' ? [objectName(c.object)] : []));
     const before = event!.before;
     const style = eventStyle(this.opened, () => before, { style: 'abbrev', resolve: true, full: false });
@@ -47,7 +50,7 @@ export class SideFacts {
 
   /** The line alone, without what only the state knows. */
   line(seq: number): readonly Piece[] {
-    const frame = this.opened.reader.frame(seq);
+    const frame = this.#whole.frame(seq);
     const style = eventStyle(this.opened, () => undefined, { style: 'abbrev', resolve: false, full: false });
     return frame === undefined ? [String(seq)] : eventPieces(frame, style);
   }

@@ -1,16 +1,21 @@
 /** The report of a comparison as one file for a browser: no script, nothing from elsewhere, every foreign string escaped. */
 import { escapeText } from '../../hw/quote.ts';
-import { tookText } from '../../hw/time-text.ts';
-import type { Cause, Consequence, SideView } from '../../replayer/diff/report.ts';
-import type { Timing } from '../../replayer/diff/timing.ts';
+import type { Cause, Consequence, SideView } from '../../replayer/diff/causes/report.ts';
+import type { Timing } from '../../replayer/diff/timing/timing.ts';
 import type { EventFacts, SideFacts } from './diff-facts.ts';
-import { noiseText, probability, type Scene } from './diff-text.ts';
+import type { Scene } from './diff-text.ts';
+import { answeredCall, TIMING_COLUMNS, timingNotes, timingStyle, timingTitle } from './diff-timing.ts';
 import {
   commandText,
   consequencesText,
   counted,
+  hasRules,
   ignoredLines,
+  newsText,
+  type Ordered,
   opinionText,
+  ordered,
+  restText,
   SORTS,
   summaryText,
   titleOf,
@@ -66,21 +71,24 @@ export function* diffHtml(scene: Scene, choice: HtmlChoice): Generator<string> {
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>${name(a)} | ${name(b)}</title><style>${STYLE}</style></head><body>
 <h1><span class="a">${name(a)}</span> | <span class="b">${name(b)}</span></h1>
-<div class="two">${sideHead('a', a)}${sideHead('b', b)}</div>
+<div class="two">${sideHead('a', a, report.eventsA)}${sideHead('b', b, report.eventsB)}</div>
 <p><strong>${html(summaryText(report))}</strong></p>
 `;
-  const notes = [...ignoredLines(report), ...report.limits.map((text) => `not looked at: ${text}`)];
+  const notes = [...ignoredLines(report), ...report.limits.map((text) => `note: ${text}`)];
   if (notes.length > 0) yield `<ul class="dim">${notes.map((n) => `<li>${html(n)}</li>`).join('')}</ul>\n`;
   if (report.stat.length > 0) yield statHtml(scene);
-  for (const [i, cause] of report.causes.slice(0, choice.limit).entries()) yield* causeHtml(scene, cause, i + 1, choice.all);
-  const left = report.causes.length - choice.limit;
-  if (left > 0) yield `<p>… and ${counted(left, 'more cause')}: iommufd-rr diff --limit N --html writes them</p>\n`;
+  const order = ordered(report);
+  for (const [i, cause] of order.causes.slice(0, choice.limit).entries()) yield* causeHtml(scene, cause, i + 1, order, choice.all);
+  const left = order.causes.length - choice.limit;
+  const rest = restText(order, choice.limit);
+  if (left > 0)
+    yield `<p>… and ${counted(left, 'more cause')}${rest === '' ? '' : html(` (${rest})`)}: iommufd-rr diff --limit N --html writes them</p>\n`;
   if (timing !== undefined) yield timingHtml(timing);
   yield '</body></html>\n';
 }
 
-const sideHead = (letter: 'a' | 'b', side: SideFacts): string =>
-  `<div><strong class="${letter}">${letter}</strong> ${html(side.opened.path)}<br>${html(traceText(side.opened))}<br><code>${html(commandText(side.opened))}</code></div>`;
+const sideHead = (letter: 'a' | 'b', side: SideFacts, events: number): string =>
+  `<div><strong class="${letter}">${letter}</strong> ${html(side.opened.path)}<br>${html(traceText(side.opened, events))}<br><code>${html(commandText(side.opened))}</code></div>`;
 
 function statHtml({ report }: Scene): string {
   const rows = report.stat.map(
@@ -90,12 +98,12 @@ function statHtml({ report }: Scene): string {
   return `<details><summary>${counted(rows.length, 'class', 'classes')} of differences</summary><div class="scroll"><table><tr><th>sort</th><th>call</th><th class="n">causes</th><th class="n">follow</th><th class="n">ignored</th></tr>${rows.join('')}</table></div></details>\n`;
 }
 
-function* causeHtml({ a, b }: Scene, cause: Cause, number: number, all: boolean): Generator<string> {
+function* causeHtml({ a, b }: Scene, cause: Cause, number: number, order: Ordered, all: boolean): Generator<string> {
   const { difference, consequences } = cause;
   const mine = difference.a === 0 ? undefined : a.at(difference.a);
   const theirs = difference.b === 0 ? undefined : b.at(difference.b);
-  const known = cause.known === undefined ? '' : ` <span class="ok">known: ${html(cause.known)}</span>`;
-  yield `<section id="c${number}"><h2>${number}. ${html(difference.call)} <span class="changed">${html(titleOf(cause))}</span>${known}</h2>\n`;
+  const known = `<span class="${cause.known === undefined ? 'error' : 'ok'}">${html(newsText(cause, order))}</span>`;
+  yield `<section id="c${number}"><h2>${number}. ${html(difference.call)} <span class="changed">${html(titleOf(cause))}</span> ${known}</h2>\n`;
   const line = (facts: EventFacts | undefined): string =>
     facts === undefined ? '<span class="dim">no such event</span>' : piecesHtml(facts.line);
   yield `<div class="two">${two('', `<span class="line">${line(mine)}</span>`, `<span class="line">${line(theirs)}</span>`)}`;
@@ -108,8 +116,9 @@ function* causeHtml({ a, b }: Scene, cause: Cause, number: number, all: boolean)
     yield `</div><div class="scroll"><table><tr><th>field</th><th>a</th><th>b</th></tr>${rows.join('')}</table></div><div class="two">`;
   }
   yield two('state: what they name', itemsHtml(mine?.objects ?? []), itemsHtml(theirs?.objects ?? []));
-  yield two('why', whyHtml(cause.a), whyHtml(cause.b));
-  yield two('the rules', rulesHtml(cause.a, a), rulesHtml(cause.b, b));
+  const [ofA, ofB] = [cause.a, cause.b].map((view) => (view !== undefined && hasRules(view) ? view : undefined));
+  yield two('why', whyHtml(ofA), whyHtml(ofB));
+  yield two('the rules', rulesHtml(ofA, a), rulesHtml(ofB, b));
   yield '</div>\n';
   if (consequences.length > 0) yield* consequencesHtml({ a, b }, consequences, [...(mine?.made ?? []), ...(theirs?.made ?? [])], all);
   yield '</section>\n';
@@ -126,7 +135,7 @@ const whyHtml = (view: SideView | undefined): string => (view === undefined ? ''
 const rulesHtml = (view: SideView | undefined, side: SideFacts): string =>
   view === undefined
     ? ''
-    : `<span class="${view.opinion.kind === 'disagrees' ? 'error' : 'dim'}">${html(opinionText(view.opinion, side.opened.table.dialect))}</span>`;
+    : `<span class="${view.opinion.kind === 'disagrees' ? 'error' : 'dim'}">${html(opinionText(view, side.opened.table.dialect))}</span>`;
 
 function* consequencesHtml(
   { a, b }: Pick<Scene, 'a' | 'b'>,
@@ -147,14 +156,11 @@ function* consequencesHtml(
 }
 
 function timingHtml(timing: Timing): string {
-  const rows = timing.rows.map(({ call, errno, a, b, test }) => {
-    const numbers = [a.count, b.count, ...[a.median, b.median, a.p99, b.p99].map((ns) => tookText(ns))];
-    const chance = test === undefined ? ['-', 'too few'] : [test.slower.toFixed(3), html(probability(test.corrected))];
-    const style = test?.differs !== true ? 'dim' : test.slower > 0.5 ? 'error' : 'ok';
-    const tail = chance.map((t) => `<td class="n ${style}">${t}</td>`).join('');
-    return `<tr><td><code>${html(call)}${errno === '' ? '' : ` = ${html(errno)}`}</code></td>${numbers.map((n) => `<td class="n">${n}</td>`).join('')}${tail}</tr>`;
+  const rows = timing.rows.map((r) => {
+    const cells = TIMING_COLUMNS.map((c) => `<td class="n${c.verdict === true ? ` ${timingStyle(r)}` : ''}">${html(c.text(r))}</td>`);
+    return `<tr><td><code>${html(answeredCall(r))}</code></td>${cells.join('')}</tr>`;
   });
-  const heads = ['n a', 'n b', 'median a', 'median b', '99 % a', '99 % b', 'P(b slower)', 'p'].map((h) => `<th class="n">${h}</th>`);
-  const differing = timing.rows.filter((r) => r.test?.differs === true).length;
-  return `<section><h2>Latencies: ${counted(differing, 'call')} of ${timing.tested} tested differ at p &lt; ${timing.level}</h2><p class="dim">Mann-Whitney U with ties, Holm's correction over the calls; ${html(noiseText(timing))}</p><div class="scroll"><table><tr><th>call</th>${heads.join('')}</tr>${rows.join('')}</table></div></section>\n`;
+  const heads = TIMING_COLUMNS.map((c) => `<th class="n">${html(c.head)}</th>`).join('');
+  const notes = timingNotes(timing).map((n) => `<p class="dim">${html(n)}</p>`);
+  return `<section><h2>Latencies: ${html(timingTitle(timing))}</h2>${notes.join('')}<div class="scroll"><table><tr><th>call</th>${heads}</tr>${rows.join('')}</table></div></section>\n`;
 }

@@ -1,14 +1,41 @@
-/** The report of a comparison for scripts. */
-import type { Cause, Consequence, Difference, Report, SideView } from '../../replayer/diff/report.ts';
-import type { Timing } from '../../replayer/diff/timing.ts';
+/** The report of a comparison for scripts: in pieces, for what follows from one cause alone may be a million events. */
+import { jsonText } from '../../hw/json-text.ts';
+import type { Cause, Consequence, Difference, Report, SideView } from '../../replayer/diff/causes/report.ts';
+import type { Timing } from '../../replayer/diff/timing/timing.ts';
 import { differingOf, titleOf, valueText } from './diff-words.ts';
+import type { Out } from './output.ts';
 
 const seqs = (d: Difference): { seqA: number | null; seqB: number | null } => ({
   seqA: d.a === 0 ? null : d.a,
   seqB: d.b === 0 ? null : d.b,
 });
 
-export function reportJson(report: Report, timing: Timing | undefined): Record<string, unknown> {
+/** Consequences between two waits for the reader. */
+const SLICE = 512;
+
+/** Prints the report as one line of JSON; `more` are members behind those of the report. */
+export async function printJson(out: Out, report: Report, timing: Timing | undefined, more: Record<string, unknown> = {}): Promise<void> {
+  let written = 0;
+  for (const piece of pieces(report, timing, more)) {
+    out.raw(piece);
+    if (++written % SLICE === 0) await out.drain();
+  }
+}
+
+function* pieces(report: Report, timing: Timing | undefined, more: Record<string, unknown>): Generator<string> {
+  yield `${openText(headOf(report))},"differences":[`;
+  for (const [i, cause] of report.causes.entries()) {
+    yield `${i === 0 ? '' : ','}${openText(causeOf(cause))},"consequences":[`;
+    for (const [j, consequence] of cause.consequences.entries()) yield `${j === 0 ? '' : ','}${jsonText(consequenceOf(consequence))}`;
+    yield ']}';
+  }
+  yield `],${jsonText({ ...tailOf(report, timing), ...more }).slice(1)}\n`;
+}
+
+/** An object that is not closed yet. */
+const openText = (value: Record<string, unknown>): string => jsonText(value).slice(0, -1);
+
+function headOf(report: Report): Record<string, unknown> {
   const [first] = report.causes;
   return {
     v: 1,
@@ -22,7 +49,11 @@ export function reportJson(report: Report, timing: Timing | undefined): Record<s
       first === undefined
         ? null
         : { ...seqs(first.difference), what: `${first.difference.call}: ${titleOf(first)}`, kind: first.difference.sort },
-    differences: report.causes.map(causeJson),
+  };
+}
+
+function tailOf(report: Report, timing: Timing | undefined): Record<string, unknown> {
+  return {
     ignored: Object.fromEntries(report.ignored),
     stat: report.stat.map(({ sort, ...rest }) => ({ kind: sort, ...rest })),
     limits: report.limits,
@@ -30,7 +61,7 @@ export function reportJson(report: Report, timing: Timing | undefined): Record<s
   };
 }
 
-function causeJson(cause: Cause): unknown {
+function causeOf(cause: Cause): Record<string, unknown> {
   const { difference, known } = cause;
   const [first] = differingOf(cause);
   return {
@@ -47,15 +78,14 @@ function causeJson(cause: Cause): unknown {
       a: f.a === undefined ? null : valueText(f, 'a'),
       b: f.b === undefined ? null : valueText(f, 'b'),
     })),
-    sideA: viewJson(cause.a),
-    sideB: viewJson(cause.b),
-    consequences: cause.consequences.map(consequenceJson),
+    sideA: viewOf(cause.a),
+    sideB: viewOf(cause.b),
   };
 }
 
-const viewJson = (view: SideView | undefined): unknown => (view === undefined ? null : { opinion: view.opinion, why: view.why ?? null });
+const viewOf = (view: SideView | undefined): unknown => (view === undefined ? null : { opinion: view.opinion, why: view.why ?? null });
 
-const consequenceJson = ({ difference, link }: Consequence): unknown => ({
+const consequenceOf = ({ difference, link }: Consequence): unknown => ({
   ...seqs(difference),
   kind: difference.sort,
   call: difference.call,

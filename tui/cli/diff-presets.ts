@@ -1,6 +1,6 @@
 /** Presets: what is known to differ between two kernels or patch series, so that only the unknown remains. */
 import { DIALECTS, type DialectName } from '../../hw/uapi/table.ts';
-import { KNOWN, type KnownRow } from '../../replayer/diff/known.ts';
+import { KNOWN, type KnownRow } from '../../replayer/diff/causes/known.ts';
 import { UsageError } from './errors.ts';
 
 export interface Preset {

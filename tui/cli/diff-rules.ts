@@ -1,7 +1,7 @@
 /** Differences that do not count: expressions, files of them, and presets of what is known to differ between kernels. */
-import { readFileSync } from 'node:fs';
-import { ignoring } from '../../replayer/diff/causes.ts';
-import type { Difference, Report } from '../../replayer/diff/report.ts';
+import { closeSync, openSync, readSync } from 'node:fs';
+import { ignoring } from '../../replayer/diff/causes/causes.ts';
+import type { Difference, Report } from '../../replayer/diff/causes/report.ts';
 import { parseQuery, type Query, type QueryError, underline } from '../../replayer/query.ts';
 import { vocabularyOf } from '../../replayer/query-fields.ts';
 import type { Options } from './commands.ts';
@@ -23,6 +23,8 @@ export interface Rules {
 }
 
 const MOST_BYTES = 1 << 20;
+/** Letters of a line in which something is wrong. */
+const SHOWN = 100;
 
 /** The rules that the options give, in their order. Throws a UsageError that says where one cannot be read. */
 export function rulesOf(options: Options, a: Opened, b: Opened): Rules {
@@ -57,7 +59,7 @@ function readRules(path: string, a: Opened, b: Opened): Expression[] {
     const text = withoutComment(line);
     if (text.trim() === '') continue;
     const wrong = (column: number, message: string): UsageError =>
-      new UsageError(`${path}:${i + 1}:${column}: ${message}\n    ${line}\n    ${' '.repeat(column - 1)}^`);
+      new UsageError(`${path}:${i + 1}:${column}: ${message}\n${pointed(line, column)}`);
     const [, lead = '', name = '', rest] = /^(\s*)([^:"]*):(.*)$/.exec(text) ?? [];
     if (rest === undefined) throw wrong(1 + text.search(/\S/), 'a rule is written name: expression');
     if (name.trim() === '') throw wrong(lead.length + 1, 'a rule needs a name before the colon');
@@ -69,16 +71,38 @@ function readRules(path: string, a: Opened, b: Opened): Expression[] {
 }
 
 function fileLines(path: string): string[] {
-  let text: string;
+  let bytes: Buffer;
   try {
-    text = readFileSync(path, 'utf8');
+    bytes = firstBytes(path, MOST_BYTES + 1);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? '';
     const said: Readonly<Record<string, string>> = { ENOENT: 'no such file', EACCES: 'permission denied', EISDIR: 'is a directory' };
     throw new UsageError(`${path}: ${said[code] ?? (error instanceof Error ? error.message : code)}`);
   }
-  if (text.length > MOST_BYTES) throw new UsageError(`${path}: too long for a file of rules (1 MiB)`);
-  return text.split(/\r?\n/);
+  if (bytes.includes(0)) throw new UsageError(`${path}: is no text, so no file of rules`);
+  if (bytes.length > MOST_BYTES) throw new UsageError(`${path}: too long for a file of rules (1 MiB)`);
+  return bytes.toString('utf8').split(/\r?\n/);
+}
+
+/** No more than `most` bytes of a file, however long it is. */
+function firstBytes(path: string, most: number): Buffer {
+  const fd = openSync(path, 'r');
+  try {
+    const buffer = Buffer.alloc(most);
+    let length = 0;
+    for (let read = 1; read > 0 && length < most; length += read) read = readSync(fd, buffer, length, most - length, null);
+    return buffer.subarray(0, length);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** A line with a mark under a column, from 1; of a long one what is around it. */
+function pointed(line: string, column: number): string {
+  const from = Math.max(0, column - 1 - SHOWN / 2);
+  const shown = line.slice(from, from + SHOWN);
+  const [before, behind] = [from > 0 ? '…' : '', from + SHOWN < line.length ? '…' : ''];
+  return `    ${before}${shown}${behind}\n    ${' '.repeat(before.length + column - 1 - from)}^`;
 }
 
 /** A `#` inside of a quoted text is no comment. */

@@ -2,8 +2,9 @@
  * Is a recording good or bad, measured against one that is known to be good? The answer is an exit status for `git bisect run`:
  * 0 good, 1 bad, 125 cannot tell, 128 for what must end the bisection (git stops at 128 and more, and would take 2 for bad).
  */
+
+import type { Cause, Difference, Report } from '../../replayer/diff/causes/report.ts';
 import { How } from '../../replayer/diff/compare.ts';
-import type { Cause, Difference, Report } from '../../replayer/diff/report.ts';
 import { FrameCursor, Kind } from '../../store/frame.ts';
 import { titleOf, valueText } from './diff-words.ts';
 import type { Opened } from './trace.ts';

@@ -1,16 +1,21 @@
 /** The report of a comparison for a person at a terminal. */
 
-import { tookText } from '../../hw/time-text.ts';
+import type { Cause, Consequence, Difference, Report, SideView, StatLine } from '../../replayer/diff/causes/report.ts';
 import { How } from '../../replayer/diff/compare.ts';
-import type { Cause, Consequence, Difference, Report, SideView, StatLine } from '../../replayer/diff/report.ts';
-import type { Timing, TimingRow } from '../../replayer/diff/timing.ts';
+import type { Timing } from '../../replayer/diff/timing/timing.ts';
 import type { EventFacts, SideFacts } from './diff-facts.ts';
+import { printTiming } from './diff-timing.ts';
 import {
   commandText,
   consequencesText,
   counted,
+  hasRules,
   ignoredLines,
+  newsText,
+  type Ordered,
   opinionText,
+  ordered,
+  restText,
   SORTS,
   summaryText,
   titleOf,
@@ -32,15 +37,23 @@ export interface Scene {
 
 export interface TextChoice {
   readonly width: number;
-  /** causes that are shown */
-  readonly limit: number;
+  /** causes that are shown; undefined: those that tell something new, and one of each known difference, up to ten */
+  readonly limit: number | undefined;
+  /** causes in order of place, even where some are known differences */
+  readonly inPlace?: true;
   /** consequences are spelled out, calls that take no longer are listed */
   readonly all: boolean;
 }
 
 /** From so many columns on both sides stand beside each other. */
 export const WIDE = 160;
+/** Causes that are shown unless one asks for more: a page or two. */
+const DEFAULT = 10;
+/** Consequences between two waits for the reader. */
+const SLICE = 64;
 const INDENT = 3;
+/** of the sort of difference, in counts */
+const SORT = 9;
 /** of "state a" */
 const LABEL = 8;
 
@@ -57,30 +70,29 @@ export class DiffText {
 
   async print(): Promise<void> {
     const { report, timing } = this.#scene;
+    const order = this.#choice.inPlace === true ? { ...ordered(report), causes: report.causes } : ordered(report);
+    const shown = Math.min(this.#choice.limit ?? Math.min(DEFAULT, order.telling), order.causes.length);
     this.head();
-    for (const [i, cause] of report.causes.slice(0, this.#choice.limit).entries()) {
-      this.cause(cause, i + 1);
-      await this.#out.drain();
-    }
-    const left = report.causes.length - this.#choice.limit;
-    if (left > 0) {
+    for (let i = 0; i < shown; i++) await this.#cause(order.causes[i]!, i + 1, order);
+    if (shown < order.causes.length) {
+      const rest = restText(order, shown);
       this.#out.line();
       this.#line([
-        paint('heading', `… and ${counted(left, 'more cause')}`),
-        ', each with what follows from it: --limit N or --all shows them, --stat counts them',
+        paint('heading', `… and ${counted(order.causes.length - shown, 'more cause')}`),
+        `${rest === '' ? ',' : ` (${rest}),`} each with what follows from it: --limit N or --all shows them, --stat counts them`,
       ]);
     }
-    if (timing !== undefined) this.timing(timing);
+    if (timing !== undefined) printTiming(this.#out, timing, this.#choice);
   }
 
   head(): void {
     const { a, b, report } = this.#scene;
-    for (const [name, style, side] of [
-      ['a', 'destroyed', a],
-      ['b', 'created', b],
+    for (const [name, style, side, events] of [
+      ['a', 'destroyed', a, report.eventsA],
+      ['b', 'created', b, report.eventsB],
     ] as const) {
       this.#line([paint(style, name), '  ', paint('name', side.opened.path)], INDENT);
-      this.#line([`   ${traceText(side.opened)}`], INDENT);
+      this.#line([`   ${traceText(side.opened, events)}`], INDENT);
     }
     const [mine, theirs] = [commandText(a.opened), commandText(b.opened)];
     if (mine === theirs) this.#line([paint('dim', `   ${mine}`)], INDENT);
@@ -92,28 +104,34 @@ export class DiffText {
         this.#line([paint('dim', `   ${name} ran ${text}`)], INDENT);
     this.#line([paint(report.differences === 0 ? 'ok' : 'heading', summaryText(report))]);
     for (const text of ignoredLines(report)) this.#line([paint('dim', text)], 2);
-    for (const text of report.limits) this.#line([paint('changed', 'not looked at: '), text], 2);
+    for (const text of report.limits) this.#line([paint('changed', 'note: '), text], 2);
   }
 
-  cause(cause: Cause, number: number): void {
+  async #cause(cause: Cause, number: number, order: Ordered): Promise<void> {
     const { a, b } = this.#scene;
     const { difference } = cause;
     this.#out.line();
-    const known = cause.known === undefined ? [] : ['  ', paint('ok', `known: ${cause.known}`)];
+    const news = newsText(cause, order);
+    const known = news === '' ? [] : ['  ', paint(cause.known === undefined ? 'error' : 'ok', news)];
     this.#line([paint('heading', `${number}. ${difference.call}`), '  ', paint('changed', titleOf(cause)), ...known], INDENT);
     const mine = difference.a === 0 ? undefined : a.at(difference.a);
     const theirs = difference.b === 0 ? undefined : b.at(difference.b);
     this.#both('', mine?.line, theirs?.line);
     this.#fields(cause);
     this.#both('state', stateOf(mine), stateOf(theirs));
-    this.#both('why', whyOf(cause.a), whyOf(cause.b));
-    this.#both('rules', rulesOf(cause.a, a), rulesOf(cause.b, b));
-    if (cause.consequences.length === 0) return;
+    const [ofA, ofB] = [cause.a, cause.b].map((view) => (view !== undefined && hasRules(view) ? view : undefined));
+    this.#both('why', whyOf(ofA), whyOf(ofB));
+    this.#both('rules', rulesOf(ofA, a), rulesOf(ofB, b));
+    if (cause.consequences.length === 0) return this.#out.drain();
     this.#line(
       [' '.repeat(INDENT), paint('dim', consequencesText(cause.consequences, [...(mine?.made ?? []), ...(theirs?.made ?? [])]))],
       INDENT,
     );
-    if (this.#choice.all) for (const c of cause.consequences) this.#consequence(c);
+    for (const [i, c] of (this.#choice.all ? cause.consequences : []).entries()) {
+      this.#consequence(c);
+      if (i % SLICE === 0) await this.#out.drain();
+    }
+    await this.#out.drain();
   }
 
   #fields(cause: Cause): void {
@@ -185,11 +203,17 @@ export class DiffText {
   stat(): void {
     const { report, timing } = this.#scene;
     const lines = [...report.stat].sort((x, y) => y.causes - x.causes || y.consequences - x.consequences || order(x) - order(y));
-    const call = Math.max(4, ...lines.map((l) => l.call.length));
+    const most = Math.max(1, ...lines.map((l) => l.causes + l.consequences + l.ignored), report.differences);
+    const digits = Math.max('ignored'.length, String(most).length);
+    const widest = Math.max(4, ...lines.map((l) => l.call.length));
+    const column = digits + (SORT + widest + 4 * (digits + 2) > this.#choice.width ? 1 : 2);
+    const call = Math.min(widest, Math.max(8, this.#choice.width - SORT - 4 * column));
     const row = (style: Style | undefined, sort: string, name: string, numbers: readonly (number | string)[]): void => {
-      const text = numbers.map((n) => String(n).padStart(9)).join('');
-      const pieces = [sort.padEnd(9), name.padEnd(Math.min(call, this.#choice.width - 46)), text];
-      this.#line(style === undefined ? pieces : [paint(style, pieces.join(''))], 9);
+      const text = numbers.map((n) => String(n).padStart(column)).join('');
+      // the end of a name says more than its beginning: IOMMU_TEST_CMD …
+      const fitting = name.length > call ? `…${name.slice(name.length - call + 1)}` : name.padEnd(call);
+      const pieces = sort.padEnd(SORT) + fitting + text;
+      this.#out.line(style === undefined ? pieces : paint(style, pieces));
     };
     row('heading', 'sort', 'call', ['causes', 'follow', 'ignored', 'all']);
     const sum = { causes: 0, consequences: 0, ignored: 0 };
@@ -201,58 +225,9 @@ export class DiffText {
     }
     row('heading', 'sum', '', [sum.causes, sum.consequences, sum.ignored, sum.causes + sum.consequences + sum.ignored]);
     for (const text of ignoredLines(report)) this.#line([paint('dim', text)], 2);
-    for (const text of report.limits) this.#line([paint('changed', 'not looked at: '), text], 2);
-    if (timing !== undefined) this.timing(timing);
+    for (const text of report.limits) this.#line([paint('changed', 'note: '), text], 2);
+    if (timing !== undefined) printTiming(this.#out, timing, this.#choice);
   }
-
-  timing(timing: Timing): void {
-    const both = timing.rows.filter((r) => r.a.count > 0 && r.b.count > 0);
-    const rows = both.filter((r) => this.#choice.all || r.test?.differs === true);
-    const differing = both.filter((r) => r.test?.differs === true).length;
-    this.#out.line();
-    const verdict =
-      differing === 0
-        ? 'no call takes longer or shorter'
-        : `${counted(differing, 'call')} ${differing === 1 ? 'takes' : 'take'} longer or shorter`;
-    const [few, alone] = [both.length - timing.tested, timing.rows.length - both.length];
-    const rest = `${few === 0 ? '' : `; ${few} made too rarely to tell`}${alone === 0 ? '' : `; ${alone} made, or answered so, on one side only`}`;
-    this.#line([
-      paint(differing === 0 ? 'ok' : 'heading', verdict),
-      ` at p < ${timing.level}, of ${timing.tested} tested (Mann-Whitney, Holm)${rest}`,
-    ]);
-    this.#line([paint('dim', noiseText(timing))]);
-    if (rows.length === 0) return;
-    const wide = this.#choice.width >= 120;
-    const name = wide ? Math.min(46, Math.max(4, ...rows.map((r) => callOf(r).length))) : 2;
-    const head = ['n a', 'n b', 'p50 a', 'p50 b', 'p99 a', 'p99 b', 'P(b>a)', 'p'].map((t, i) => t.padStart(WIDTHS[i]!)).join('');
-    this.#out.line(paint('heading', (wide ? 'call' : '').padEnd(name) + head));
-    for (const r of rows) {
-      if (!wide) this.#out.line(paint('call', callOf(r)));
-      this.#out.line(wide ? paint('call', callOf(r).padEnd(name)) : ' '.repeat(name), ...numbersOf(r));
-    }
-  }
-}
-
-/** What the test cannot know of one recording. */
-export const noiseText = (timing: Timing): string =>
-  timing.recordings === 1
-    ? 'one recording a side: what differs from run to run on one kernel is in here too; --same TRACE, another recording like a, takes it out'
-    : `what differs no more than ${timing.recordings} recordings of the same do among each other is left out`;
-
-const WIDTHS = [9, 9, 8, 8, 8, 8, 8, 10];
-
-const callOf = (r: TimingRow): string => `${r.call}${r.errno === '' ? '' : ` = ${r.errno}`}`;
-
-/** p in a few letters. */
-export const probability = (p: number): string => (p < 1e-99 ? '<1e-99' : p < 0.001 ? p.toExponential(1) : p.toFixed(3));
-
-function numbersOf({ a, b, test }: TimingRow): Piece[] {
-  const took = (side: typeof a, ns: number): string => (side.count === 0 ? '-' : tookText(ns));
-  const cells = [String(a.count), String(b.count), took(a, a.median), took(b, b.median), took(a, a.p99), took(b, b.p99)];
-  const chance = test === undefined ? ['-', 'too few'] : [test.slower.toFixed(3), probability(test.corrected)];
-  const text = (parts: readonly string[], from: number): string => parts.map((t, i) => t.padStart(WIDTHS[from + i]!)).join('');
-  const style: Style = test?.differs !== true ? 'dim' : test.slower > 0.5 ? 'error' : 'ok';
-  return [text(cells, 0), paint(style, text(chance, cells.length))];
 }
 
 const MARKS: { readonly [H in How]: Piece } = {
@@ -275,4 +250,4 @@ const whyOf = (view: SideView | undefined): Piece[] | undefined => (view === und
 const rulesOf = (view: SideView | undefined, side: SideFacts): Piece[] | undefined =>
   view === undefined
     ? undefined
-    : [paint(view.opinion.kind === 'disagrees' ? 'error' : 'dim', opinionText(view.opinion, side.opened.table.dialect))];
+    : [paint(view.opinion.kind === 'disagrees' ? 'error' : 'dim', opinionText(view, side.opened.table.dialect))];

@@ -1,7 +1,8 @@
 /** Words for what a comparison found: shared by text and HTML. */
 import { errnoName } from '../../hw/errno.ts';
+import { reasonText } from '../../hw/iommufd/reasons.ts';
+import type { Cause, Consequence, Link, Report, SideView, Sort } from '../../replayer/diff/causes/report.ts';
 import type { FieldPair } from '../../replayer/diff/compare.ts';
-import type { Cause, Consequence, Link, Opinion, Report, SideView, Sort } from '../../replayer/diff/report.ts';
 import type { Opened } from './trace.ts';
 
 export const SORTS: { readonly [S in Sort]: string } = {
@@ -16,7 +17,7 @@ export const SORTS: { readonly [S in Sort]: string } = {
 
 export const counted = (n: number, one: string, many = `${one}s`): string => `${n.toLocaleString('en-US')} ${n === 1 ? one : many}`;
 
-/** A value of a field: an errno by its name; - where the event does not say it, or says 0 where that is nothing. */
+/** A value of a field: an errno by its name; - where the event does not say it at all. */
 export function valueText(field: FieldPair, side: 'a' | 'b'): string {
   const value = field[side];
   if (value === undefined) return '-';
@@ -68,20 +69,25 @@ export function consequencesText(consequences: readonly Consequence[], made: rea
   return `${n.toLocaleString('en-US')} more ${n === 1 ? 'follows' : 'follow'} from it: ${parts.join(', ')}`;
 }
 
-/** What the rules say of an answer. */
-export function opinionText(opinion: Opinion, dialect: string): string {
+/** What the rules say of an answer. `why` says already what they depend on. */
+export function opinionText({ opinion, why }: SideView, dialect: string): string {
   const rules = `the rules of ${dialect}`;
   switch (opinion.kind) {
     case 'agrees':
-      return `as ${rules} say${opinion.but === undefined ? '' : `, as far as they go: ${opinion.but}`}`;
+      return `as ${rules} say${opinion.but === undefined ? '' : `, but for some of the outputs: ${reasonText(opinion.but)}`}`;
     case 'disagrees': {
       const what = `${opinion.field === undefined ? '' : `${opinion.field} `}${opinion.expected === '' ? 'success' : opinion.expected}`;
       return `${rules} say ${what}${opinion.rule === '' ? '' : ` (${opinion.rule})`}`;
     }
-    case 'open':
-      return `${rules} cannot tell: ${opinion.because}`;
+    case 'open': {
+      const because = reasonText(opinion.because);
+      return `${rules} cannot tell${why?.explanation.endsWith(because) === true ? '' : `: ${because}`}`;
+    }
   }
 }
+
+/** Is there anything to say of rules? An exec or a fork has none. */
+export const hasRules = ({ why, opinion }: SideView): boolean => why !== undefined || opinion.kind !== 'open';
 
 /** The rule behind an answer, in lines. */
 export function whyLines(view: SideView): string[] {
@@ -95,6 +101,48 @@ export function whyLines(view: SideView): string[] {
   return lines;
 }
 
+/** Causes in the order in which a person wants them. */
+export interface Ordered {
+  readonly causes: readonly Cause[];
+  /** how many of them, the first ones, are no known differences */
+  readonly fresh: number;
+  /** how many tell all that there is to tell: what is new, and one of each sort that is known */
+  readonly telling: number;
+  /** by the name of what is known: how many causes are that */
+  readonly known: ReadonlyMap<string, number>;
+}
+
+/** What is new comes first, then the first of each known difference, then the rest; each in order of place. */
+export function ordered(report: Report): Ordered {
+  const known = new Map<string, number>();
+  const groups: [fresh: Cause[], first: Cause[], rest: Cause[]] = [[], [], []];
+  for (const cause of report.causes) {
+    const seen = cause.known === undefined ? undefined : (known.get(cause.known) ?? 0);
+    groups[seen === undefined ? 0 : seen === 0 ? 1 : 2].push(cause);
+    if (cause.known !== undefined) known.set(cause.known, seen! + 1);
+  }
+  const [fresh, first] = groups;
+  return { causes: groups.flat(), fresh: fresh.length, telling: fresh.length + first.length, known };
+}
+
+/** "all known: 12 ioctls, 3 order by index"; `from`: those that stand from there on */
+export function restText({ causes }: Ordered, from: number): string {
+  const left = causes.slice(from);
+  const names = new Map<string, number>();
+  for (const { known } of left) if (known !== undefined) names.set(known, (names.get(known) ?? 0) + 1);
+  const fresh = left.length - [...names.values()].reduce((sum, n) => sum + n, 0);
+  const said = [...names].map(([name, n]) => `${n} ${name}`).join(', ');
+  const [news, olds] = [`${fresh} new`, `${fresh === 0 ? 'all ' : ''}known: ${said}`];
+  return [...(fresh > 0 && names.size > 0 ? [news] : []), ...(names.size > 0 ? [olds] : [])].join(', ');
+}
+
+/** What a cause is in the light of what is known; '' where nothing can be: one kernel, or nothing that is known. */
+export function newsText(cause: Cause, { known, fresh }: Ordered): string {
+  if (cause.known === undefined) return known.size > 0 && fresh > 0 ? 'new' : '';
+  const n = known.get(cause.known) ?? 1;
+  return `known: ${cause.known}${n > 1 ? ` (one of ${n})` : ''}`;
+}
+
 /** How much there is of what. */
 export function summaryText(report: Report): string {
   const { causes, differences } = report;
@@ -102,25 +150,27 @@ export function summaryText(report: Report): string {
   const ignored = [...report.ignored.values()].reduce((sum, n) => sum + n, 0);
   const besides = ignored === 0 ? '' : `, ${ignored.toLocaleString('en-US')} ignored`;
   if (differences === 0) return `no difference${ignored === 0 ? '' : ' left'}: ${agree}${besides}`;
+  const old = causes.filter((c) => c.known !== undefined).length;
+  const news = old === 0 ? '' : old === causes.length ? ' (known)' : ` (${causes.length - old} new, ${old} known)`;
   const follow = differences - causes.length;
   const follows =
     follow === 0
       ? ''
       : `, ${follow.toLocaleString('en-US')} ${follow === 1 ? 'follows' : 'follow'} from ${causes.length === 1 ? 'it' : 'them'}`;
-  return `${counted(differences, 'difference')}: ${counted(causes.length, 'cause')}${follows}; ${agree}${besides}`;
+  return `${counted(differences, 'difference')}: ${counted(causes.length, 'cause')}${news}${follows}; ${agree}${besides}`;
 }
 
 /** What is ignored, a line a rule; what no rule met is said too. */
 export const ignoredLines = (report: Report): string[] =>
   [...report.ignored].map(([rule, n]) => `ignored: ${n.toLocaleString('en-US')} by ${rule}${n === 0 ? ' (it meets no difference)' : ''}`);
 
-/** A trace in a line: "Linux 6.12.117, dialect linux-6.12, x86_64, 187 events, incomplete". */
-export function traceText({ meta, reader }: Opened): string {
+/** A trace in a line: "Linux 6.12.117, dialect linux-6.12, x86_64, 187 events, incomplete". `told`: events as the report counts them. */
+export function traceText({ meta, reader }: Opened, told = reader.last): string {
   const parts = [
     meta.kernel === '' ? 'kernel not known' : `Linux ${meta.kernel}`,
     `dialect ${meta.dialect}`,
     meta.machine,
-    counted(reader.last, 'event'),
+    `${counted(reader.last, 'event')}${told < reader.last ? ` (${counted(reader.last - told, 'return')})` : ''}`,
     ...(meta.dropped > 0 ? [`${meta.dropped} dropped`] : []),
     ...(meta.complete ? [] : ['incomplete']),
   ];

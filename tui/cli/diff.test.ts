@@ -5,9 +5,10 @@ import { join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
 import { afterAll, describe, expect, test } from 'vitest';
-import { framesOf } from '../../replayer/diff/testing.ts';
-import { TraceWriter } from '../../store/append.ts';
-import { encodeFrame, type Frame, PartKind } from '../../store/frame.ts';
+import { RowIndex } from '../../recorder/index-row.ts';
+import { framesOf, splitCalls } from '../../replayer/diff/testing.ts';
+import { type EventRow, TraceWriter } from '../../store/append.ts';
+import { encodeFrame, type Frame, FrameCursor, PartKind } from '../../store/frame.ts';
 import type { TraceMeta } from '../../store/meta.ts';
 import { cells } from '../term/text.ts';
 import { type Captured, capture } from './capture.ts';
@@ -82,7 +83,7 @@ describe('two kernels', () => {
     const { out, status } = await diff(OLD, OLD, { timing: true });
     expect(status).toBe(0);
     expect(out).toContain('no difference: 63 pairs of events agree');
-    expect(out).toContain('no call takes longer or shorter at p < 0.01');
+    expect(out).toContain('no call takes longer or shorter, by a factor of 1.25 at least\n2 tested, p < 0.01');
     expect(JSON.parse((await diff(OLD, OLD, { json: true })).out)).toMatchObject({
       equal: true,
       firstDivergence: null,
@@ -94,7 +95,7 @@ describe('two kernels', () => {
   test('a limit, and what it leaves out', async () => {
     const { out } = await diff(OLD, NEW, { limit: '2', width: '100' });
     expect(out.match(/^\d+\. /gm)).toEqual(['1. ', '2. ']);
-    expect(out).toContain('… and 3 more causes');
+    expect(out).toContain('… and 3 more causes (all known: 3 ioctls)');
     expect((await diff(OLD, NEW, { limit: '5', width: '100' })).out).not.toContain('… and');
   });
 });
@@ -154,6 +155,22 @@ describe('rules', () => {
     expect(named(String((error as Error).message))).toContain(message);
   });
 
+  test('what is no file of rules', async () => {
+    await expect(diff(OLD, NEW, { rules: [folder] })).rejects.toThrow('is a directory');
+    await expect(diff(OLD, NEW, { rules: [OLD] })).rejects.toThrow('vmm-6.12.irr: is no text, so no file of rules');
+    await expect(diff(OLD, NEW, { rules: ['/dev/zero'] })).rejects.toThrow('is no text');
+    await expect(diff(OLD, NEW, { rules: [rules('x: errno == 0\n'.repeat(80_000))] })).rejects.toThrow(
+      'too long for a file of rules (1 MiB)',
+    );
+    const long = await diff(OLD, NEW, { rules: [rules(`x: ${'errno == 0 || '.repeat(60)}erno == 1 ${' || ret == 0'.repeat(60)}`)] }).catch(
+      String,
+    );
+    const [, line = '', mark = ''] = String(long).split('\n');
+    expect(line.length).toBeLessThan(120);
+    expect(line.slice(mark.indexOf('^'), mark.indexOf('^') + 4)).toBe('erno');
+    expect((await diff(OLD, NEW, { rules: [rules('')], width: '80' })).status).toBe(1);
+  });
+
   test('an expression that only one dialect knows', async () => {
     expect(
       (await capture('show', [await scenario('order', 'vcmdq-v1')], { where: 'in_data_type != 0' }).catch(String)).toString(),
@@ -174,9 +191,13 @@ describe('rules', () => {
 
 /** A trace of these frames. → its path */
 function written(name: string, frames: readonly Frame[], meta: TraceMeta): string {
+  return writtenWith(name, frames.map(encodeFrame), meta, () => ({ call: '', context: 0, object: 0 }));
+}
+function writtenWith(name: string, frames: readonly Buffer[], meta: TraceMeta, label: (f: FrameCursor) => EventRow): string {
   const path = inFolder(`${name}.irr`);
   const writer = TraceWriter.create(path, meta);
-  for (const f of frames) writer.append(encodeFrame(f), 0, { call: '', context: 0, object: 0 });
+  const cursor = new FrameCursor();
+  for (const f of frames) writer.append(f, 0, label(cursor.at(f, 0)));
   writer.flush();
   if (meta.complete) {
     writer.finish();
@@ -185,6 +206,24 @@ function written(name: string, frames: readonly Frame[], meta: TraceMeta): strin
   writer.close();
   return writer.livePath;
 }
+
+describe('calls that were stored before they returned', () => {
+  const [old] = [openTrace(OLD)];
+  const { frames } = splitCalls(framesOf(old.reader), (i) => (i % 3 === 1 ? 0 : old.reader.last));
+  const index = new RowIndex(old.table);
+  const split = writtenWith('split', frames, old.meta, (f) => index.row(f));
+
+  test('are told as if they had returned in time', async () => {
+    expect(openTrace(split).reader.last).toBeGreaterThan(1.5 * old.reader.last);
+    for (const options of [{ all: true, width: '180' }, { json: true }, { stat: true }, { width: '80', ignore: ['errno == ENOTTY'] }]) {
+      const [x, y] = [await diff(split, NEW, options), await diff(OLD, NEW, options)];
+      const text = x.out.replaceAll('split.irr', 'vmm-6.12.irr').replaceAll(/\b\d+ events( \(\d+ returns\))?/g, '63 events');
+      expect(text).toBe(y.out.replaceAll(/\b\d+ events/g, '63 events'));
+      expect(x.status).toBe(y.status);
+    }
+    expect((await diff(split, OLD, {})).out).toContain('no difference: 63 pairs of events agree');
+  });
+});
 
 describe('for git bisect run', () => {
   const judge = async (next: string, options: Options = {}): Promise<[number, string]> => {

@@ -9,6 +9,7 @@ import { planQuery } from '../../replayer/query-sql.ts';
 import { asksState } from '../../replayer/query-state.ts';
 import type { SessionState } from '../../replayer/state.ts';
 import { Timeline } from '../../replayer/timeline.ts';
+import { type WholeCalls, wholeCalls } from '../../replayer/whole-calls.ts';
 import type { Frame } from '../../store/frame.ts';
 import type { EventView, Window } from '../../store/read.ts';
 import type { Options } from './commands.ts';
@@ -44,22 +45,24 @@ class Selected implements SelectedEvent {
   readonly seq: number;
   private readonly opened: Opened;
   private readonly timeline: Timeline | undefined;
+  private readonly whole: WholeCalls | undefined;
   private knownRow: EventView | undefined;
   private known: Frame | undefined;
   private done: readonly Change[] | undefined;
 
-  constructor(opened: Opened, seq: number, row: EventView | undefined, timeline: Timeline | undefined) {
+  constructor(opened: Opened, seq: number, row: EventView | undefined, timeline: Timeline | undefined, whole?: WholeCalls) {
     this.opened = opened;
     this.seq = seq;
     this.knownRow = row;
     this.timeline = timeline;
+    this.whole = whole;
   }
   get row(): EventView {
-    this.knownRow ??= this.opened.reader.rows({ from: this.seq, to: this.seq, limit: 1 })[0]!;
+    this.knownRow ??= this.rowOf(this.seq);
     return this.knownRow;
   }
   get frame(): Frame {
-    this.known ??= this.opened.reader.frame(this.seq)!;
+    this.known ??= (this.whole ?? this.opened.reader).frame(this.seq)!;
     return this.known;
   }
   get before(): SessionState | undefined {
@@ -69,6 +72,13 @@ class Selected implements SelectedEvent {
     if (this.timeline === undefined) return [];
     this.done ??= this.walk(this.timeline, this.seq - 1).step();
     return this.done;
+  }
+  private rowOf(seq: number): EventView {
+    const row = this.opened.reader.rows({ from: seq, to: seq, limit: 1 })[0]!;
+    const back = this.whole?.returnOf(seq) ?? 0;
+    if (back === 0) return row;
+    const { ret, errno, error, took, object } = this.rowOf(back);
+    return { ...row, ret, errno, error, took, object: row.object === 0 ? object : row.object };
   }
   private walk(timeline: Timeline, to: number): Timeline {
     if (timeline.seq === to + 1) timeline.reverseStep();
@@ -107,34 +117,47 @@ export function* eachEvent(opened: Opened, query: Query, options: SelectOptions 
   }
 }
 
-/** Events by their numbers, ascending is quick; each is valid until the next one is asked for. */
-export function* eventsAt(opened: Opened, seqs: Iterable<number>, timeline?: Timeline): Generator<SelectedEvent> {
-  for (const seq of seqs) yield new Selected(opened, seq, undefined, timeline);
+/**
+ * Events by their numbers, ascending is quick; each is valid until the next one is asked for. `whole`: calls that were stored before
+ * they returned have their answers; the timeline is then to be one of these.
+ */
+export function* eventsAt(opened: Opened, seqs: Iterable<number>, timeline?: Timeline, whole?: WholeCalls): Generator<SelectedEvent> {
+  for (const seq of seqs) yield new Selected(opened, seq, undefined, timeline, whole);
 }
 
 /** Events that are asked for one by one, where they are no more than such a share of those among which they lie. */
 const RARE = 1 / 16;
 
-/** Which of the events, by their numbers in ascending order, meet the query. */
+/** Which of the events, by their numbers in ascending order, meet the query. Calls that were stored before they returned are asked whole. */
 export function matchingOf(opened: Opened, query: Query, seqs: readonly number[]): Set<number> {
-  const { reader, table } = opened;
+  const whole = wholeCalls(opened.reader);
+  const split = seqs.filter((seq) => whole.returnOf(seq) !== 0);
+  const found = matchingStored(opened, query, split.length === 0 ? seqs : seqs.filter((seq) => whole.returnOf(seq) === 0));
+  for (const seq of matchingOneByOne(opened, query, split)) found.add(seq);
+  return found;
+}
+
+function matchingStored(opened: Opened, query: Query, seqs: readonly number[]): Set<number> {
   const [first, last] = [seqs[0], seqs.at(-1)];
   const found = new Set<number>();
   if (first === undefined || last === undefined) return found;
-  if (seqs.length > (last - first) * RARE) {
-    const wanted = new Set(seqs);
-    const within: Query = and(
-      { op: 'column', column: 'seq', comparison: '>=', value: BigInt(first) },
-      { op: 'column', column: 'seq', comparison: '<=', value: BigInt(last) },
-    );
-    for (const { seq } of eachEvent(opened, and(within, query))) if (wanted.has(seq)) found.add(seq);
-    return found;
-  }
-  const matches = compileQuery(query, table, { entered: (seq) => reader.frame(seq) });
-  for (const event of eventsAt(opened, seqs, asksState(query, table) ? timelineOf(opened) : undefined)) {
-    if (matches(event)) found.add(event.seq);
-  }
+  if (seqs.length <= (last - first) * RARE) return new Set(matchingOneByOne(opened, query, seqs));
+  const wanted = new Set(seqs);
+  const within: Query = and(
+    { op: 'column', column: 'seq', comparison: '>=', value: BigInt(first) },
+    { op: 'column', column: 'seq', comparison: '<=', value: BigInt(last) },
+  );
+  for (const { seq } of eachEvent(opened, and(within, query))) if (wanted.has(seq)) found.add(seq);
   return found;
+}
+
+function* matchingOneByOne(opened: Opened, query: Query, seqs: readonly number[]): Generator<number> {
+  if (seqs.length === 0) return;
+  const { reader, table } = opened;
+  const whole = wholeCalls(reader);
+  const matches = compileQuery(query, table, { entered: (seq) => reader.frame(seq) });
+  const timeline = asksState(query, table) ? new Timeline(whole, { table }) : undefined;
+  for (const event of eventsAt(opened, seqs, timeline, whole)) if (matches(event)) yield event.seq;
 }
 
 /** The query of `--where` and `--errors`; undefined where none was given. */

@@ -102,6 +102,12 @@ export function writeError(error: unknown, name: string): Error {
     EDQUOT: 'over the disk quota',
     EFBIG: 'file too large',
     EIO: 'input/output error',
+    EACCES: 'permission denied',
+    EPERM: 'not permitted',
+    EROFS: 'read-only file system',
+    ENOENT: 'no such directory',
+    ENOTDIR: 'what should be a directory is none',
+    EISDIR: 'it is a directory',
   };
   const text = texts[code] ?? (error instanceof Error ? error.message : String(error));
   return new IrrError('output', `cannot write to ${name}: ${text}`, { cause: error });
@@ -168,7 +174,7 @@ export class Out {
   text(text: string): void {
     for (const line of text.replace(/\n$/, '').split('\n')) this.line(line);
   }
-  /** A document that no terminal can be harmed by, as it is. */
+  /** Text that is already what it should be, to its last byte: JSON in pieces. */
   raw(text: string): void {
     this.sink.write(text);
   }

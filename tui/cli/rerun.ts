@@ -2,7 +2,6 @@
 import { basename } from 'node:path';
 import { DIALECTS, type DialectName } from '../../hw/uapi/table.ts';
 import { checkFree, NOWHERE, writeWhole } from '../../recorder/whole-trace.ts';
-import type { Report } from '../../replayer/diff/report.ts';
 import type { Program } from '../../replayer/program/program.ts';
 import { programOf } from '../../replayer/program/program-of.ts';
 import { type ModelRun, runOnModel } from '../../replayer/program/run.ts';
@@ -11,7 +10,7 @@ import { machineOf } from '../../replayer/recorded-machine.ts';
 import type { TraceMeta } from '../../store/meta.ts';
 import { type Io, type Options, PROGRAM, type Run } from './commands.ts';
 import { SideFacts } from './diff-facts.ts';
-import { reportJson } from './diff-json.ts';
+import { printJson } from './diff-json.ts';
 import { reportOf } from './diff-report.ts';
 import { DiffText } from './diff-text.ts';
 import { UsageError } from './errors.ts';
@@ -133,13 +132,15 @@ interface Outcome {
 
 async function compared(a: Opened, output: string, { result, program }: Outcome, options: Options, io: Io): Promise<number> {
   const b = openTrace(output);
-  const report: Report = finished('comparing', reportOf(a, b), a.reader.last + b.reader.last);
+  const progress = new Progress('comparing');
+  const total = a.reader.last + b.reader.last;
+  const report = await reportOf(a, b, {}, (at) => progress.update(Math.floor(at * total), total)).finally(() => progress.done());
   const all = options.all === true;
   const given = countOf('--limit', options.limit as string | undefined, 0);
   const out = io.out(options.json !== true);
-  if (options.json === true) out.json({ ...reportJson(report, undefined), output, taken: takenJson(result, program) });
+  if (options.json === true) await printJson(out, report, undefined, { output, taken: takenJson(result, program) });
   else {
-    const choice = { width: process.stdout.columns ?? COLUMNS, limit: given ?? Number.POSITIVE_INFINITY, all };
+    const choice = { width: process.stdout.columns ?? COLUMNS, limit: given ?? Number.POSITIVE_INFINITY, inPlace: true as const, all };
     await new DiffText(out, { a: new SideFacts(a), b: new SideFacts(b), report, timing: undefined }, choice).print();
   }
   b.reader.close();

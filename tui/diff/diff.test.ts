@@ -1,6 +1,10 @@
+import { rmSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { framesOf, splitCalls } from '../../replayer/diff/testing.ts';
+import { sampleTrace } from '../cli/sample.ts';
 import { composed } from '../frame.ts';
 import { ACTIONS, help } from '../keymap.ts';
 import { TraceModel } from '../model.ts';
@@ -15,8 +19,8 @@ const fixture = (name: string): string => fileURLToPath(new URL(`../../fixtures/
 let a: TraceModel;
 let b: TraceModel;
 beforeAll(() => {
-  a = TraceModel.open(fixture('vmm-6.12.irr'));
-  b = TraceModel.open(fixture('vmm-7.2.irr'));
+  a = TraceModel.open(fixture('vmm-6.12.irr'), { wholeCalls: true });
+  b = TraceModel.open(fixture('vmm-7.2.irr'), { wholeCalls: true });
 });
 afterAll(() => {
   a.close();
@@ -103,6 +107,26 @@ describe('the diff view', () => {
     const shown = await screen();
     expect(shown).toMatch(/after event 57 +│ +after event 164/);
     expect(shown).toContain('VIOMMU 5  type SELFTEST');
+  });
+
+  test('calls that were stored before they returned are shown as if they had returned in time', async () => {
+    const returnsAtTheEnd = splitCalls(framesOf(a.reader), (i) => (i % 3 === 1 ? 0 : a.last)).frames;
+    const path = sampleTrace(returnsAtTheEnd, a.table, a.meta, a.name);
+    const split = TraceModel.open(path, { wholeCalls: true });
+    const [x, y] = [open(140, 40, { a: split, b }), open(140, 40)];
+    for (const keys of ['', 'n', '\t', '3G', '20G', '\t', '30G', ':57\r', '\t']) {
+      for (const { press } of [x, y]) press(keys);
+      expect(await x.screen()).toBe(await y.screen());
+    }
+    // the number of a RETURN leads to its call
+    for (const [{ press }, keys] of [
+      [x, `${a.last + 1}G`],
+      [y, '1G'],
+    ] as const)
+      press(keys);
+    expect(await x.screen()).toBe(await y.screen());
+    split.close();
+    rmSync(dirname(path), { recursive: true });
   });
 
   test('where it is narrow, one stands above the other', async () => {

@@ -1,0 +1,373 @@
+/**
+ * What an event says, in an order and in words that do not depend on the numbers which kernel and program happened to choose:
+ * first what was asked (call and arguments), then what was answered (result, errno, outputs). Ids and descriptors are told
+ * by who made them, addresses of the program only as NULL or not, IOVAs that the kernel chose by their area, mmap offsets
+ * only as there or not. Times, pids, tids and the lengths of structs are not told at all.
+ *
+ * Not told, so not compared, yet: which addresses of the program are the same memory; the records of VFIO's capability chains
+ * field by field (their bytes are compared); ids of things that were made before the recording began (compared as numbers); eventfds by who made them; what registers an MMIO access is to beyond its offset.
+ */
+import { targetOfFileKind, type UapiTable, uapiTable } from '../../../hw/uapi/table.ts';
+import type { Command, Struct } from '../../../hw/uapi/types.ts';
+import { FileKind, Kind, MMIO_SOURCE_SHIFT, PartKind, State } from '../../../store/frame.ts';
+import type { EventBytes, Span } from '../../event.ts';
+import type { U64 } from '../../u64.ts';
+import { type CommandForms, callName, type Form, Forms, type How, type Name, NEWEST, named } from './forms.ts';
+import type { Links, Origin } from './links.ts';
+
+/** Takes what an event says. */
+export interface Sink {
+  /** a number that counts as it is; `place` tells values of one name apart: 0, or of which element behind which pointer */
+  value(name: Name, value: U64, place?: number): void;
+  /** something by who made it; `raw` is the number that it had, `type` '' where it is not known */
+  link(name: Name, origin: Origin, type: string, raw: U64, place?: number): void;
+  /** the number was the kernel's or the program's choice: that there is one counts */
+  chosen(name: Name, raw: U64, place?: number): void;
+  bytes(name: Name, buffer: Uint8Array, start: number, count: number, place?: number): void;
+  /** a field that is there and 0: for people, who want to tell that from one that is not there; it is no part of what counts */
+  zero?(name: Name): void;
+  /** from here on it is what was answered */
+  answer(): void;
+}
+
+export const WORDS = {
+  call: named('call'),
+  kindOfFile: named('file'),
+  file: named('on'),
+  ret: named('ret'),
+  errno: named('errno'),
+  unfinished: named('not returned'),
+  argument: named('argument'),
+  rest: named('more bytes'),
+  data: named('data'),
+} as const;
+
+/** Places of the values of one element: more than a field has values. */
+const ELEMENT = 256;
+
+/** Words of ARGS that are told, by kind of event; null: left out. */
+export const ARGS: Partial<Readonly<Record<number, readonly (Name | null)[]>>> = {
+  [Kind.OPEN]: [null, named('flags'), named('mode')],
+  [Kind.DUP]: [null, named('flags')],
+  [Kind.MMAP]: [null, named('length'), named('prot'), named('flags')],
+  [Kind.MREMAP]: [null, named('old_length'), named('length'), named('flags')],
+  [Kind.MUNMAP]: [null, named('length')],
+  [Kind.READ]: [named('count'), named('offset')],
+  [Kind.WRITE]: [named('count'), named('offset')],
+  [Kind.MMIO]: [null, named('offset'), named('width'), null, named('flags'), named('stored')],
+  [Kind.QUEUE]: [null, named('index'), named('log2size'), named('first')],
+  [Kind.REGION]: [null, named('length')],
+};
+/** Word of an MMIO event that is the offset in its file. */
+export const MMIO_OFFSET = 1;
+/** Bytes of an entry of a command queue. */
+const QUEUE_ENTRY = 16;
+/** Where a recorder that is itself the kernel keeps its files: another folder each time. */
+const MODEL_FOLDER = /^.*\.spool\.model\//s;
+/** Texts that are told. A path of /proc and the names of sockets have numbers in them that say nothing. */
+const TEXTS: Partial<Readonly<Record<number, readonly [slot: number, name: Name][]>>> = {
+  [Kind.OPEN]: [[0, named('path')]],
+  [Kind.EXEC]: [[0, named('path')]],
+  [Kind.START]: [[0, named('exe')]],
+  [Kind.FD]: [[0, named('link')]],
+  [Kind.REGION]: [[0, named('name')]],
+};
+
+/** Kinds whose result is a number that says nothing about the call: an address, a descriptor, a pid. */
+const RESULT_CHOSEN: ReadonlySet<number> = new Set([Kind.OPEN, Kind.DUP, Kind.MMAP, Kind.MREMAP, Kind.FORK, Kind.FD]);
+
+export class Meaning {
+  readonly forms: Forms;
+  /** the event has made areas where the kernel chose */
+  chose = false;
+  /** place of the element that is being told */
+  #place = 0;
+
+  constructor(table: UapiTable) {
+    // an older mainline's table is a part of the newest one's: what only the newer kernel knows is the same question all the same
+    this.forms = new Forms(table.dialect.startsWith('linux-') ? uapiTable(NEWEST) : table);
+  }
+
+  /** The call of an ioctl, by the file that it is on; undefined: not in the table. */
+  command(e: EventBytes): Command | undefined {
+    const target = targetOfFileKind(e.fileKind);
+    return target === undefined ? undefined : this.forms.table.command(target, e.request);
+  }
+
+  /** Tells what was asked, with the state before the event. */
+  ask(e: EventBytes, links: Links, to: Sink): void {
+    this.chose = false;
+    to.value(WORDS.call, e.kind);
+    // a file that the event itself brings is not there before it
+    if (e.fd >= 0 && e.kind !== Kind.OPEN && e.kind !== Kind.FD) to.link(WORDS.file, links.file(e, e.fd), '', e.fd);
+    to.value(WORDS.kindOfFile, e.fileKind);
+    if (e.kind === Kind.IOCTL) this.#askIoctl(e, links, to);
+    else this.#askOther(e, links, to);
+  }
+
+  /** Tells what was answered, with the state after the event. */
+  answer(e: EventBytes, links: Links, to: Sink): void {
+    to.answer();
+    if (e.state === State.ENTERED) {
+      to.value(WORDS.unfinished, 1);
+      return;
+    }
+    to.value(WORDS.errno, e.error);
+    const command = e.kind === Kind.IOCTL ? this.command(e) : undefined;
+    const chosen = RESULT_CHOSEN.has(e.kind) || (command?.returns !== undefined && command.returns.fd !== undefined);
+    const test = command?.name === 'IOMMU_TEST_CMD' && e.ret > 0;
+    if (e.error === 0 && e.kind !== Kind.MMIO) chosen || test ? to.chosen(WORDS.ret, e.ret64) : to.value(WORDS.ret, e.ret64);
+    if (e.kind === Kind.MMIO) to.value(WORDS.ret, e.ret64);
+    if (e.kind === Kind.IOCTL) this.#answerIoctl(e, command, links, to);
+    else if (e.kind === Kind.READ) this.#records(e, e.out, 'read', links, to);
+    else if (e.out.bytes >= 0) to.bytes(WORDS.data, e.buffer, e.out.start, e.out.bytes);
+  }
+
+  #askIoctl(e: EventBytes, links: Links, to: Sink): void {
+    const command = this.command(e);
+    const forms = command === undefined ? undefined : this.forms.command(command);
+    if (command === undefined) to.value(named('request'), e.request);
+    else to.value(named(callName(command.name)), 1);
+    if (forms === undefined || e.in.bytes < 0) {
+      if (command?.arg === 'fd-pointer' && e.in.bytes === 4) to.link(WORDS.argument, links.file(e, e.s32(e.in, 0)), '', e.u32(e.in, 0));
+      else if (e.in.bytes >= 0) to.bytes(WORDS.argument, e.buffer, e.in.start, e.in.bytes);
+      else if (command === undefined || command.arg === 'int') to.value(WORDS.argument, e.arg(0));
+      return;
+    }
+    this.#struct(e, forms, links, to);
+  }
+
+  #struct(e: EventBytes, forms: CommandForms, links: Links, to: Sink): void {
+    const op = forms.arms.get(e.u32(e.in, 4));
+    this.chose = forms.choice >= 0 && (e.u32(e.in, forms.choice) & 1) === 0;
+    for (const f of forms.forms) {
+      if (!f.input || (f.field.arm !== undefined && f.field.arm !== op?.arm)) continue;
+      if (f.how === 'iova' && f.output && this.chose) continue;
+      const how: How = op !== undefined && f.field.ref?.[0] === 'OP' ? op.id : f.how;
+      this.#field(e, e.in, 0, f, how, links, to);
+      // what the kernel only writes is there as whatever the program had left in it
+      const read = f.reads === undefined || (e.u32(e.in, f.reads.at) & f.reads.mask) !== 0;
+      if (f.field.nested !== undefined && read) this.#nested(e, forms, f, PartKind.NESTED_IN, links, to);
+    }
+    this.#tail(e, e.in, forms.struct, to);
+  }
+
+  /**
+   * Bytes behind the struct that are not all zero. Where the kernel `refused` the call they may be anything that happened to lie
+   * behind what the program meant.
+   */
+  #tail(e: EventBytes, span: Span, struct: Struct, to: Sink, refused = false): void {
+    if (span.bytes <= struct.size) return;
+    let end = span.bytes;
+    while (end > struct.size && e.buffer[span.start + end - 1] === 0) end--;
+    if (end > struct.size && refused) to.chosen(WORDS.rest, end - struct.size, this.#place);
+    else if (end > struct.size) to.bytes(WORDS.rest, e.buffer, span.start + struct.size, end - struct.size, this.#place);
+  }
+
+  /** One field. A zero is not told: a caller that does not know the field says the same. */
+  #field(e: EventBytes, span: Span, base: number, f: Form, how: How, links: Links, to: Sink): void {
+    if (how === 'skip') return;
+    const { name } = f;
+    for (let i = 0; i < f.count; i++) {
+      const at = base + f.offset + i * f.width;
+      const place = this.#place + i;
+      const value = readAt(e, span, at, f.width);
+      if (value === 0 && how !== 'file' && how !== 'offset') {
+        if (at < span.bytes) to.zero?.(name);
+        continue;
+      }
+      if (how === 'value') to.value(name, value, place);
+      else if (how === 'object') {
+        const { origin, type } = links.object(e, Number(value));
+        if (type === '' && origin === 0) to.value(name, value, place);
+        else to.link(name, origin, type, value, place);
+      } else if (how === 'file') this.#file(e, name, Number(value) | 0, links, to, place);
+      else if (how === 'iova') {
+        const chosen = links.chosen(e, f.space, value);
+        if (chosen === undefined) to.value(name, value, place);
+        else {
+          to.link(name, chosen.origin, 'area', value, place);
+          to.value(name, chosen.offset, place);
+        }
+      } else if (how === 'log2') to.value(name, QUEUE_ENTRY * 2 ** Math.min(Number(value), 40), place);
+      else to.chosen(name, value, place);
+    }
+  }
+
+  #file(e: EventBytes, name: Name, fd: number, links: Links, to: Sink, place: number): void {
+    if (fd < 0) {
+      to.value(name, fd >>> 0, place);
+      return;
+    }
+    to.link(name, links.file(e, fd), 'file', fd, place);
+  }
+
+  /** What a pointer points to. */
+  #nested(e: EventBytes, forms: CommandForms, f: Form, kind: PartKind, links: Links, to: Sink): void {
+    const { nested } = f.field;
+    const span = e.part(kind, f.offset);
+    if (nested === undefined || span === undefined || nested.dir === 'mapped') return;
+    const struct = this.#pointedTo(e, forms, f);
+    if (struct === undefined) {
+      to.bytes(f.name, e.buffer, span.start, span.bytes);
+      return;
+    }
+    const entry = nested.of === 'entries' && nested.entry !== undefined ? forms.struct.byName.get(nested.entry) : undefined;
+    const stride = Math.max(1, entry === undefined ? struct.size : e.u32(e.in, entry.offset));
+    // a call that failed has not come further than the entry at which it did
+    const failed = kind === PartKind.NESTED_IN && e.error !== 0 && f.done >= 0 && e.out.bytes >= 0;
+    const most = failed ? e.u32(e.out, f.done) + 1 : Number.POSITIVE_INFINITY;
+    this.#elements(e, span, struct, nested.of === 'payload' ? span.bytes : stride, links, to, f.name, most);
+  }
+
+  #pointedTo(e: EventBytes, forms: CommandForms, f: Form): Struct | undefined {
+    // an answer may say of what type it is, in the place where the question stood
+    const span = e.out.bytes >= 0 ? e.out : e.in;
+    return this.forms.pointedTo(forms, f.field, (field) => Number(readAt(e, span, field.offset, 4)));
+  }
+
+  #elements(
+    e: EventBytes,
+    span: Span,
+    struct: Struct,
+    stride: number,
+    links: Links,
+    to: Sink,
+    behind: Name,
+    most = Number.POSITIVE_INFINITY,
+  ): void {
+    const { forms, flat } = this.forms.struct(struct);
+    for (let at = 0; at < span.bytes && stride > 0 && at < most * stride; at += stride) {
+      this.#place = flat ? 0 : behind.hash + (at / stride) * ELEMENT;
+      const one: Span = { start: span.start + at, bytes: Math.min(stride, span.bytes - at) };
+      for (const f of forms) if (f.offset < one.bytes) this.#field(e, one, 0, f, f.how, links, to);
+      this.#tail(e, one, struct, to, e.error !== 0);
+    }
+    this.#place = 0;
+  }
+
+  #answerIoctl(e: EventBytes, command: Command | undefined, links: Links, to: Sink): void {
+    const forms = command === undefined ? undefined : this.forms.command(command);
+    if (e.out.bytes < 0) return;
+    if (forms === undefined) {
+      to.bytes(WORDS.data, e.buffer, e.out.start, e.out.bytes);
+      return;
+    }
+    const op = forms.arms.get(e.u32(e.in, 4));
+    const chose = forms.choice >= 0 && (e.u32(e.in, forms.choice) & 1) === 0;
+    // what a failed call left in a buffer that it did not touch is the program's
+    const touched = e.error === 0 || forms.forms.some((f) => f.output && differs(e, f));
+    for (const f of forms.forms) {
+      if (f.field.arm !== undefined && f.field.arm !== op?.arm) continue;
+      // a call that failed tells only what it has changed
+      const tells = f.output && (e.error === 0 || differs(e, f));
+      if (tells) this.#field(e, e.out, 0, f, f.how === 'iova' && chose ? 'created' : f.how, links, to);
+      if (f.field.nested !== undefined && touched) this.#nested(e, forms, f, PartKind.NESTED_OUT, links, to);
+    }
+    if (e.error === 0) this.#tail(e, e.out, forms.struct, to);
+  }
+
+  /** Records of fault and event queues. The type of a vEVENTQ's records is not known here: bytes, behind the header. */
+  #records(e: EventBytes, span: Span, call: 'read' | 'write', links: Links, to: Sink): void {
+    if (span.bytes < 0) return;
+    const struct = e.fileKind === FileKind.FAULT ? this.forms.table.record('FAULT', call) : undefined;
+    if (struct === undefined) to.bytes(WORDS.data, e.buffer, span.start, span.bytes);
+    else this.#elements(e, span, struct, struct.size, links, to, WORDS.data);
+  }
+
+  #askOther(e: EventBytes, links: Links, to: Sink): void {
+    // who saw an access is no part of it
+    to.value(named('how'), e.kind === Kind.MMIO ? e.request & ((1 << MMIO_SOURCE_SHIFT) - 1) : e.request);
+    const place = e.kind === Kind.MMIO && e.fileKind === FileKind.IOMMUFD ? links.access(e, e.arg(0)) : undefined;
+    if (place !== undefined) {
+      to.link(named('mapping'), place.origin, 'mapping', e.arg(0));
+      to.value(named('offset'), place.offset);
+    }
+    ARGS[e.kind]?.forEach((name, i) => {
+      if (i === MMIO_OFFSET && place !== undefined) return;
+      if (name !== null && e.args.bytes >= 8 * (i + 1)) to.value(name, e.arg(i));
+    });
+    for (const [slot, name] of TEXTS[e.kind] ?? []) this.#text(e, slot, name, to);
+    switch (e.kind) {
+      case Kind.MMAP:
+        this.#offset(e, links, to);
+        break;
+      case Kind.MUNMAP:
+      case Kind.MREMAP:
+        to.link(named('addr'), links.mapping(e, e.arg(0)), 'mapping', e.arg(0));
+        break;
+      case Kind.RETURN:
+        // of a call that is not in the log
+        to.chosen(WORDS.call, e.arg(0));
+        break;
+      case Kind.QUEUE: {
+        const { origin, type } = links.object(e, Number(e.arg(0)));
+        to.link(named('object'), origin, type, e.arg(0));
+        break;
+      }
+      case Kind.WRITE:
+        this.#records(e, e.in, 'write', links, to);
+        break;
+      case Kind.EXIT:
+        to.value(named('status'), e.ret);
+        break;
+      default:
+        if (e.in.bytes >= 0) to.bytes(WORDS.data, e.buffer, e.in.start, e.in.bytes);
+    }
+  }
+
+  /** What is mapped. Of an iommufd the kernel chose where a region begins; of a device the offset says which region it is. */
+  #offset(e: EventBytes, links: Links, to: Sink): void {
+    const name = named('offset');
+    if (e.fileKind !== FileKind.IOMMUFD) {
+      to.value(name, e.arg(4));
+      return;
+    }
+    const region = links.region(e, e.arg(4));
+    if (region === undefined) to.chosen(name, e.arg(4));
+    else {
+      to.link(named('region'), region.origin, 'VIOMMU', e.arg(4));
+      to.value(name, region.offset);
+    }
+  }
+
+  #text(e: EventBytes, slot: number, name: Name, to: Sink): void {
+    const part = e.part(PartKind.TEXT, slot);
+    if (part === undefined) return;
+    const text = e.text(slot);
+    const plain = e.kind === Kind.START ? text.slice(text.lastIndexOf('/') + 1) : text.replace(MODEL_FOLDER, '').replace(/\d+/g, '#');
+    const bytes = Buffer.from(e.kind === Kind.OPEN || e.kind === Kind.EXEC ? text : plain);
+    to.bytes(name, bytes, 0, bytes.length);
+  }
+}
+
+/** Kind, kind of file and call as one number; of IOMMU_TEST_CMD with its operation. */
+export function calledOf(e: EventBytes, command: Command | undefined): number {
+  const how = e.kind === Kind.MMIO ? e.request & ((1 << MMIO_SOURCE_SHIFT) - 1) : e.request;
+  const call = command === undefined ? how : named(callName(command.name)).hash;
+  return calledAs(e.kind, e.fileKind, call, command?.name === 'IOMMU_TEST_CMD' ? e.u32(e.in, 4) : 0);
+}
+export const calledAs = (kind: number, fileKind: number, call: number, op: number): number =>
+  Math.imul(kind | (fileKind << 8), 0x9e37_79b1) ^ (Math.imul(call, 0x85eb_ca6b) + op);
+
+function readAt(e: EventBytes, span: Span, at: number, width: 1 | 2 | 4 | 8): U64 {
+  switch (width) {
+    case 1:
+      return e.u8(span, at);
+    case 2:
+      return e.u16(span, at);
+    case 4:
+      // a struct may end in the middle of what is known of it
+      return e.u32(span, at);
+    default:
+      return e.u64(span, at);
+  }
+}
+
+function differs(e: EventBytes, f: Form): boolean {
+  for (let i = 0; i < f.count; i++) {
+    const at = f.offset + i * f.width;
+    if (readAt(e, e.out, at, f.width) !== readAt(e, e.in, at, f.width)) return true;
+  }
+  return false;
+}
