@@ -643,7 +643,10 @@ void issue(uint32_t index, struct flight *flight)
 	c.fd = s->kind == IRR_KIND_OPEN || s->kind == IRR_KIND_START ? -1 : descriptor(s);
 	c.known = c.fd >= 0 ? irr_fd(c.fd) : 0;
 	take_words(&c);
-	if (!made(&c)) {
+	memory_before(s);
+	bool issued = made(&c);
+	memory_after(s);
+	if (!issued) {
 		atomic_fetch_add(&shared->skipped, 1);
 		turn_leave(flight);
 		return;

@@ -30,8 +30,9 @@ enum irr_plan_table {
 	IRR_PLAN_DEFINES = 7,
 	IRR_PLAN_OVERLAPS = 8, /* u32: index of a step */
 	IRR_PLAN_ENDS = 9,     /* u32: index of a symbol */
-	IRR_PLAN_DATA = 10,    /* bytes */
-	IRR_PLAN_TABLES = 11,
+	IRR_PLAN_MEMORIES = 10,
+	IRR_PLAN_DATA = 11,    /* bytes */
+	IRR_PLAN_TABLES = 12,
 };
 
 enum irr_plan_flag {
@@ -135,7 +136,26 @@ struct irr_plan_step {
 	uint32_t define, defines;
 	uint32_t overlap, overlaps; /* steps of other threads that had been entered and had not returned, ascending */
 	uint32_t end, ends;         /* symbols that stand for nothing after it, if it passes */
+	uint32_t memory, memories;  /* how memory is to be before the call */
 	int32_t peer;     /* FORK: index of the child, receipt: the SENDFD step; -1 none */
+	uint32_t reserved;
+};
+
+/* What is known of memory at a step, beside what is in its parts. */
+enum irr_plan_how {
+	IRR_MEMORY_BYTES = 1, /* these are in it: the kernel has read them there */
+	IRR_MEMORY_AWAY = 2,  /* it cannot be reached while the call is made; whole pages */
+	IRR_MEMORY_FILE = 3,  /* from here on it is a shared mapping of a file; whole pages */
+	IRR_MEMORY_IN_FILE = 4, /* these bytes are in a file that no step makes */
+};
+
+struct irr_plan_memory {
+	uint32_t symbol; /* of sort MEMORY; IN_FILE: of the descriptor */
+	uint32_t how;    /* enum irr_plan_how */
+	uint64_t offset; /* in its region, or in the file */
+	uint64_t bytes;
+	uint64_t data;   /* BYTES, IN_FILE: in DATA. FILE: offset in the file, whole pages */
+	uint32_t file;   /* FILE: symbol of the descriptor */
 	uint32_t reserved;
 };
 
@@ -179,11 +199,12 @@ struct irr_plan_define {
 	uint32_t reserved;
 };
 
-_Static_assert(sizeof(struct irr_plan) == 280, "plan header");
+_Static_assert(sizeof(struct irr_plan) == 296, "plan header");
 _Static_assert(sizeof(struct irr_plan_process) == 16, "plan process");
 _Static_assert(sizeof(struct irr_plan_symbol) == 32, "plan symbol");
 _Static_assert(sizeof(struct irr_plan_region) == 40, "plan region");
-_Static_assert(sizeof(struct irr_plan_step) == 96, "plan step");
+_Static_assert(sizeof(struct irr_plan_step) == 104, "plan step");
+_Static_assert(sizeof(struct irr_plan_memory) == 40, "plan memory");
 _Static_assert(sizeof(struct irr_plan_part) == 32, "plan part");
 _Static_assert(sizeof(struct irr_plan_use) == 24, "plan use");
 _Static_assert(sizeof(struct irr_plan_define) == 16, "plan define");

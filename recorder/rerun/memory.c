@@ -15,6 +15,7 @@
 
 /* Where they lie in this process; a child has what its parent had. */
 static uint64_t *address_of;
+static uint8_t *is_made; /* it is memory of ours, which may be changed */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static uint64_t map_at(uint64_t at, uint64_t bytes, int prot, int more)
@@ -47,11 +48,13 @@ static uint64_t place(const struct irr_plan_region *r, int prot)
 
 static uint64_t make(const struct irr_plan_region *r)
 {
+	is_made[r - plan.regions] = 0;
 	if (r->bytes == 0)
 		return r->start;
 	uint64_t at = place(r, r->backing == IRR_BACKING_MEMORY ? PROT_READ | PROT_WRITE : PROT_NONE);
 	if (at == 0)
 		return r->start;
+	is_made[r - plan.regions] = 1;
 	/* Transparent huge pages where they were possible. */
 	if ((r->flags & IRR_REGION_MAY_BE_HUGE) && r->backing == IRR_BACKING_MEMORY)
 		madvise((void *)at, r->bytes, MADV_HUGEPAGE);
@@ -65,8 +68,10 @@ static uint64_t make(const struct irr_plan_region *r)
 uint64_t region_address(uint32_t region)
 {
 	pthread_mutex_lock(&lock);
-	if (!address_of)
-		address_of = calloc(plan.n_regions, sizeof *address_of);
+	if (!address_of) {
+		is_made = calloc(plan.n_regions, 1);
+		address_of = is_made ? calloc(plan.n_regions, sizeof *address_of) : NULL;
+	}
 	if (address_of && !address_of[region])
 		address_of[region] = make(&plan.regions[region]);
 	uint64_t at = address_of ? address_of[region] : 0;
@@ -80,6 +85,59 @@ void regions_of_image(uint32_t image)
 	for (uint32_t i = 0; i < plan.n_regions; i++)
 		if (plan.regions[i].image == image)
 			region_address(i);
+}
+
+/* ---- how it is at a step ---- */
+
+#define FILES 256u
+static struct { uint64_t at; uint32_t file; uint64_t data; } file_at[FILES];
+
+/* What is mapped stays where it is: the kernel may have pinned its pages. */
+static void map_file(uint64_t at, const struct irr_plan_memory *m)
+{
+	unsigned i = 0;
+	while (i < FILES - 1 && file_at[i].at && file_at[i].at != at)
+		i++;
+	if (file_at[i].at == at && file_at[i].file == m->file && file_at[i].data == m->data)
+		return;
+	int fd = (int)atomic_load(&shared->value[m->file]);
+	if (mmap((void *)at, m->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, (off_t)m->data) == MAP_FAILED)
+		return;
+	file_at[i].at = at;
+	file_at[i].file = m->file;
+	file_at[i].data = m->data;
+}
+
+void memory_before(const struct irr_plan_step *s)
+{
+	for (uint32_t i = 0; i < s->memories; i++) {
+		const struct irr_plan_memory *m = &plan.memories[s->memory + i];
+		if (m->how == IRR_MEMORY_IN_FILE) {
+			ssize_t n = pwrite((int)atomic_load(&shared->value[m->symbol]), plan.data + m->data, m->bytes, (off_t)m->offset);
+			(void)n; /* the file has another length, or is gone: then it is not filled */
+			continue;
+		}
+		uint32_t region = (uint32_t)plan.symbols[m->symbol].region;
+		uint64_t at = region_address(region) + m->offset;
+		if (!address_of || !is_made[region])
+			continue;
+		if (m->how == IRR_MEMORY_BYTES)
+			store(at, plan.data + m->data, m->bytes);
+		else if (m->how == IRR_MEMORY_AWAY)
+			mprotect((void *)at, m->bytes, PROT_NONE);
+		else
+			map_file(at, m);
+	}
+}
+
+void memory_after(const struct irr_plan_step *s)
+{
+	for (uint32_t i = 0; i < s->memories; i++) {
+		const struct irr_plan_memory *m = &plan.memories[s->memory + i];
+		uint32_t region = m->how == IRR_MEMORY_AWAY ? (uint32_t)plan.symbols[m->symbol].region : 0;
+		if (m->how == IRR_MEMORY_AWAY && is_made && is_made[region])
+			mprotect((void *)(region_address(region) + m->offset), m->bytes, PROT_READ | PROT_WRITE);
+	}
 }
 
 /* ---- mappings of files, which calls may unmap ---- */

@@ -66,6 +66,7 @@ static const struct {
 	[IRR_PLAN_DEFINES] = { "defines", sizeof(struct irr_plan_define) },
 	[IRR_PLAN_OVERLAPS] = { "overlaps", sizeof(uint32_t) },
 	[IRR_PLAN_ENDS] = { "ends", sizeof(uint32_t) },
+	[IRR_PLAN_MEMORIES] = { "memories", sizeof(struct irr_plan_memory) },
 	[IRR_PLAN_DATA] = { "data", 1 },
 };
 
@@ -93,6 +94,7 @@ static const char *check_tables(const uint8_t *base, uint64_t bytes)
 	plan.defines = (const void *)(base + h->tables[IRR_PLAN_DEFINES].offset);
 	plan.overlaps = (const void *)(base + h->tables[IRR_PLAN_OVERLAPS].offset);
 	plan.ends = (const void *)(base + h->tables[IRR_PLAN_ENDS].offset);
+	plan.memories = (const void *)(base + h->tables[IRR_PLAN_MEMORIES].offset);
 	plan.data = base + h->tables[IRR_PLAN_DATA].offset;
 	plan.n_processes = (uint32_t)count_of(IRR_PLAN_PROCESSES);
 	plan.n_symbols = (uint32_t)count_of(IRR_PLAN_SYMBOLS);
@@ -300,6 +302,28 @@ static const char *check_numbers(const struct irr_plan_step *s)
 	return NULL;
 }
 
+static const char *check_memory(const struct irr_plan_memory *m)
+{
+	if (m->symbol < plan.n_symbols && m->how == IRR_MEMORY_IN_FILE) {
+		const struct irr_plan_symbol *f = &plan.symbols[m->symbol];
+		if (f->sort != IRR_SORT_FD || f->what != IRR_MADE_MEMORY || !inside(m->offset, m->bytes, f->bytes))
+			return "memory of a file that is not there";
+		return inside(m->data, m->bytes, count_of(IRR_PLAN_DATA)) ? NULL : "bytes that are not there";
+	}
+	if (m->symbol >= plan.n_symbols || plan.symbols[m->symbol].sort != IRR_SORT_MEMORY)
+		return "memory that is not there";
+	if (!inside(m->offset, m->bytes, plan.regions[plan.symbols[m->symbol].region].bytes))
+		return "memory that is not there";
+	if (m->how == IRR_MEMORY_BYTES)
+		return inside(m->data, m->bytes, count_of(IRR_PLAN_DATA)) ? NULL : "bytes that are not there";
+	if ((m->how != IRR_MEMORY_AWAY && m->how != IRR_MEMORY_FILE) || m->offset % PAGE || m->bytes % PAGE || m->bytes == 0)
+		return "memory that cannot be like that";
+	if (m->how == IRR_MEMORY_FILE &&
+	    (m->data % PAGE || m->data > MOST_REGION || m->file >= plan.n_symbols || plan.symbols[m->file].sort != IRR_SORT_FD))
+		return "memory of a file that is not there";
+	return NULL;
+}
+
 static const char *check_steps(void)
 {
 	for (uint32_t i = 0; i < plan.n_steps; i++) {
@@ -310,12 +334,14 @@ static const char *check_steps(void)
 			return bad("step %u: its process is not there yet", i);
 		if (!inside(s->part, s->parts, count_of(IRR_PLAN_PARTS)) || !inside(s->use, s->uses, count_of(IRR_PLAN_USES)) ||
 		    !inside(s->define, s->defines, count_of(IRR_PLAN_DEFINES)) || !inside(s->overlap, s->overlaps, count_of(IRR_PLAN_OVERLAPS)) ||
-		    !inside(s->end, s->ends, count_of(IRR_PLAN_ENDS)))
+		    !inside(s->end, s->ends, count_of(IRR_PLAN_ENDS)) || !inside(s->memory, s->memories, count_of(IRR_PLAN_MEMORIES)))
 			return bad("step %u: what it refers to is not there", i);
 		for (uint32_t k = 0; k < s->overlaps; k++)
 			if (plan.overlaps[s->overlap + k] >= i)
 				return bad("step %u: it overlaps one that is not there yet", i);
 		const char *wrong = check_numbers(s);
+		for (uint32_t k = 0; k < s->memories && !wrong; k++)
+			wrong = check_memory(&plan.memories[s->memory + k]);
 		if (!wrong)
 			wrong = check_kind(s);
 		if (wrong)

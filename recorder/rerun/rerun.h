@@ -29,6 +29,7 @@ struct plan {
 	const struct irr_plan_define *defines;
 	const uint32_t *overlaps;
 	const uint32_t *ends;
+	const struct irr_plan_memory *memories;
 	const uint8_t *data;
 	uint32_t n_processes, n_symbols, n_regions, n_steps;
 };
@@ -81,6 +82,9 @@ uint64_t now_ns(void);
 
 uint64_t region_address(uint32_t region);
 void regions_of_image(uint32_t image);
+/* Makes memory as it is to be before a call; and reachable again after it. */
+void memory_before(const struct irr_plan_step *s);
+void memory_after(const struct irr_plan_step *s);
 void mapped_add(uint64_t from, uint64_t bytes);
 void mapped_remove(uint64_t from, uint64_t bytes);
 bool mapped_has(uint64_t from, uint64_t bytes);

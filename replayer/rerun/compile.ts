@@ -2,7 +2,19 @@
 import { FileKind, Found, FRAME_AT, Kind, type Part, PartKind } from '../../store/frame.ts';
 import { unbound } from '../program/bindings.ts';
 import { type Define, type Program, type ProgramSymbol, type Step, type Use, whereIs } from '../program/program.ts';
-import { type Plan, PlanBacking, PlanFile, PlanFlag, PlanPlace, type PlanRecord, PlanRegionFlag, PlanSort, PlanUseFlag } from './plan.ts';
+import { type Memories, type MemoryAt, memoriesOf } from './memory.ts';
+import {
+  type Plan,
+  PlanBacking,
+  PlanFile,
+  PlanFlag,
+  PlanHow,
+  PlanPlace,
+  type PlanRecord,
+  PlanRegionFlag,
+  PlanSort,
+  PlanUseFlag,
+} from './plan.ts';
 
 export interface CompileOptions {
   /** also loads and stores of mapped regions */
@@ -70,8 +82,8 @@ export function compilePlan(program: Program, options: CompileOptions = {}): Com
     if (why === '') stepOf.push(index);
     else if (why !== undefined) left.push({ step: index, why });
   }
-  const writer = new Writer(program, stepOf);
-  for (const index of stepOf) writer.step(program.steps[index]!);
+  const writer = new Writer(program, stepOf, memoriesOf(program));
+  for (const index of stepOf) writer.step(index);
   return { plan: writer.finish(options.limitMs ?? LIMIT_MS), stepOf, left };
 }
 
@@ -96,6 +108,10 @@ class Writer {
   readonly #defines: PlanRecord<'define'>[] = [];
   readonly #overlaps: number[] = [];
   readonly #ends: number[] = [];
+  readonly #memories: PlanRecord<'memory'>[] = [];
+  /** by index of a step in the program */
+  readonly #memoriesAt = new Map<number, MemoryAt[]>();
+  readonly #fileBytes: Memories['fileBytes'];
   readonly #data: Buffer[] = [];
   #dataBytes = 0;
   /** where bytes lie that parts have had before */
@@ -104,8 +120,14 @@ class Writer {
   readonly #sent = new Map<string, number[]>();
   #flags = 0;
 
-  constructor(program: Program, stepOf: readonly number[]) {
+  constructor(program: Program, stepOf: readonly number[], memories: Memories) {
     this.#program = program;
+    this.#fileBytes = memories.fileBytes;
+    for (const m of memories.at) {
+      const all = this.#memoriesAt.get(m.step) ?? [];
+      all.push(m);
+      this.#memoriesAt.set(m.step, all);
+    }
     for (const [place, index] of stepOf.entries()) this.#places.set(index, place);
   }
 
@@ -124,7 +146,8 @@ class Writer {
     return at;
   }
 
-  step(step: Step): void {
+  step(index: number): void {
+    const step = this.#program.steps[index]!;
     const parts = step.asks;
     const indexes = new Map<number, number>();
     const first = { part: this.#parts.length, use: this.#uses.length, define: this.#defines.length };
@@ -138,6 +161,8 @@ class Writer {
       if (place !== undefined) this.#overlaps.push(place);
     }
     this.#ends.push(...step.ends);
+    const memory = this.#memories.length;
+    for (const m of this.#memoriesAt.get(index) ?? []) this.#memory(m);
     const [tEnter, tExit] = [step.frame.readBigUInt64LE(FRAME_AT.tEnter), step.frame.readBigUInt64LE(FRAME_AT.tExit)];
     if (step.kind === Kind.OPEN && /^\/dev\/vfio\/(?!vfio$)/.test(Buffer.from(textOf(step)).toString('latin1')))
       this.#flags |= PlanFlag.VFIO;
@@ -164,8 +189,15 @@ class Writer {
       overlaps: this.#overlaps.length - firstOf.overlap,
       end: firstOf.end,
       ends: this.#ends.length - firstOf.end,
+      memory,
+      memories: this.#memories.length - memory,
       peer: this.#peer(step),
     });
+  }
+
+  #memory(m: MemoryAt): void {
+    const data = m.how === PlanHow.BYTES || m.how === PlanHow.IN_FILE ? BigInt(this.#bytes(m.data)) : m.fileOffset;
+    this.#memories.push({ symbol: m.symbol, how: m.how, offset: m.offset, bytes: m.bytes, data, file: m.file });
   }
 
   #part(step: Step, p: Part, index: number, indexes: Map<number, number>): void {
@@ -244,7 +276,7 @@ class Writer {
         const forkStep = places.get(p.forkStep) ?? -1;
         return { parent: forkStep < 0 ? -1 : p.parent, forkStep, image: p.image, threads: p.threads.length };
       }),
-      symbols: program.symbols.map(symbolRecord),
+      symbols: program.symbols.map((s) => symbolRecord(s, this.#fileBytes.get(s.index))),
       regions,
       holes,
       steps: this.#steps,
@@ -253,6 +285,7 @@ class Writer {
       defines: this.#defines,
       overlaps: this.#overlaps,
       ends: this.#ends,
+      memories: this.#memories,
       data: Buffer.concat(this.#data),
     };
   }
@@ -260,10 +293,10 @@ class Writer {
 
 const textOf = (step: Step): Uint8Array => step.parts.find((p) => p.kind === PartKind.TEXT && p.slot === 0)?.bytes ?? new Uint8Array();
 
-function symbolRecord(s: ProgramSymbol): PlanRecord<'symbol'> {
+function symbolRecord(s: ProgramSymbol, told: bigint | undefined): PlanRecord<'symbol'> {
   const foreign = s.sort === 'fd' && s.step < 0;
   const what = s.sort === 'nothing' ? PlanSort[s.type as 'object' | 'fd' | 'cookie'] : foreign ? (FOREIGN[s.type] ?? PlanFile.NOTHING) : 0;
-  const bytes = s.bytes > 0n ? ((s.bytes + PAGE - 1n) / PAGE) * PAGE : MEMFD_BYTES;
+  const bytes = told ?? (s.bytes > 0n ? ((s.bytes + PAGE - 1n) / PAGE) * PAGE : MEMFD_BYTES);
   return {
     sort: PlanSort[s.sort],
     what: what ?? PlanSort.object,

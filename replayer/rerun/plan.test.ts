@@ -46,6 +46,7 @@ describe('the header says what plan.ts says', () => {
     ['irr_plan_backing', named('IRR_BACKING_', layout.PlanBacking)],
     ['irr_plan_region_flag', named('IRR_REGION_', layout.PlanRegionFlag)],
     ['irr_plan_place', named('IRR_IN_', layout.PlanPlace)],
+    ['irr_plan_how', named('IRR_MEMORY_', layout.PlanHow)],
     ['irr_plan_use_flag', named('IRR_USE_', layout.PlanUseFlag)],
   ])('enum %s', (name, numbers) => {
     expect(enumerators(name)).toEqual(numbers);

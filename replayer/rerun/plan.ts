@@ -18,9 +18,10 @@ export const PlanTable = {
   DEFINES: 7,
   OVERLAPS: 8,
   ENDS: 9,
-  DATA: 10,
+  MEMORIES: 10,
+  DATA: 11,
 } as const;
-export const PLAN_TABLES = 11;
+export const PLAN_TABLES = 12;
 
 export const PlanFlag = { MMIO: 1, VFIO: 2 } as const;
 /** By the names of SymbolSort in ../program/program.ts. */
@@ -42,6 +43,7 @@ export const PlanFile = { BY_STEP: 0, NOTHING: 1, MEMORY: 2, EVENTFD: 3, IOMMUFD
 export const PlanBacking = { NOTHING: 0, MEMORY: 1 } as const;
 export const PlanRegionFlag = { MAY_BE_HUGE: 1 } as const;
 export const PlanPlace = { FD: 0, RET: 1, PART: 2, OUT: 3, NESTED: 4 } as const;
+export const PlanHow = { BYTES: 1, AWAY: 2, FILE: 3, IN_FILE: 4 } as const;
 export const PlanUseFlag = { ENDED: 1 } as const;
 
 type FieldType = 'u8' | 'u16' | 'u32' | 'i32' | 'u64' | 'i64';
@@ -94,12 +96,15 @@ export const PLAN_RECORDS = {
     overlaps: 'u32',
     end: 'u32',
     ends: 'u32',
+    memory: 'u32',
+    memories: 'u32',
     peer: 'i32',
     reserved: 'u32',
   },
   part: { kind: 'u8', flags: 'u8', slot: 'u16', bytes: 'u32', data: 'u64', wanted: 'u64', address: 'u64' },
   use: { symbol: 'u32', width: 'u8', in: 'u8', part: 'u16', offset: 'u32', flags: 'u32', addend: 'u64' },
   define: { symbol: 'u32', width: 'u8', in: 'u8', part: 'u16', offset: 'u32', reserved: 'u32' },
+  memory: { symbol: 'u32', how: 'u32', offset: 'u64', bytes: 'u64', data: 'u64', file: 'u32', reserved: 'u32' },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, FieldType>>>>;
 
 export type PlanRecordName = keyof typeof PLAN_RECORDS;
@@ -126,6 +131,7 @@ export interface Plan {
   readonly defines: readonly PlanRecord<'define'>[];
   readonly overlaps: readonly number[];
   readonly ends: readonly number[];
+  readonly memories: readonly PlanRecord<'memory'>[];
   readonly data: Buffer;
 }
 
@@ -150,6 +156,7 @@ export const PLAN_HEADER = PLAN_AT.tables + SECTION_BYTES * PLAN_TABLES;
 export const planRecordBytes = (name: PlanRecordName): number =>
   Object.values<FieldType>(PLAN_RECORDS[name]).reduce((sum, type) => sum + WIDTH[type], 0);
 
+/** In the order of PlanTable; without a record: numbers of 4 bytes. */
 const ORDER = [
   ['processes', 'process'],
   ['symbols', 'symbol'],
@@ -159,7 +166,10 @@ const ORDER = [
   ['parts', 'part'],
   ['uses', 'use'],
   ['defines', 'define'],
-] as const satisfies readonly (readonly [keyof Plan, PlanRecordName])[];
+  ['overlaps', undefined],
+  ['ends', undefined],
+  ['memories', 'memory'],
+] as const satisfies readonly (readonly [keyof Plan, PlanRecordName | undefined])[];
 
 const align8 = (n: number): number => Math.ceil(n / 8) * 8;
 
@@ -181,11 +191,8 @@ function putRecord(
 
 /** The bytes of a plan. */
 export function encodePlan(plan: Plan): Buffer {
-  const sizes = [
-    ...ORDER.map(([table, record]) => plan[table].length * planRecordBytes(record)),
-    plan.overlaps.length * 4,
-    plan.ends.length * 4,
-  ];
+  const size = (record: PlanRecordName | undefined): number => (record === undefined ? 4 : planRecordBytes(record));
+  const sizes = ORDER.map(([table, record]) => plan[table].length * size(record));
   const total = [...sizes, plan.data.length].reduce((sum, n) => sum + align8(n), PLAN_HEADER);
   const b = Buffer.alloc(total);
   b.write(PLAN_MAGIC, PLAN_AT.magic, 'latin1');
@@ -202,14 +209,13 @@ export function encodePlan(plan: Plan): Buffer {
     at += align8(bytes);
   };
   for (const [i, [table, record]] of ORDER.entries()) {
-    const fields: Readonly<Record<string, FieldType>> = PLAN_RECORDS[record];
-    const size = planRecordBytes(record);
-    for (const [n, row] of plan[table].entries()) putRecord(b, at + n * size, fields, row);
-    section(i, plan[table].length, plan[table].length * size);
-  }
-  for (const [table, numbers] of [[PlanTable.OVERLAPS, plan.overlaps] as const, [PlanTable.ENDS, plan.ends] as const]) {
-    for (const [n, value] of numbers.entries()) b.writeUInt32LE(value, at + 4 * n);
-    section(table, numbers.length, 4 * numbers.length);
+    if (record === undefined) for (const [n, value] of plan[table].entries()) b.writeUInt32LE(value, at + 4 * n);
+    else {
+      const fields: Readonly<Record<string, FieldType>> = PLAN_RECORDS[record];
+      const bytes = size(record);
+      for (const [n, row] of plan[table].entries()) putRecord(b, at + n * bytes, fields, row);
+    }
+    section(i, plan[table].length, sizes[i]!);
   }
   plan.data.copy(b, at);
   section(PlanTable.DATA, plan.data.length, plan.data.length);
