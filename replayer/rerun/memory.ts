@@ -8,7 +8,7 @@ import type { Struct } from '../../hw/uapi/types.ts';
 import { Kind, PartKind } from '../../store/frame.ts';
 import type { Area, AreaTree } from '../areas.ts';
 import { Folder } from '../decide.ts';
-import { spaceOf } from '../diff/links.ts';
+import { spaceOf } from '../diff/meaning/links.ts';
 import { EventBytes } from '../event.ts';
 import { planOf } from '../plan.ts';
 import { Fields } from '../program/fields.ts';
@@ -247,7 +247,7 @@ class Reader implements Memories {
     const [told, address] = [RANGE_BYTES * e.u32(e.out, count), BigInt(e.u64(e.in, list))];
     const region = this.#region(step, address);
     const data = bytes.subarray(told);
-    if (region === undefined || data.every((b) => b === 0) || address + BigInt(bytes.length) > region.start + region.bytes) return;
+    if (region === undefined || data.length === 0 || address + BigInt(bytes.length) > region.start + region.bytes) return;
     const offset = address - region.start + BigInt(told);
     this.#tell({ step: index, how: PlanHow.BYTES, symbol: region.symbol, offset, bytes: BigInt(data.length), data });
   }
