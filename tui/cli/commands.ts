@@ -462,6 +462,43 @@ export const COMMANDS: readonly CommandRow[] = [
     load: () => import('./rerun.ts'),
   },
   {
+    name: 'reduce',
+    summary: 'the shortest session that still shows something',
+    description:
+      'Of the events that are such as EXPR says the earliest is taken, or the one of --at. First the calls are found that it can rest on, by what they name and make; then whatever can go without it goes, part by part, ' +
+      'until no single call can. Each session on the way could have been: no call names what nobody has made, unless it did so before. The model of the kernel answers, and the call is to be refused by the same rule as in the recording. ' +
+      'EXPR is a filter expression (help expressions); numbers in it that are given anew each time (events, times, processes, descriptors, ids) only say which event is meant. Or it is lint(RULE), a lint of check; disagrees, an answer that the rules ' +
+      'would not give; differs(DIALECT), a call that the rules of another kernel answer otherwise; each of these may go on with && EXPR.',
+    args: [TRACE],
+    options: [
+      { flags: '--keep <expr>', text: 'what is still to be shown' },
+      { flags: '--at <seq>', text: 'number of the event that is meant, where several are such' },
+      {
+        flags: '--oracle <command>',
+        text: 'ask a command instead of the model: it is given the path of a trace, and exits with 0 (still shows it), 1 (does not) or 125 (cannot tell)',
+      },
+      {
+        flags: '-o, --output <file>',
+        text: 'the new trace (default: TRACE-reduced.irr, here); an existing file is not replaced',
+        completes: 'file',
+      },
+      JSON_OPTION,
+      COLOR,
+    ],
+    examples: [
+      ["reduce bug.irr --keep 'errno == EBUSY' -o small.irr", 'the first EBUSY, and what it needs'],
+      ["reduce bug.irr --keep 'errno != 0' --at 1204 -o small.irr", 'event 1204'],
+      ["reduce bug.irr --keep 'lint(leak)' -o small.irr", 'a context that ends with objects in it'],
+      ["reduce bug.irr --keep 'differs(linux-6.12)' -o small.irr", 'where an older kernel answers otherwise'],
+      ['reduce bug.irr --oracle ./still-crashes.sh -o small.irr', 'by a script that runs it and looks'],
+    ],
+    exits: [
+      ['1', 'the model, or the oracle, does not show it in the whole session; nothing was written'],
+      ['130', 'stopped by Ctrl-C; the shortest so far was written'],
+    ],
+    load: () => import('./reduce.ts'),
+  },
+  {
     name: 'export',
     summary: 'a trace in a form for other programs',
     description:

@@ -67,10 +67,10 @@ export function pointOf(text: string, reader: TraceReader): number {
 }
 
 /** A query from the command line; a mistake in it is shown underlined. */
-export function queryOf(text: string, table: UapiTable): Query {
+export function queryOf(text: string, table: UapiTable, option = '--where'): Query {
   const result = parseQuery(text, vocabularyOf(table));
   if (result.ok) return result.query;
-  throw new UsageError(`--where: ${result.error.message}\n    ${underline(text, result.error).replace('\n', '\n    ')}`);
+  throw new UsageError(`${option}: ${result.error.message}\n    ${underline(text, result.error).replace('\n', '\n    ')}`);
 }
 
 /** A whole number that an option was given. */

@@ -1,0 +1,164 @@
+/** Does a part of a session still show what it is to show? */
+import type { MachineName } from '../../hw/iommufd/machine.ts';
+import type { DialectName, UapiTable } from '../../hw/uapi/table.ts';
+import { FrameCursor, Kind, PartKind } from '../../store/frame.ts';
+import { type ModelRun, type ModelRunOptions, runOnModel } from '../program/run.ts';
+import { repeats } from '../program/values.ts';
+import type { Query } from '../query.ts';
+import { framesSource } from '../script.ts';
+import { wholeCalls } from '../whole-calls.ts';
+import { why } from '../why.ts';
+import { errorOf, type Kept, meets } from './property.ts';
+import { type Subject, subjectOfRun } from './subject.ts';
+
+/** What is kept, as the recording has it. */
+export interface Wish {
+  /** what the chosen event is to meet */
+  readonly query: Query;
+  readonly kept: Kept | undefined;
+  /** the rule that refused the call: another that gives the same errno is another thing. undefined: any */
+  readonly rule: string | undefined;
+  /** with `disagrees`: field and rule of what the rules say otherwise */
+  readonly otherwise: { readonly field: string; readonly rule: string } | undefined;
+  /** with `differs`: what the other kernel answers, as errnos; see {@link difference} */
+  readonly difference: string | undefined;
+}
+
+/** Part of a subject, run on the model. */
+export interface Attempt {
+  readonly subject: Subject;
+  /** indexes of the steps, ascending */
+  readonly steps: readonly number[];
+  readonly run: ModelRun;
+  /** index of the frame that the chosen step ends with; -1: none has to be there */
+  readonly at: number;
+  /** the same as a subject of its own: all its steps are what `steps` are */
+  readonly result: Subject;
+  /** why the model does not know the answer of the chosen step, which is the recording's then; '' it knows */
+  readonly unsure: string;
+}
+
+/** A command of the user's that is asked. undefined: it cannot tell */
+export type Oracle = (frames: readonly Buffer[]) => boolean | undefined;
+
+export interface JudgeOptions {
+  readonly wish: Wish;
+  readonly table: UapiTable;
+  readonly machine: MachineName | undefined;
+  /** asked instead of the wish */
+  readonly oracle: Oracle | undefined;
+  /** most events that a result may have */
+  readonly most: number;
+}
+
+export class Judge {
+  readonly #options: JudgeOptions;
+  /** parts that were run */
+  trials = 0;
+  /** answers that are the recording's are as good as the model's, which has none of its own */
+  allowsUnsure = false;
+
+  constructor(options: JudgeOptions) {
+    this.#options = options;
+  }
+
+  get table(): UapiTable {
+    return this.#options.table;
+  }
+
+  /** Runs some steps; undefined where what comes of it does not show it, or is no session that could have been. */
+  attempt(subject: Subject, steps: readonly number[]): Attempt | undefined {
+    this.trials++;
+    const { wish, oracle, most, table } = this.#options;
+    const run = this.#run(subject, steps);
+    const at = run.stepOf.lastIndexOf(subject.chosen < 0 ? Number.NaN : subject.chosen);
+    if (run.frames.length > most || (subject.chosen >= 0 && at < 0)) return undefined;
+    const unsure = wish.kept?.what === 'disagrees' ? '' : unsureOf(run, subject.chosen);
+    if (oracle === undefined && (!this.#shows(subject, steps, run, at) || (unsure !== '' && !this.allowsUnsure))) return undefined;
+    const result = subjectOfRun(run, subject, table);
+    if (result === undefined) return undefined;
+    const ok = oracle === undefined ? this.#isByRule(run, subject.chosen) : oracle(run.frames) === true;
+    return ok ? { subject, steps, run, at, result, unsure } : undefined;
+  }
+
+  #run(subject: Subject, steps: readonly number[], dialect?: DialectName): ModelRun {
+    const { machine, wish } = this.#options;
+    const options: ModelRunOptions = { steps, machine, dialect };
+    return runOnModel(subject.program, wish.kept?.what === 'disagrees' ? { ...options, recorded: subject.chosen } : options);
+  }
+
+  #shows(subject: Subject, steps: readonly number[], run: ModelRun, at: number): boolean {
+    const { wish, table } = this.#options;
+    const frames = framesOf(run, subject.chosen);
+    if (!frames.some((i) => meets(wish.query, run, i, table.dialect))) return false;
+    const { kept } = wish;
+    switch (kept?.what) {
+      case undefined:
+        return true;
+      case 'lint':
+        return run.report.lints.some((l) => l.rule === kept.rule && frames.includes(l.seq - 1));
+      case 'disagrees':
+        return run.report.disagreements.some(
+          (d) => frames.includes(d.seq - 1) && d.field === wish.otherwise?.field && d.rule === wish.otherwise.rule,
+        );
+      case 'differs':
+        return difference(run, this.#run(subject, steps, kept.dialect), subject, at) === wish.difference;
+    }
+  }
+
+  /** Is it the same rule that refuses the call? */
+  #isByRule(run: ModelRun, chosen: number): boolean {
+    const { wish, table, machine } = this.#options;
+    if (wish.rule === undefined) return true;
+    const source = wholeCalls(framesSource(run.frames, table.dialect));
+    const [at = 0] = framesOf(run, chosen);
+    return why(source, table, at + 1, { machine })?.rule === wish.rule;
+  }
+}
+
+/** The frames of a step: two of a call that was stored before it returned. */
+function framesOf(run: ModelRun, step: number): number[] {
+  const first = run.stepOf.indexOf(step);
+  const last = run.stepOf.lastIndexOf(step);
+  return first < 0 ? [] : first === last ? [last] : [first, last];
+}
+
+const unsureOf = (run: ModelRun, step: number): string => run.taken.find((t) => t.step === step && t.what === 'answer')?.reason ?? '';
+
+/** How two kernels answer a step: '' alike. `at`: index of its frame in `a`. */
+export function difference(a: ModelRun, b: ModelRun, subject: Subject, at: number): string {
+  const other = b.frames[b.stepOf.lastIndexOf(subject.chosen)];
+  const frame = a.frames[at];
+  if (frame === undefined || other === undefined) return '';
+  const [x, y] = [errorOf(frame), errorOf(other)];
+  if (x !== y) return `errno ${x} ${y}`;
+  const fields = differingBytes(frame, other, subject);
+  return fields.length === 0 ? '' : `bytes ${fields[0]}`;
+}
+
+/** Offsets in part OUT of what differs and is no number that a kernel gives as it likes. */
+function differingBytes(a: Buffer, b: Buffer, { program, chosen }: Subject): number[] {
+  const [x, y] = [a, b].map((frame) => {
+    const cursor = new FrameCursor().at(frame, 0);
+    return cursor.kind === Kind.IOCTL && cursor.part(PartKind.OUT)
+      ? { start: cursor.partStart, bytes: frame.subarray(cursor.partStart, cursor.partStart + cursor.partBytes) }
+      : undefined;
+  });
+  if (x === undefined || y === undefined) return [];
+  const step = program.steps[chosen]!;
+  const given = [...step.defines, ...step.echoes, ...repeats(step).map(({ at, use }) => ({ at, width: use.width }))];
+  const found: number[] = [];
+  for (let i = 0; i < Math.min(x.bytes.length, y.bytes.length); i++) {
+    const at = x.start + i;
+    if (x.bytes[i] !== y.bytes[i] && !given.some((g) => g.at <= at && at < g.at + g.width)) found.push(i);
+  }
+  return found;
+}
+
+/** The steps, by index, that the rules of another kernel answer otherwise, ascending; all of a subject is run twice. */
+export function differing(subject: Subject, dialect: DialectName, machine: MachineName | undefined): number[] {
+  const [a, b] = [runOnModel(subject.program, { machine }), runOnModel(subject.program, { machine, dialect })];
+  const found: number[] = [];
+  for (const [at, step] of a.stepOf.entries()) if (step >= 0 && difference(a, b, { ...subject, chosen: step }, at) !== '') found.push(step);
+  return found;
+}

@@ -1,0 +1,94 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { TraceReader } from '../../store/read.ts';
+import { capture } from './capture.ts';
+import type { Options } from './commands.ts';
+
+const TRACES = new URL('../../fixtures/traces/', import.meta.url).pathname;
+const GOLDEN = '../../fixtures/golden/cli';
+const folder = mkdtempSync(join(tmpdir(), 'irr-reduce-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+let made = 0;
+const reduce = async (name: string, options: Options) => {
+  const output = join(folder, `${++made}.irr`);
+  const result = await capture('reduce', [name.includes('/') ? name : `${TRACES}${name}`], { output, ...options });
+  return { output, ...result };
+};
+
+describe('on the model', () => {
+  test('an errno: the call, and what it needs', async () => {
+    const { status, out, output, notes } = await reduce('selftest-viommu-7.2.irr', { keep: 'errno == EBUSY && call == DESTROY' });
+    expect(status).toBe(0);
+    await expect(out).toMatchFileSnapshot(`${GOLDEN}/reduce.txt`);
+    expect(notes).toEqual([expect.stringMatching(/^reduced \d+ events to \d+ in /)]);
+    expect((await capture('check', [output])).status).toBe(0);
+    expect((await capture('verify', [output])).status).toBe(0);
+    expect((await capture('diff', [`${TRACES}selftest-viommu-7.2.irr`, output])).status).toBe(1);
+  });
+
+  test('JSON, and where each event was', async () => {
+    const { out, output } = await reduce('vmm-7.2.irr', { keep: 'errno == ENOENT', json: true });
+    const json = JSON.parse(out);
+    const reader = TraceReader.open(output);
+    expect(json).toMatchObject({ v: 1, output, of: 187, events: reader.last, complete: true, unsure: null });
+    expect(json.was).toHaveLength(json.events);
+    expect(reader.meta.reduced).toMatchObject({ of: 'vmm-7.2.irr', seq: json.seq, was: json.was, oracle: 'model' });
+    reader.close();
+  });
+
+  test('a lint, where a call is answered otherwise by another kernel, another event than the first', async () => {
+    const { out: leak } = await reduce('vmm-7.2.irr', { keep: 'lint(destroy-order)' });
+    expect(leak.trimEnd().split('\n').at(-1)).toContain('IOMMU_DESTROY');
+    const { out: differs } = await reduce('vmm-7.2.irr', { keep: 'differs(linux-6.12)' });
+    expect(differs.trimEnd().split('\n').at(-1)).toMatch(/^ +3 .*IOMMU_VIOMMU_ALLOC.* = -1 EOPNOTSUPP$/);
+    const { out: later } = await reduce('vmm-7.2.irr', { keep: 'differs(linux-6.12) && call == IOAS_MAP_FILE' });
+    expect(later.trimEnd().split('\n').at(-1)).toContain('IOMMU_IOAS_MAP_FILE');
+  });
+});
+
+describe('--oracle', () => {
+  const script = (text: string): string => {
+    const path = join(folder, `${++made}.sh`);
+    writeFileSync(path, text);
+    return `sh ${path}`;
+  };
+  const program = new URL('../../dist/bin/iommufd-rr.js', import.meta.url).pathname;
+
+  test('a command decides, on traces that it can read', async () => {
+    const log = join(folder, 'asked');
+    const command = script(`echo x >> ${log}; node ${program} show "$1" --where 'errno == EBUSY' | grep -q . || exit 1`);
+    const { status, out } = await reduce('selftest-pasid-7.2.irr', { oracle: command, keep: 'errno == EBUSY' });
+    expect(status).toBe(0);
+    expect(out).toContain('EBUSY');
+    expect(readFileSync(log, 'utf8').length).toBeGreaterThan(4);
+  });
+  test('it cannot tell, or never shows it', async () => {
+    const { status, notes, output } = await reduce('vfio-7.2.irr', { oracle: script('exit 1') });
+    expect({ status, notes }).toEqual({ status: 1, notes: ['nothing was written: by the oracle the whole session does not show it'] });
+    expect(existsSync(output)).toBe(false);
+    expect((await reduce('vfio-7.2.irr', { oracle: script('exit 125') })).status).toBe(1);
+  });
+  test('it fails', async () => {
+    await expect(reduce('vfio-7.2.irr', { oracle: '/no/such/command' })).rejects.toThrow(/the oracle has failed \(exit status 127\)/);
+  });
+});
+
+describe('wrong use', () => {
+  test.each([
+    [{}, /what shall stay/],
+    [{ keep: 'errno == EBUSYY' }, /--keep: /],
+    [{ keep: 'lint(nothing)' }, /no lint is called "nothing"/],
+    [{ keep: 'differs(linux-1)' }, /no kernel is called "linux-1"/],
+    [{ keep: 'errno == EXDEV' }, /no event of the trace is such/],
+    [{ keep: 'errno == EXDEV', at: '3' }, /event 3 is not such/],
+    [{ keep: 'errno == EBUSY', at: '100000' }, /no event 100000/],
+  ])('%j', async (options, message) => {
+    await expect(reduce('vmm-7.2.irr', options as Options)).rejects.toThrow(message);
+  });
+  test('an existing file is not replaced', async () => {
+    const { output } = await reduce('vmm-7.2.irr', { keep: 'errno == ENOENT' });
+    await expect(reduce('vmm-7.2.irr', { keep: 'errno == ENOENT', output })).rejects.toThrow(/exists already/);
+  });
+});
