@@ -6,6 +6,7 @@ import { dialectForKernel, uapiTable } from '../hw/uapi/table.ts';
 import { TraceWriter } from '../store/append.ts';
 import { IrrError, StoreError, storeError } from '../store/errors.ts';
 import { FrameCursor, Kind, PartKind } from '../store/frame.ts';
+import type { TraceMeta } from '../store/meta.ts';
 import { PARTIAL, SIDE_FILES } from '../store/open.ts';
 import { TraceReader } from '../store/read.ts';
 import { Drain } from './drain.ts';
@@ -14,6 +15,8 @@ import { Spool } from './spool.ts';
 
 export interface RecoverOptions {
   readonly force?: boolean;
+  /** what a new trace says of itself beside what the spool has */
+  readonly meta?: Partial<TraceMeta>;
   readonly tool: string;
 }
 
@@ -181,6 +184,7 @@ function created(spool: Spool, target: string, options: RecoverOptions): TraceWr
       complete: false,
       dropped: 0,
       recording: h.recording,
+      ...options.meta,
     },
     { force: options.force === true, errorName: errnoName },
   );

@@ -427,13 +427,19 @@ export const COMMANDS: readonly CommandRow[] = [
   },
   {
     name: 'rerun',
-    summary: 'the calls of a recording once more, on the model; what went otherwise',
+    summary: 'the calls of a recording once more, on the model or a kernel; what went otherwise',
     description:
       'Every call is issued again, by the same processes in the same order, with the ids, descriptors, IOVAs and offsets that it gets now. What comes of it is a trace of its own, which is compared ' +
-      'with the recording as diff does. The model answers by the rules of a kernel; what it cannot know (what hardware is, how memory lies) is as it was recorded, and is told.',
+      'with the recording as diff does. The model answers by the rules of a kernel; what it cannot know (what hardware is, how memory lies) is as it was recorded, and is told. ' +
+      'On the kernel of this machine a small program issues the calls, in processes and threads like those that were recorded, with memory like theirs; it records each call before it makes it. With --emit-plan another machine can do it, which needs nothing but that program (irr-rerun).',
     args: [TRACE],
     options: [
-      { flags: '--on <what>', text: 'who answers: the model of kernel and hardware', choices: ['model'], default: 'model' },
+      {
+        flags: '--on <what>',
+        text: 'who answers: the model of kernel and hardware, or the kernel of this machine',
+        choices: ['model', 'kernel'],
+        default: 'model',
+      },
       {
         flags: '-o, --output <file>',
         text: 'the new trace (default: TRACE-rerun.irr, here); an existing file is not replaced',
@@ -448,6 +454,16 @@ export const COMMANDS: readonly CommandRow[] = [
         flags: '--dry-run',
         text: 'print the steps, with names for the numbers that will be others, and what cannot be done again; issue nothing',
       },
+      {
+        flags: '--emit-plan <file>',
+        text: 'kernel: write what irr-rerun needs to issue the calls on another machine; issue nothing',
+        completes: 'file',
+      },
+      { flags: '--mmio', text: 'kernel: also the loads and stores of mapped regions' },
+      { flags: '--vfio', text: 'kernel: do not ask before VFIO devices, real hardware, are touched' },
+      { flags: '--durable', text: 'kernel: what is recorded is on the disk before every call; the spool OUTPUT.spool stays' },
+      { flags: '--verbose', text: 'kernel: name every call on standard error before it is made' },
+      { flags: '--timeout <seconds>', text: 'kernel: what a call may take longer than it took in the recording (default: 10)' },
       { flags: '-n, --limit <n>', text: 'causes of differences that are shown (default: all)' },
       { flags: '--all', text: 'with every difference that follows from one' },
       JSON_OPTION,
@@ -456,9 +472,14 @@ export const COMMANDS: readonly CommandRow[] = [
     examples: [
       ['rerun bug.irr -o again.irr', 'does the model of that kernel answer as it did?'],
       ['rerun bug.irr --dialect linux-6.12 -o older.irr', 'what an older kernel would answer to the same program'],
+      ['rerun bug.irr --on kernel -o here.irr', 'what the kernel of this machine answers'],
+      ['rerun bug.irr --on kernel --emit-plan bug.plan', 'for a guest: there irr-rerun bug.plan -o bug.spool, here recover bug.spool'],
       ['rerun bug.irr --dry-run', 'what the steps are'],
     ],
-    exits: [['1', 'something went otherwise than in the recording']],
+    exits: [
+      ['1', 'something went otherwise than in the recording'],
+      ['3', 'kernel: a call did not return; the new trace names it'],
+    ],
     load: () => import('./rerun.ts'),
   },
   {

@@ -21,6 +21,8 @@ import { version } from './version.ts';
 
 /** Columns where there is no terminal to ask. */
 const COLUMNS = 80;
+/** Exit status: a call did not return. */
+const HUNG = 3;
 /** Reasons that are told in one line. */
 const REASONS = 4;
 
@@ -29,15 +31,22 @@ export const run: Run = async ([path = ''], options, io) => {
   const opened = openTrace(path);
   try {
     if (options.dryRun === true) return await dryRun(opened, io);
+    const emits = typeof options.emitPlan === 'string';
+    if (emits && options.on !== 'kernel') throw new UsageError('rerun: --emit-plan goes with --on kernel', 'the model needs no plan');
     const output = typeof options.output === 'string' ? options.output : freeName(`${basename(path, '.irr')}-rerun`);
-    checkFree(output);
+    if (!emits) checkFree(output);
     const program = finished('reading', programOf(opened.reader, opened.table), opened.reader.last);
+    if (options.on === 'kernel') {
+      const { runOnKernel } = await import('./rerun-kernel.ts');
+      const { status, hung, left } = await runOnKernel(opened, program, output, options, io);
+      return status ?? Math.max(hung ? HUNG : 0, await compared(opened, output, { left }, options, io));
+    }
     const result = runOnModel(program, { dialect, machine: machineOf(opened.meta) });
     writeWhole(output, result.frames, metaOf(opened, dialect ?? program.dialect));
     io.note(`reran ${result.frames.length} events on the model of ${dialect ?? program.dialect} in ${output}`);
     const taken = takenText(result, program);
     if (taken !== '') io.note(taken);
-    return await compared(opened, output, { result, program }, options, io);
+    return await compared(opened, output, { taken: takenJson(result, program) }, options, io);
   } finally {
     opened.reader.close();
   }
@@ -125,12 +134,8 @@ function takenText({ taken }: ModelRun, program: Program): string {
   return `of ${calls} of ${program.steps.length} events something is as it was recorded, for the model does not know it: ${told.join(', ')}`;
 }
 
-interface Outcome {
-  readonly result: ModelRun;
-  readonly program: Program;
-}
-
-async function compared(a: Opened, output: string, { result, program }: Outcome, options: Options, io: Io): Promise<number> {
+/** `more`: what the JSON has beside the differences. */
+async function compared(a: Opened, output: string, more: object, options: Options, io: Io): Promise<number> {
   const b = openTrace(output);
   const progress = new Progress('comparing');
   const total = a.reader.last + b.reader.last;
@@ -138,7 +143,7 @@ async function compared(a: Opened, output: string, { result, program }: Outcome,
   const all = options.all === true;
   const given = countOf('--limit', options.limit as string | undefined, 0);
   const out = io.out(options.json !== true);
-  if (options.json === true) await printJson(out, report, undefined, { output, taken: takenJson(result, program) });
+  if (options.json === true) await printJson(out, report, undefined, { output, ...more });
   else {
     const choice = { width: process.stdout.columns ?? COLUMNS, limit: given ?? Number.POSITIVE_INFINITY, inPlace: true as const, all };
     await new DiffText(out, { a: new SideFacts(a), b: new SideFacts(b), report, timing: undefined }, choice).print();
