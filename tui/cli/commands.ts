@@ -524,16 +524,20 @@ export const COMMANDS: readonly CommandRow[] = [
     summary: 'a trace in a form for other programs',
     description:
       'jsonl: all that is in the trace, an event a line, in the words of show --json; a field may be edited by hand, and import jsonl makes a trace of it again. ' +
-      'Without an edit it is the same trace, bookmarks, notes and digests too.',
+      'Without an edit it is the same trace, bookmarks, notes and digests too. ' +
+      'c: a program that makes the same calls, with names for what the kernel chose, in the recorded order of processes and threads; it says what goes otherwise, and exits with 0 or 1. ' +
+      'It compiles without warnings and needs no headers of a new kernel. kselftest: the same as a test of the kernel’s harness. ' +
+      'Only iommufd and VFIO are opened by such a program, and no other program is started; what it does not do again it says in its first lines. A long trace is to be made short first: reduce, slice.',
     args: [TRACE],
     options: [
-      { flags: '-f, --format <format>', text: 'what to write', choices: ['jsonl'] },
+      { flags: '-f, --format <format>', text: 'what to write', choices: ['jsonl', 'c', 'kselftest'] },
       { flags: '-o, --output <file>', text: 'write there, not to standard output', completes: 'file' },
-      { flags: '--force', text: 'replace the file if it exists' },
+      { flags: '--force', text: 'replace the file if it exists; make a program of a long trace too' },
     ],
     examples: [
       ['export bug.irr --format jsonl -o bug.jsonl', 'as text, to be edited'],
       ['export bug.irr --format jsonl | jq -c \'select(.errno == "EBUSY")\'', 'for scripts'],
+      ['export small.irr --format c -o bug.c && gcc -Wall -Wextra -pthread -o bug bug.c', 'a reproducer'],
     ],
     load: () => import('./export.ts'),
   },

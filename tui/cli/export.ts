@@ -1,8 +1,13 @@
 /** `export`: a trace in a form for other programs. */
 import { closeSync, fsyncSync, openSync, rmSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { jsonLines } from '../../recorder/jsonl/export.ts';
 import { checkOutput, place } from '../../recorder/output-file.ts';
+import { type Form, KSELFTEST, OWN } from '../../replayer/export/c-forms.ts';
+import { cProgram } from '../../replayer/export/c-program.ts';
+import { callsOf } from '../../replayer/export/issued.ts';
+import type { Program } from '../../replayer/program/program.ts';
+import { programOf } from '../../replayer/program/program-of.ts';
 import { storeError } from '../../store/errors.ts';
 import { PARTIAL } from '../../store/open.ts';
 import type { Io, Options, Run } from './commands.ts';
@@ -11,9 +16,38 @@ import { FdSink, Progress } from './output.ts';
 import { type Opened, openTrace } from './trace.ts';
 
 /** Gives the text of a trace, a piece at a time. */
-const FORMATS: Readonly<Record<string, (opened: Opened) => Iterable<string>>> = {
+type Format = (opened: Opened, options: Options) => Iterable<string>;
+
+const inC =
+  (form: Form): Format =>
+  (opened, options) => [cProgram(programFor(opened, options), form, basename(opened.path)).text];
+
+const FORMATS: Readonly<Record<string, Format>> = {
   jsonl: ({ reader }) => jsonLines(reader),
+  c: inC(OWN),
+  kselftest: inC(KSELFTEST),
 };
+
+/** Calls beyond these make a program that nobody reads. */
+const MOST_CALLS = 1000;
+
+/** The program of a trace, if it is one that fits a reproducer. */
+function programFor({ reader, table, path }: Opened, options: Options): Program {
+  const progress = new Progress('reading');
+  const work = programOf(reader, table);
+  let next = work.next();
+  for (; next.done !== true; next = work.next()) progress.update(Math.round(next.value * reader.last), reader.last);
+  progress.done();
+  const calls = callsOf(next.value);
+  if (calls === 0)
+    throw new UsageError(`export: ${basename(path)} has no call that could be made again`, 'see what it has: iommufd-rr show');
+  if (calls > MOST_CALLS && options.force !== true)
+    throw new UsageError(
+      `export: ${basename(path)} has ${calls} calls: too many for a program that somebody is to read`,
+      'take those that matter first (reduce, or slice), or say --force',
+    );
+  return next.value;
+}
 
 /** Pieces after which a reader that cannot keep up is waited for. */
 const OFTEN = 256;
@@ -23,8 +57,8 @@ export const run: Run = async ([path = ''], options, io) => {
   if (format === undefined) throw new UsageError('export: as what?', `say it with --format: ${Object.keys(FORMATS).join(', ')}`);
   const opened = openTrace(path);
   try {
-    if (typeof options.output === 'string') toFile(opened, format(opened), options.output, options, io);
-    else await toOutput(format(opened), io);
+    if (typeof options.output === 'string') toFile(opened, format(opened, options), options.output, options, io);
+    else await toOutput(format(opened, options), io);
   } finally {
     opened.reader.close();
   }
