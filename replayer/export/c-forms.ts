@@ -24,6 +24,8 @@ export interface Form {
   readonly status: (status: string) => string;
   /** a condition without which it is no use to go on */
   readonly need: (condition: string) => string;
+  /** each step is a block of its own */
+  readonly blocks: boolean;
   /** functions that check */
   readonly checks: (used: Used) => readonly string[];
   /** which of the kernel's private headers may be there, by path from the file */
@@ -109,6 +111,7 @@ export const OWN: Form = {
   end: ['return differences != 0;'],
   last: [],
   leave: '_exit(differences != 0);',
+  blocks: false,
   need: (condition) => `if (!(${condition}))\n\t\treturn 2;`,
   status: (status) => `differences += ${status} != 0;`,
   checks: (used) => [
@@ -136,6 +139,8 @@ export const KSELFTEST: Form = {
   end: [],
   last: ['TEST_HARNESS_MAIN'],
   leave: '_exit(0);',
+  // a check is a loop with room for a statement of the test's own: the next statement is not to look like it
+  blocks: true,
   need: (condition) => `ASSERT_TRUE(${condition});`,
   status: (status) => `ASSERT_EQ(0, ${status});`,
   checks: () => [],

@@ -111,8 +111,9 @@ class Writer {
     const { declare, lines: made, notes } = this.#calls.statement(turn.step, step);
     lines.push('', ...comment([[`#${step.seq}`, ...notes].join(': ')]).map(indented));
     const calls = turn.flight >= 0 ? [...before, ...after, ...made, `returned(${turn.flight});`] : [...before, ...made, ...after];
-    if (declare.length === 0) lines.push(...images.map(indented), ...calls.flatMap((l) => broken(l, '\t')));
-    else lines.push('\t{', ...declare.flatMap((l) => broken(l, '\t\t')), '', ...calls.flatMap((l) => broken(l, '\t\t')), '\t}');
+    const all = [...images, ...calls];
+    if (declare.length === 0 && (!this.#form.blocks || made.length === 0)) lines.push(...all.flatMap((l) => broken(l, '\t')));
+    else lines.push('\t{', ...declare.flatMap((l) => broken(l, '\t\t')), '', ...all.flatMap((l) => broken(l, '\t\t')), '\t}');
     return lines;
   }
 
@@ -224,7 +225,7 @@ class Writer {
       ...this.#form.last,
     ];
     const text = `// SPDX-License-Identifier: GPL-2.0-only\n${sections.filter((s) => s !== '').join('\n\n')}\n`;
-    return { text: text.replace(/\n\n\n+/g, '\n\n'), calls: this.#made, left: this.#cast.left };
+    return { text: text.replace(/\n\n\n+/g, '\n\n').replace(/\{\n\n/g, '{\n'), calls: this.#made, left: this.#cast.left };
   }
 
   #pid(process: number): string {
