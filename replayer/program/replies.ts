@@ -8,7 +8,7 @@ import { Numbers } from './numbers.ts';
 import type { Event } from './things.ts';
 
 /** Words of ARGS. */
-const WORD = { parent: 0, peer: 2, peerFd: 3, via: 4 } as const;
+const WORD = { parent: 0, queue: 0, peer: 2, peerFd: 3, via: 4 } as const;
 
 export class Replies extends Numbers implements FieldSink {
   #event!: Event;
@@ -45,10 +45,21 @@ export class Replies extends Numbers implements FieldSink {
       case Kind.START:
         this.#pid(WORD.parent);
         break;
+      case Kind.QUEUE:
+        this.#queue();
+        break;
     }
   }
 
   pointer(): void {}
+
+  /** The hardware queue that the recorder looked at. */
+  #queue(): void {
+    const e = this.e;
+    const c = this.things.context(e);
+    const known = c === undefined || e.args.bytes < 8 ? undefined : this.things.object(c, e.arg32(WORD.queue));
+    if (known !== undefined) this.echo(this.word(WORD.queue), 4, known);
+  }
 
   #answeredIoctl(): void {
     const e = this.e;

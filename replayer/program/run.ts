@@ -185,6 +185,8 @@ class Runner {
   #asked(step: Step): Buffer {
     const frame = instantiate(this.#program, step, this.#bindings.ready(step), false);
     if (step.fd >= 0 && step.kind !== Kind.OPEN && step.kind !== Kind.FD) this.#behind(frame, step);
+    // what is told of a file without a descriptor of it
+    else if (step.kind === Kind.QUEUE || step.kind === Kind.MMIO) frame.writeUInt32LE(this.#files.get(step.file) ?? 0, FRAME_AT.file);
     return frame;
   }
 

@@ -91,8 +91,10 @@ class Finder {
     };
     add(this.#began.get(step.process) ?? processes[step.process]?.forkStep);
     for (const list of [step.uses, step.echoes]) {
-      for (const { symbol } of list) {
+      for (const { symbol, ended } of list) {
         add(symbols[symbol]?.step);
+        // what names a thing that has ended is to name one that has been
+        if (ended) add(symbols[symbol]?.ended);
         if (symbols[symbol]?.sort === 'fd') add(this.#told.get(`${step.process} ${symbol}`));
       }
     }

@@ -66,6 +66,11 @@ export class Judge {
     return this.#options.table;
   }
 
+  /** The answer of the chosen step is the recording's, to what was asked there. */
+  get isOfRecording(): boolean {
+    return this.#options.wish.kept?.what === 'disagrees';
+  }
+
   /** Runs some steps; undefined where what comes of it does not show it, or is no session that could have been. */
   attempt(subject: Subject, steps: readonly number[]): Attempt | undefined {
     this.trials++;
@@ -73,7 +78,7 @@ export class Judge {
     const run = this.#run(subject, steps);
     const at = run.stepOf.lastIndexOf(subject.chosen < 0 ? Number.NaN : subject.chosen);
     if (run.frames.length > most || (subject.chosen >= 0 && at < 0)) return undefined;
-    const unsure = wish.kept?.what === 'disagrees' ? '' : unsureOf(run, subject.chosen);
+    const unsure = wish.kept === undefined ? unsureOf(run, subject) : '';
     if (oracle === undefined && (!this.#shows(subject, steps, run, at) || (unsure !== '' && !this.allowsUnsure))) return undefined;
     const result = subjectOfRun(run, subject, table);
     if (result === undefined) return undefined;
@@ -123,12 +128,18 @@ function framesOf(run: ModelRun, step: number): number[] {
   return first < 0 ? [] : first === last ? [last] : [first, last];
 }
 
-const unsureOf = (run: ModelRun, step: number): string => run.taken.find((t) => t.step === step && t.what === 'answer')?.reason ?? '';
+/** Why the chosen step is as it was recorded, whatever was before it. */
+function unsureOf(run: ModelRun, { program, chosen }: Subject): string {
+  if (program.steps[chosen]?.kind === Kind.QUEUE) return 'registers of hardware';
+  return run.taken.find((t) => t.step === chosen && t.what === 'answer')?.reason ?? '';
+}
 
 /** How two kernels answer a step: '' alike. `at`: index of its frame in `a`. */
 export function difference(a: ModelRun, b: ModelRun, subject: Subject, at: number): string {
-  const other = b.frames[b.stepOf.lastIndexOf(subject.chosen)];
-  const frame = a.frames[at];
+  return differenceOf(a.frames[at], b.frames[b.stepOf.lastIndexOf(subject.chosen)], subject);
+}
+
+function differenceOf(frame: Buffer | undefined, other: Buffer | undefined, subject: Subject): string {
   if (frame === undefined || other === undefined) return '';
   const [x, y] = [errorOf(frame), errorOf(other)];
   if (x !== y) return `errno ${x} ${y}`;
@@ -158,7 +169,9 @@ function differingBytes(a: Buffer, b: Buffer, { program, chosen }: Subject): num
 /** The steps, by index, that the rules of another kernel answer otherwise, ascending; all of a subject is run twice. */
 export function differing(subject: Subject, dialect: DialectName, machine: MachineName | undefined): number[] {
   const [a, b] = [runOnModel(subject.program, { machine }), runOnModel(subject.program, { machine, dialect })];
+  const last = new Map(b.stepOf.map((step, i) => [step, b.frames[i]]));
   const found: number[] = [];
-  for (const [at, step] of a.stepOf.entries()) if (step >= 0 && difference(a, b, { ...subject, chosen: step }, at) !== '') found.push(step);
+  for (const [at, step] of a.stepOf.entries())
+    if (step >= 0 && differenceOf(a.frames[at], last.get(step), { ...subject, chosen: step }) !== '') found.push(step);
   return found;
 }

@@ -3,11 +3,11 @@ import type { Dependencies } from './dependencies.ts';
 
 /**
  * Leaves out of `steps` (ascending) what can be left out. `enough` says whether some of them still are; it has said so of `steps`. What
- * stands on a step goes with it; `fixed` stays (-1: nothing has to). In the end no single step can be left out. Yields after each trial.
+ * stands on a step goes with it; what `stays` names does. In the end no single step can be left out. Yields after each trial.
  */
 export function* minimise(
   steps: readonly number[],
-  fixed: number,
+  stays: ReadonlySet<number>,
   needs: Dependencies,
   enough: (steps: readonly number[]) => boolean,
 ): Generator<void, readonly number[]> {
@@ -16,7 +16,7 @@ export function* minimise(
     const before = best.length;
     // what comes late stands on what comes early, and seldom the other way round
     for (let end = best.length; end > 0; end = Math.min(end - size, best.length)) {
-      const fewer = smaller(best, best.slice(Math.max(0, end - size), end), fixed, needs);
+      const fewer = smaller(best, best.slice(Math.max(0, end - size), end), stays, needs);
       if (fewer === undefined) continue;
       if (enough(fewer)) best = fewer;
       yield;
@@ -26,9 +26,11 @@ export function* minimise(
 }
 
 /** undefined: nothing would go, or what is to stay. */
-function smaller(steps: readonly number[], some: readonly number[], fixed: number, needs: Dependencies): number[] | undefined {
-  const gone = new Set(some.filter((i) => i !== fixed && !needs.tells(i)));
+function smaller(steps: readonly number[], some: readonly number[], stays: ReadonlySet<number>, needs: Dependencies): number[] | undefined {
+  const gone = new Set(some.filter((i) => !stays.has(i) && !needs.tells(i)));
   if (gone.size === 0) return undefined;
   const fewer = needs.without(steps, gone);
-  return fewer.length < steps.length && (fixed < 0 || fewer.includes(fixed)) ? fewer : undefined;
+  if (fewer.length === steps.length) return undefined;
+  const left = new Set(fewer);
+  return [...stays].every((i) => left.has(i)) ? fewer : undefined;
 }

@@ -48,6 +48,25 @@ describe('on the model', () => {
   });
 });
 
+describe('hardware', () => {
+  const scenario = async (name: string): Promise<string> => {
+    const output = join(folder, `${++made}.irr`);
+    await capture('simulate', [name], { output });
+    return output;
+  };
+  test('an error of a queue: what was done to the hardware stays, what only looked goes', async () => {
+    const { out, output, notes } = await reduce(await scenario('error'), { keep: 'CONS_INDX.ERR == ILLEGAL' });
+    await expect(out).toMatchFileSnapshot(`${GOLDEN}/reduce-cmdqv.txt`);
+    expect(notes[1]).toContain('all that was done to the hardware before it stays');
+    const shown = await capture('show', [output], { where: 'CONS_INDX.ERR == ILLEGAL' });
+    expect(shown.out.split('\n').filter((line) => line.includes('queue_read'))).toHaveLength(1);
+  });
+  test('a queue that ends with an error: what the fold makes of it', async () => {
+    const { output } = await reduce(await scenario('stuck'), { keep: 'lint(queue-stuck)' });
+    expect((await capture('check', [output])).out).toContain('queue-stuck: HW_QUEUE');
+  });
+});
+
 describe('--oracle', () => {
   const script = (text: string): string => {
     const path = join(folder, `${++made}.sh`);

@@ -205,7 +205,7 @@ async function tell(
   );
   if (attempt.unsure !== '')
     io.note(
-      `the answer of event ${choice.seq} is as it was recorded, for the model does not know it (${attempt.unsure}): what it rests on may be missing`,
+      `the answer of event ${choice.seq} is as it was recorded, for the model does not know it (${attempt.unsure}): ${found.keptAll ? 'all that was done to the hardware before it stays' : 'what it rests on may be missing'}`,
     );
   if (unknown > 0) io.note(`the oracle could not tell of ${unknown} sessions`);
 }
