@@ -35,6 +35,8 @@ export interface Cast {
   readonly processes: readonly number[];
   /** those of them that no recorded call has forked */
   readonly roots: readonly number[];
+  /** by step of a fork: the process that it begins */
+  readonly children: ReadonlyMap<number, number>;
   readonly flights: number;
   /** images whose memory is there when a root begins, by process */
   readonly images: ReadonlyMap<number, readonly number[]>;
@@ -84,7 +86,7 @@ function includes(sorted: readonly number[], value: number): boolean {
 class CastBuilder {
   readonly #program: Program;
   readonly #acting: ReadonlySet<number>;
-  readonly #forked: ReadonlyMap<number, number>;
+  readonly #forked: Map<number, number>;
   readonly #turns = new Map<string, { readonly process: number; readonly thread: number; readonly turns: Building[] }>();
   #number = 0;
   #flights = 0;
@@ -100,7 +102,7 @@ class CastBuilder {
   /** by step: is some later step of another thread entered before it has returned? */
   readonly #overlapped = new Set<number>();
 
-  constructor(program: Program, acting: ReadonlySet<number>, forked: ReadonlyMap<number, number>) {
+  constructor(program: Program, acting: ReadonlySet<number>, forked: Map<number, number>) {
     this.#program = program;
     this.#acting = acting;
     this.#forked = forked;
@@ -138,7 +140,9 @@ class CastBuilder {
       this.#flying.push({ step: index, turn, actor: key });
     }
     const child = this.#forked.get(index);
-    if (child !== undefined) this.#has.set(child, new Set(this.#has.get(process)));
+    // one that has made calls before is none that begins here, whatever the log says
+    if (child !== undefined && this.#hasCalls(child)) this.#forked.delete(index);
+    else if (child !== undefined) this.#has.set(child, new Set(this.#has.get(process)));
     this.#message(index, step);
   }
 
@@ -199,6 +203,7 @@ class CastBuilder {
       left,
       processes,
       roots: processes.filter((p) => !children.has(p)),
+      children: this.#forked,
       flights: this.#flights,
       images: this.#first,
       sent: this.#sent,

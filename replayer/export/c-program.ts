@@ -70,8 +70,8 @@ class Writer {
   }
 
   #child(step: number): string | undefined {
-    const p = this.#program.processes.find((o) => o.forkStep === step && this.#cast.processes.includes(o.index));
-    return p === undefined ? undefined : `process${p.index + 1}(${this.#form.given})`;
+    const child = this.#cast.children.get(step);
+    return child === undefined ? undefined : `process${child + 1}(${this.#form.given})`;
   }
 
   /** The other end of the socket that a descriptor was sent into. */
@@ -188,8 +188,8 @@ class Writer {
     const { roots, processes } = this.#cast;
     const functions: string[] = [];
     let main: string[] = [];
-    // children before their parents, whose functions call them
-    for (const p of [...processes].reverse()) {
+    const prototypes = processes.filter((p) => p !== roots[0]).map((p) => `static void process${p + 1}(${this.#form.parameters});`);
+    for (const p of processes) {
       const made = this.#process(p);
       functions.push(...made.functions);
       if (p === roots[0]) main = made.lines;
@@ -221,6 +221,7 @@ class Writer {
       ...(bodies.some((b) => b.includes('\treturned(')) ? [RETURNED] : []),
       ...(bodies.some((b) => b.includes('\tawait_return(')) ? [AWAIT_RETURN] : []),
       ...(this.#reaped.size > 0 || waits.length > 0 ? [this.#reap()] : []),
+      prototypes.join('\n'),
       ...bodies,
       ...this.#form.last,
     ];

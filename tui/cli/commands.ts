@@ -526,11 +526,12 @@ export const COMMANDS: readonly CommandRow[] = [
       'jsonl: all that is in the trace, an event a line, in the words of show --json; a field may be edited by hand, and import jsonl makes a trace of it again. ' +
       'Without an edit it is the same trace, bookmarks, notes and digests too. ' +
       'c: a program that makes the same calls, with names for what the kernel chose, in the recorded order of processes and threads; it says what goes otherwise, and exits with 0 or 1. ' +
-      'It compiles without warnings and needs no headers of a new kernel. kselftest: the same as a test of the kernel’s harness. ' +
+      'It compiles without warnings and needs no headers of a new kernel. kselftest: the same as a test of the kernel’s harness. syz: a program in syzkaller’s text, one sequence. ' +
       'Only iommufd and VFIO are opened by such a program, and no other program is started; what it does not do again it says in its first lines. A long trace is to be made short first: reduce, slice.',
     args: [TRACE],
     options: [
-      { flags: '-f, --format <format>', text: 'what to write', choices: ['jsonl', 'c', 'kselftest'] },
+      { flags: '-f, --format <format>', text: 'what to write', choices: ['jsonl', 'c', 'kselftest', 'syz'] },
+      { flags: '--descriptions', text: 'of syz: write what describes the calls that syzkaller does not describe itself, not the program' },
       { flags: '-o, --output <file>', text: 'write there, not to standard output', completes: 'file' },
       { flags: '--force', text: 'replace the file if it exists; make a program of a long trace too' },
     ],

@@ -6,6 +6,7 @@ import { checkOutput, place } from '../../recorder/output-file.ts';
 import { type Form, KSELFTEST, OWN } from '../../replayer/export/c-forms.ts';
 import { cProgram } from '../../replayer/export/c-program.ts';
 import { callsOf } from '../../replayer/export/issued.ts';
+import { syzProgram } from '../../replayer/export/syz.ts';
 import type { Program } from '../../replayer/program/program.ts';
 import { programOf } from '../../replayer/program/program-of.ts';
 import { storeError } from '../../store/errors.ts';
@@ -26,6 +27,10 @@ const FORMATS: Readonly<Record<string, Format>> = {
   jsonl: ({ reader }) => jsonLines(reader),
   c: inC(OWN),
   kselftest: inC(KSELFTEST),
+  syz: (opened, options) => {
+    const { text, descriptions } = syzProgram(programFor(opened, options), basename(opened.path));
+    return [options.descriptions === true ? descriptions : text];
+  },
 };
 
 /** Calls beyond these make a program that nobody reads. */
@@ -55,6 +60,8 @@ const OFTEN = 256;
 export const run: Run = async ([path = ''], options, io) => {
   const format = typeof options.format === 'string' ? FORMATS[options.format] : undefined;
   if (format === undefined) throw new UsageError('export: as what?', `say it with --format: ${Object.keys(FORMATS).join(', ')}`);
+  if (options.descriptions === true && options.format !== 'syz')
+    throw new UsageError('export: --descriptions goes with --format syz', 'leave it out, or say --format syz');
   const opened = openTrace(path);
   try {
     if (typeof options.output === 'string') toFile(opened, format(opened, options), options.output, options, io);

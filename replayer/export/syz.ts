@@ -1,0 +1,361 @@
+/**
+ * A program in syzkaller's text (docs/program_syntax.md there): one sequence of calls. Calls that no description fits are given as
+ * bytes (ANY), with ids in them as resources all the same.
+ */
+import { errnoName } from '../../hw/errno.ts';
+import { testOpOf } from '../../hw/uapi/codec.ts';
+import { targetOfFileKind } from '../../hw/uapi/table.ts';
+import type { Command, Field, Struct, TestOp } from '../../hw/uapi/types.ts';
+import { SCALAR_BYTES } from '../../hw/uapi/types.ts';
+import { Kind, type Part, PartKind, Rw } from '../../store/frame.ts';
+import { fdUse, type Program, type Step, type Use, whereIs } from '../program/program.ts';
+import { aboutOf } from './about.ts';
+import { numberAt, usesIn } from './c-arguments.ts';
+import { tableOf } from './c-program.ts';
+import { commentText } from './c-text.ts';
+import { issuedOf, type Left, textOf } from './issued.ts';
+import { Descriptions, describedFields, isResource } from './syz-descriptions.ts';
+import { KNOWN, type KnownCall } from './syz-known.ts';
+
+/** Where programs have their memory; arguments first, then the regions. */
+const ARGUMENTS = 0x7f00_0000_0000n;
+const REGIONS = 0x7f00_0020_0000n;
+/** All the memory that a program has. */
+const MEMORY_END = ARGUMENTS + 0x100_0000n;
+const PAGE = 4096n;
+const AT_FDCWD = '0xffffffffffffff9c';
+const NO_FD = '0xffffffffffffffff';
+const MAP_FIXED = 0x10n;
+
+export interface SyzSource {
+  readonly text: string;
+  readonly descriptions: string;
+}
+
+/** @param name of the trace, '' none */
+export function syzProgram(program: Program, name: string): SyzSource {
+  return new Writer(program).write(name);
+}
+
+const hex = (n: bigint | number): string => `0x${BigInt.asUintN(64, BigInt(n)).toString(16)}`;
+const data = (bytes: Uint8Array): string => `"${Buffer.from(bytes).toString('hex')}"`;
+const path = (bytes: Uint8Array): string => `'${Buffer.from(bytes).toString('latin1')}\\x00'`;
+
+class Writer {
+  readonly #program: Program;
+  readonly #descriptions: Descriptions;
+  readonly #wanted = new Set<number>();
+  /** by symbol */
+  readonly #variables = new Map<number, string>();
+  readonly #regions = new Map<number, bigint>();
+  /** where mappings are */
+  readonly #mappings = new Map<number, bigint>();
+  readonly #left: Left[] = [];
+  #argument = ARGUMENTS;
+  #region = REGIONS;
+  #calls = 0;
+
+  constructor(program: Program) {
+    this.#program = program;
+    this.#descriptions = new Descriptions(tableOf(program));
+  }
+
+  write(name: string): SyzSource {
+    const { steps, left } = issuedOf(this.#program);
+    for (const i of steps) for (const u of this.#program.steps[i]!.uses) this.#wanted.add(u.symbol);
+    const lines = this.#files();
+    for (const i of steps) {
+      const step = this.#program.steps[i]!;
+      const call = this.#line(step);
+      if (call === undefined) continue;
+      this.#calls++;
+      const error = step.returned && step.error !== 0 ? `: ${errnoName(step.error)}` : '';
+      lines.push(`# #${step.seq}${error}`, call);
+    }
+    const build = [
+      'For syz-execprog. One sequence: processes and threads are made one after another, in the recorded order.',
+      'IOVAs, offsets and cookies that the kernel chose are numbers as they were recorded, for no description makes them known.',
+      'Calls named $rr_NAME are not described by syzkaller: export --format syz --descriptions writes what describes them.',
+    ];
+    const about = aboutOf(this.#program, { name, build }, this.#calls, [...left, ...this.#left]);
+    return { text: `${[...about.map((l) => `# ${commentText(l)}`), '', ...lines].join('\n')}\n`, descriptions: this.#descriptions.text() };
+  }
+
+  /** Files in the place of those that no call makes. */
+  #files(): string[] {
+    const lines: string[] = [];
+    for (const index of this.#wanted) {
+      const s = this.#program.symbols[index]!;
+      if (s.sort !== 'fd' || s.step >= 0) continue;
+      if (s.type === 'FILE' || s.type === 'DMABUF') {
+        const fd = this.#define(index);
+        const bytes = s.bytes > 0n ? s.bytes : 0x10_0000n;
+        lines.push(`# ${s.name}`, `${fd} = memfd_create(${this.#room(5)}='file\\x00', 0x0)`, `ftruncate(${fd}, ${hex(bytes)})`);
+      } else if (s.type === 'EVENTFD') lines.push(`# ${s.name}`, `${this.#define(index)} = eventfd2(0x0, 0x0)`);
+      else if (s.type === 'IOMMUFD')
+        lines.push(`# ${s.name}`, `${this.#define(index)} = openat$iommufd(${AT_FDCWD}, ${this.#room(11)}='/dev/iommu\\x00', 0x2, 0x0)`);
+    }
+    return lines;
+  }
+
+  #leave(step: Step, why: string): undefined {
+    this.#left.push({ seq: step.seq, why });
+    return undefined;
+  }
+
+  // ---- numbers
+
+  /** A variable for a symbol that a call makes known. */
+  #define(symbol: number): string {
+    let name = this.#variables.get(symbol);
+    if (name === undefined) {
+      name = `r${this.#variables.size}`;
+      this.#variables.set(symbol, name);
+    }
+    return name;
+  }
+
+  #address(use: Use): bigint | undefined {
+    const s = this.#program.symbols[use.symbol]!;
+    if (s.sort === 'mapping') {
+      const at = this.#mappings.get(use.symbol);
+      return at === undefined ? undefined : at + use.addend;
+    }
+    if (s.sort !== 'memory') return undefined;
+    let at = this.#regions.get(use.symbol);
+    if (at === undefined) {
+      const region = this.#program.regions[s.region]!;
+      const align = region.align < 0x20_0000n ? region.align : 0x20_0000n;
+      at = ((this.#region + align - 1n) / align) * align + (region.start % align);
+      this.#region = at + region.bytes + PAGE;
+      this.#regions.set(use.symbol, at);
+    }
+    return at + use.addend;
+  }
+
+  /** A number that may be a variable; `resource`: whether descriptions let it. */
+  #number(value: bigint, use: Use | undefined, resource: boolean): string {
+    if (use === undefined) return hex(value);
+    const variable = this.#variables.get(use.symbol);
+    if (resource && variable !== undefined) return use.addend === 0n ? variable : `${variable}+${hex(use.addend)}`;
+    return hex(this.#address(use) ?? value);
+  }
+
+  #fd(step: Step): string {
+    const use = fdUse(step);
+    return use === undefined ? NO_FD : (this.#variables.get(use.symbol) ?? NO_FD);
+  }
+
+  #word(step: Step, i: number): { readonly value: bigint; readonly use: Use | undefined } {
+    const args = step.parts.find((p) => p.kind === PartKind.ARGS);
+    if (args === undefined || args.bytes.length < 8 * i + 8) return { value: 0n, use: undefined };
+    return { value: numberAt(args.bytes, 8 * i, 8), use: usesIn(step, args).get(8 * i) };
+  }
+
+  /** `&(0x7f0000000040)`: room for an argument. */
+  #room(bytes: number): string {
+    const at = this.#argument;
+    this.#argument += BigInt(Math.ceil(Math.max(bytes, 1) / 64) * 64);
+    if (this.#argument > REGIONS) this.#argument = ARGUMENTS;
+    return `&(${hex(at)})`;
+  }
+
+  /** `r4 = ` where the result is asked with later. */
+  #assigned(step: Step, call: string): string {
+    if (step.error !== 0 || !step.returned) return call;
+    const made = step.defines.find((d) => {
+      const where = whereIs(step, d.at);
+      return where !== undefined && where.in !== 'part' && this.#wanted.has(d.symbol);
+    });
+    return made === undefined ? call : `${this.#define(made.symbol)} = ${call}`;
+  }
+
+  // ---- calls
+
+  #line(step: Step): string | undefined {
+    switch (step.kind) {
+      case Kind.IOCTL:
+        return this.#ioctl(step);
+      case Kind.OPEN: {
+        const flags = hex(this.#word(step, 1).value);
+        const text = textOf(step);
+        const name = text.toString('latin1') === '/dev/iommu' ? 'openat$iommufd' : 'openat';
+        return this.#assigned(step, `${name}(${AT_FDCWD}, ${this.#room(text.length + 1)}=${path(text)}, ${flags}, 0x0)`);
+      }
+      case Kind.CLOSE:
+        return step.request === 1 ? `close(${this.#fd(step)})` : this.#leave(step, 'descriptors closed by their range');
+      case Kind.DUP:
+        return this.#assigned(step, `dup(${this.#fd(step)})`);
+      case Kind.MMAP:
+        return this.#mmap(step);
+      case Kind.MUNMAP: {
+        const { use } = this.#word(step, 0);
+        const at = use === undefined ? undefined : this.#address(use);
+        return at === undefined
+          ? this.#leave(step, 'memory that is not known')
+          : `munmap(&(${hex(at)}/${hex(this.#word(step, 1).value)})=nil, ${hex(this.#word(step, 1).value)})`;
+      }
+      case Kind.READ:
+      case Kind.WRITE:
+        return this.#transfer(step);
+      default:
+        return this.#leave(step, 'no call that a sequence has: processes, messages, accesses of mapped memory');
+    }
+  }
+
+  #mmap(step: Step): string | undefined {
+    const length = this.#word(step, 1).value;
+    const whole = ((length + PAGE - 1n) / PAGE) * PAGE;
+    if (whole === 0n || this.#region + whole > MEMORY_END)
+      return this.#leave(step, 'a mapping that is larger than the memory of a program');
+    const at = ((this.#region + PAGE - 1n) / PAGE) * PAGE;
+    this.#region = at + whole + PAGE;
+    for (const d of step.defines) this.#mappings.set(d.symbol, at);
+    const flags = hex(this.#word(step, 3).value | MAP_FIXED);
+    return `mmap(&(${hex(at)}/${hex(whole)})=nil, ${hex(length)}, ${hex(this.#word(step, 2).value)}, ${flags}, ${this.#fd(step)}, ${hex(this.#word(step, 4).value)})`;
+  }
+
+  #transfer(step: Step): string | undefined {
+    const count = this.#word(step, 0).value;
+    const position = step.request === Rw.POSITION || step.request === Rw.POSITION_VECTOR ? `, ${hex(this.#word(step, 1).value)}` : '';
+    const name = `${position === '' ? '' : 'p'}${step.kind === Kind.READ ? 'read' : 'write'}${position === '' ? '' : '64'}`;
+    if (count > 0x1_0000n) return this.#leave(step, 'more bytes than a program of syzkaller has room for');
+    if (step.kind === Kind.READ) return `${name}(${this.#fd(step)}, ${this.#room(Number(count))}=""/${count}, ${hex(count)}${position})`;
+    const given = step.parts.find((p) => p.kind === PartKind.IN);
+    const bytes = given?.bytes ?? new Uint8Array(Number(count)).fill(0xff);
+    return `${name}(${this.#fd(step)}, ${this.#room(bytes.length)}=${data(bytes)}, ${hex(count)}${position})`;
+  }
+
+  // ---- ioctl
+
+  #ioctl(step: Step): string {
+    const table = tableOf(this.#program);
+    const command = table.command(targetOfFileKind(step.fileKind) ?? 'iommufd', step.request);
+    const asked = step.parts.find((p) => p.kind === PartKind.IN);
+    const request = hex(step.request);
+    if (asked === undefined) {
+      const { value, use } = this.#word(step, 0);
+      return `ioctl(${this.#fd(step)}, ${request}, ${this.#number(value, use, false)})`;
+    }
+    const struct = command?.arg === 'struct' ? command.struct : undefined;
+    if (command === undefined || struct === undefined) return this.#plain(step, asked);
+    const op = testOpOf(table, command, asked.bytes);
+    if (command.name === 'IOMMU_TEST_CMD' && op === undefined) return this.#plain(step, asked);
+    const known = this.#known(step, command, struct, op, asked);
+    if (known === undefined && (asked.bytes.length !== struct.size || struct.trailing !== undefined || !this.#says(struct, op, asked)))
+      return this.#plain(step, asked);
+    const name = known?.name ?? this.#descriptions.need(command, op);
+    return `${name}(${this.#fd(step)}, ${request}, ${this.#room(struct.size)}={${this.#fields(step, struct, op, asked).join(', ')}})`;
+  }
+
+  /** A call that syzkaller describes. */
+  #known(step: Step, command: Command, struct: Struct, op: TestOp | undefined, asked: Part): KnownCall | undefined {
+    const uses = usesIn(step, asked);
+    const field = (name: string): Field | undefined =>
+      struct.byName.get(name) ?? struct.fields.find((f) => f.arm === op?.arm && f.label === name);
+    return KNOWN.find((k) => {
+      const size = k.size ?? struct.size;
+      if (k.of !== (op?.name ?? command.name) || asked.bytes.length !== size || numberAt(asked.bytes, 0, 4) !== BigInt(size)) return false;
+      if (
+        !this.#says(struct, op, asked) ||
+        struct.fields.some(
+          (f) => f.zero === true && f.offset + f.size <= size && numberAt(asked.bytes, f.offset, Math.min(8, f.size)) !== 0n,
+        )
+      )
+        return false;
+      if (
+        Object.entries(k.when ?? {}).some(
+          ([name, n]) => numberAt(asked.bytes, field(name)?.offset ?? 0, Math.min(8, field(name)?.size ?? 0)) !== BigInt(n),
+        )
+      )
+        return false;
+      const id = uses.get(field('id')?.offset ?? -1);
+      if (k.object !== undefined && (id === undefined || !k.object.includes(this.#program.symbols[id.symbol]!.type))) return false;
+      const memory = uses.get(field('user_va')?.offset ?? -1);
+      const at = memory === undefined ? undefined : this.#address(memory);
+      return (
+        k.pages !== true || (at !== undefined && at % PAGE === 0n && numberAt(asked.bytes, field('length')?.offset ?? 0, 8) % PAGE === 0n)
+      );
+    });
+  }
+
+  /** Do the fields say all that is in the struct? */
+  #says(struct: Struct, op: TestOp | undefined, asked: Part): boolean {
+    const said = new Uint8Array(asked.bytes.length);
+    for (const f of describedFields(struct, op)) said.fill(1, f.offset, f.offset + f.size);
+    return asked.bytes.every((b, i) => b === 0 || said[i] === 1);
+  }
+
+  #fields(step: Step, struct: Struct, op: TestOp | undefined, asked: Part): string[] {
+    const uses = usesIn(step, asked);
+    const out = step.parts.find((p) => p.kind === PartKind.OUT);
+    const start = out === undefined ? -1 : out.bytes.byteOffset - step.frame.byteOffset;
+    return describedFields(struct, op)
+      .filter((f) => f.offset + f.size <= asked.bytes.length)
+      .map((f) => {
+        const width = SCALAR_BYTES[f.type];
+        const made =
+          step.error === 0 && start >= 0 ? step.defines.find((d) => d.at === start + f.offset && this.#wanted.has(d.symbol)) : undefined;
+        if (made !== undefined && isResource(f)) return `<${this.#define(made.symbol)}=>0x0`;
+        if (f.count !== undefined)
+          return `[${Array.from({ length: f.count }, (_, i) => hex(numberAt(asked.bytes, f.offset + i * width, width))).join(', ')}]`;
+        const use = uses.get(f.offset);
+        const value = numberAt(asked.bytes, f.offset, width);
+        if (f.nested !== undefined && use !== undefined) return this.#pointer(step, struct, f, use, asked);
+        return this.#number(value, use, isResource(f));
+      });
+  }
+
+  #pointer(step: Step, struct: Struct, f: Field, use: Use, asked: Part): string {
+    const at = this.#address(use);
+    if (at === undefined) return hex(numberAt(asked.bytes, f.offset, 8));
+    if (f.nested!.dir === 'mapped') {
+      const length = struct.fields.find((o) => f.nested!.length.rule === 'field' && o.name === f.nested!.length.field);
+      const bytes = length === undefined ? PAGE : numberAt(asked.bytes, length.offset, SCALAR_BYTES[length.type]);
+      return `&(${hex(at)}/${hex(((bytes + PAGE - 1n) / PAGE || 1n) * PAGE)})=nil`;
+    }
+    const given = step.parts.find((p) => p.kind === PartKind.NESTED_IN && p.slot === f.offset);
+    const taken = step.parts.find((p) => p.kind === PartKind.NESTED_OUT && p.slot === f.offset);
+    if (f.nested!.of === 'struct')
+      return `&(${hex(at)})=[${this.#ranges((given ?? taken)?.bytes ?? new Uint8Array(), given !== undefined)}]`;
+    if (given === undefined) return `&(${hex(at)})=""/${taken?.bytes.length ?? 1}`;
+    const inside = usesIn(step, given);
+    return inside.size === 0 ? `&(${hex(at)})=${data(given.bytes)}` : `&(${hex(at)})=ANY=[${this.#any(given, inside)}]`;
+  }
+
+  /** Ranges of IOVAs: pairs of u64. */
+  #ranges(bytes: Uint8Array, given: boolean): string {
+    const rows: string[] = [];
+    for (let i = 0; i + 16 <= bytes.length; i += 16)
+      rows.push(given ? `{${hex(numberAt(bytes, i, 8))}, ${hex(numberAt(bytes, i + 8, 8))}}` : '{0x0, 0x0}');
+    return rows.join(', ');
+  }
+
+  /** Bytes with variables in them. */
+  #any(part: Part, uses: ReadonlyMap<number, Use>): string {
+    const items: string[] = [];
+    let from = 0;
+    const bytesTo = (to: number): void => {
+      if (to > from) items.push(`@ANYBLOB=${data(part.bytes.subarray(from, to))}`);
+    };
+    for (const [at, use] of [...uses].sort((a, b) => a[0] - b[0])) {
+      const variable = this.#variables.get(use.symbol);
+      const address = this.#address(use);
+      if (at < from || (variable === undefined && address === undefined)) continue;
+      bytesTo(at);
+      if (address !== undefined) items.push(`@ANYPTR64=&(${hex(address)})=ANY=[]`);
+      else items.push(`@ANYRES${8 * use.width}=${variable}`);
+      from = at + use.width;
+    }
+    bytesTo(part.bytes.length);
+    return items.join(', ');
+  }
+
+  /** A call that no description fits. */
+  #plain(step: Step, asked: Part): string {
+    const uses = usesIn(step, asked);
+    const room = this.#room(asked.bytes.length);
+    const arg = uses.size === 0 ? `${room}=${data(asked.bytes)}` : `${room}=ANY=[${this.#any(asked, uses)}]`;
+    return `ioctl(${this.#fd(step)}, ${hex(step.request)}, ${arg})`;
+  }
+}
