@@ -6,6 +6,8 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -191,8 +193,8 @@ static void define_buffers(const struct irr_plan_step *s, const uint8_t *in, uin
 		if (!load(number, at + d->offset, d->width))
 			continue;
 		memcpy(&v, number, 8);
-		atomic_store(&shared->value[d->symbol], v);
-		atomic_store(&shared->live[d->symbol], 1);
+		atomic_store(&tables.value[d->symbol], v);
+		atomic_store(&tables.live[d->symbol], 1);
 	}
 }
 
@@ -350,7 +352,7 @@ static bool mmap_call(struct call *c)
 	frame_leave(&f, c, ret);
 	if (!c->error) {
 		mapped_remove((uint64_t)ret, c->word[1]);
-		mapped_add((uint64_t)ret, c->word[1]);
+		mapped_add((uint64_t)ret, c->word[1], c->known);
 		define(s, IRR_IN_RET, 0, &c->ret, sizeof c->ret);
 	}
 	return true;
@@ -375,6 +377,7 @@ static bool mremap_call(struct call *c)
 {
 	if (!mapped_has(c->word[0], c->word[1]) || ((c->word[3] & MREMAP_FIXED) && !mapped_has(c->word[4], c->word[2])))
 		return false;
+	uint64_t known = mapped_known(c->word[0], c->word[1]);
 	struct irr_call f;
 	if (!frame_begin(&f, c, 0))
 		return true;
@@ -385,7 +388,7 @@ static bool mremap_call(struct call *c)
 		if (!(c->word[3] & MREMAP_DONTUNMAP))
 			mapped_remove(c->word[0], c->word[1]);
 		mapped_remove((uint64_t)ret, c->word[2]);
-		mapped_add((uint64_t)ret, c->word[2]);
+		mapped_add((uint64_t)ret, c->word[2], known);
 		define(c->step, IRR_IN_RET, 0, &c->ret, sizeof c->ret);
 	}
 	return true;
@@ -501,7 +504,7 @@ static bool receive(struct call *c)
 	for (uint32_t i = 0; i < from->uses; i++) {
 		const struct irr_plan_use *u = &plan.uses[from->use + i];
 		if (u->in == IRR_IN_PART && u->offset == 0)
-			socket = shared->receiver[u->symbol];
+			socket = tables.receiver[u->symbol];
 	}
 	char byte, control[CMSG_SPACE(sizeof(int))] = { 0 };
 	struct iovec one = { &byte, 1 };
@@ -520,8 +523,27 @@ static bool receive(struct call *c)
 	return true;
 }
 
+/* A descriptor of another process, by its number there. */
+static bool take(struct call *c)
+{
+	long process = irr_sys(SYS_pidfd_open, (long)c->word[2], 0, 0, 0, 0, 0);
+	long fd = process < 0 ? process : irr_sys(SYS_pidfd_getfd, process, (long)c->word[3], 0, 0, 0, 0);
+	if (fd >= 0)
+		irr_found((int)fd, IRR_FOUND_PIDFD, IRR_FILE_UNKNOWN, (int)process);
+	if (process >= 0)
+		irr_sys(SYS_close, process, 0, 0, 0, 0, 0);
+	c->ret = fd;
+	if (fd < 0)
+		return false;
+	define(c->step, IRR_IN_FD, 0, &c->ret, sizeof c->ret);
+	define(c->step, IRR_IN_RET, 0, &c->ret, sizeof c->ret);
+	return true;
+}
+
 static bool found_step(struct call *c)
 {
+	if (c->step->request == IRR_FOUND_PIDFD)
+		return take(c);
 	if (c->step->request == IRR_FOUND_RECEIVED)
 		return receive(c);
 	return c->fd >= 0 && irr_found(c->fd, IRR_FOUND_INHERITED, IRR_FILE_UNKNOWN, -1) != 0;
@@ -564,7 +586,7 @@ static void fork_call(struct call *c)
 		irr_sys(SYS_exit_group, 0, 0, 0, 0, 0, 0);
 	}
 	if (child > 0 && s->peer >= 0)
-		atomic_store(&shared->pid[s->peer], (uint32_t)child);
+		atomic_store(&tables.pid[s->peer], (uint32_t)child);
 	frame_leave(&f, c, child < 0 ? -errno : child);
 	if (!c->error)
 		define(s, IRR_IN_RET, 0, &c->ret, sizeof c->ret);
@@ -585,6 +607,97 @@ static void exit_call(struct call *c)
 	}
 	atomic_fetch_add(&shared->issued, 1);
 	irr_sys(SYS_exit_group, (long)c->step->ret & 0xff, 0, 0, 0, 0, 0);
+}
+
+/* The image is this program again: what it is to do next, it knows. */
+static void exec_call(struct call *c)
+{
+	const struct irr_plan_step *s = c->step;
+	struct irr_call f;
+	c->fd = -1;
+	c->known = 0;
+	if (!frame_begin(&f, c, texts_room(s)))
+		return;
+	texts(&f, s);
+	frame_enter(&f, c);
+	frame_leave(&f, c, execute(s->process, c->index));
+}
+
+/* ---- loads and stores ---- */
+
+static __thread sigjmp_buf refused;
+
+static void on_fault(int sig)
+{
+	(void)sig;
+	siglongjmp(refused, 1);
+}
+
+static uint64_t loaded(uint64_t at, uint64_t width)
+{
+	switch (width) {
+	case 1:
+		return *(volatile uint8_t *)at;
+	case 2:
+		return *(volatile uint16_t *)at;
+	case 4:
+		return *(volatile uint32_t *)at;
+	default:
+		return *(volatile uint64_t *)at;
+	}
+}
+
+static void stored(uint64_t at, uint64_t width, uint64_t v)
+{
+	switch (width) {
+	case 1:
+		*(volatile uint8_t *)at = (uint8_t)v;
+		break;
+	case 2:
+		*(volatile uint16_t *)at = (uint16_t)v;
+		break;
+	case 4:
+		*(volatile uint32_t *)at = (uint32_t)v;
+		break;
+	default:
+		*(volatile uint64_t *)at = v;
+	}
+}
+
+static bool mmio_step(struct call *c)
+{
+	const struct irr_plan_step *s = c->step;
+	uint64_t at = c->word[0], width = c->word[2];
+	bool unknown = (c->word[4] & IRR_MMIO_STEPPED) && s->request != IRR_MMIO_LOAD;
+	if (unknown || at % width || !mapped_has(at, width))
+		return false;
+	c->fd = -1;
+	c->known = mapped_known(at, width);
+	c->word[3] = 0;
+	struct sigaction act = { .sa_handler = on_fault, .sa_flags = SA_NODEFER }, bus, segv;
+	struct irr_call f;
+	if (!frame_begin(&f, c, 0))
+		return true;
+	f.frame->ret = s->request == IRR_MMIO_STORE ? s->ret : 0;
+	frame_enter(&f, c);
+	sigaction(SIGBUS, &act, &bus);
+	sigaction(SIGSEGV, &act, &segv);
+	volatile int64_t value = s->ret;
+	volatile int error = 0;
+	if (sigsetjmp(refused, 0) == 0) {
+		if (s->request != IRR_MMIO_STORE)
+			value = (int64_t)loaded(at, width);
+		if (s->request != IRR_MMIO_LOAD)
+			stored(at, width, s->request == IRR_MMIO_BOTH ? c->word[5] : (uint64_t)s->ret);
+	} else
+		error = EFAULT;
+	sigaction(SIGBUS, &bus, NULL);
+	sigaction(SIGSEGV, &segv, NULL);
+	f.frame->t_exit = irr_now();
+	c->error = error;
+	c->ret = value;
+	irr_leave(&f, value, error);
+	return true;
 }
 
 /* ---- all of them ---- */
@@ -630,6 +743,11 @@ static bool made(struct call *c)
 	case IRR_KIND_EXIT:
 		exit_call(c);
 		return true;
+	case IRR_KIND_EXEC:
+		exec_call(c);
+		return true;
+	case IRR_KIND_MMIO:
+		return mmio_step(c);
 	default:
 		return false;
 	}

@@ -63,6 +63,8 @@ struct irr_plan_process {
 	int32_t fork_step; /* the step that makes it; -1 with parent -1 */
 	uint32_t image;    /* processes of one image have the same layout of memory */
 	uint32_t threads;
+	uint32_t symbol;   /* its pid */
+	uint32_t reserved;
 };
 
 /* What a number stands for: the sorts of replayer/program/program.ts. */
@@ -200,7 +202,7 @@ struct irr_plan_define {
 };
 
 _Static_assert(sizeof(struct irr_plan) == 296, "plan header");
-_Static_assert(sizeof(struct irr_plan_process) == 16, "plan process");
+_Static_assert(sizeof(struct irr_plan_process) == 24, "plan process");
 _Static_assert(sizeof(struct irr_plan_symbol) == 32, "plan symbol");
 _Static_assert(sizeof(struct irr_plan_region) == 40, "plan region");
 _Static_assert(sizeof(struct irr_plan_step) == 104, "plan step");

@@ -99,14 +99,30 @@ static void *thread_run(void *arg)
 	return NULL;
 }
 
+static char *limit_text(void)
+{
+	static char text[32];
+	snprintf(text, sizeof text, "%.3f", plan.head->limit_ms / 1000.0);
+	return text;
+}
+
+static void run_from(uint32_t process, uint32_t from);
+
 /* Runs the steps of a process in this one, which does not return from it. */
 void process_run(uint32_t process)
 {
 	const struct irr_plan_process *p = &plan.processes[process];
-	uint32_t from = p->fork_step < 0 ? 0 : (uint32_t)p->fork_step + 1;
-	bool used[64] = { false };
 	foreign_files(process, false);
-	atomic_store(&shared->pid[process], (uint32_t)getpid());
+	atomic_store(&tables.pid[process], (uint32_t)getpid());
+	atomic_store(&tables.value[plan.processes[process].symbol], (uint64_t)getpid());
+	run_from(process, p->fork_step < 0 ? 0 : (uint32_t)p->fork_step + 1);
+}
+
+/* Its steps from one on, in the threads that they are of. Does not return. */
+static void run_from(uint32_t process, uint32_t from)
+{
+	const struct irr_plan_process *p = &plan.processes[process];
+	bool used[64] = { false };
 	for (uint32_t i = from; i < plan.n_steps; i++)
 		if (plan.steps[i].process == process && plan.steps[i].thread < 64)
 			used[plan.steps[i].thread] = true;
@@ -126,6 +142,32 @@ void process_run(uint32_t process)
 	irr_sys(SYS_exit_group, 0, 0, 0, 0, 0, 0);
 }
 
+long execute(uint32_t process, uint32_t step)
+{
+	char where[80];
+	snprintf(where, sizeof where, "%u:%d:%u:%u", shared->watcher, shared->fd, process, step);
+	char *const argv[] = { PROGRAM, "--continue", where, options.durable ? "--durable" : "--mmio", options.verbose ? "--verbose" : "--mmio", "--limit",
+			       limit_text(), (char *)options.plan, "-o", (char *)options.spool, NULL };
+	char *const env[] = { NULL };
+	return irr_sys(SYS_execve, (long)"/proc/self/exe", (long)argv, (long)env, 0, 0, 0);
+}
+
+/* The other end of it. */
+static void go_on(const char *where)
+{
+	uint32_t watcher, process, step;
+	int fd;
+	if (sscanf(where, "%u:%d:%u:%u", &watcher, &fd, &process, &step) != 4 || process >= plan.n_processes || step >= plan.n_steps)
+		fail("--continue is for its own use");
+	if (!irr_spool_open(options.spool) || !shared_attach(watcher, fd))
+		fail("the session of process %u is gone", watcher);
+	irr_copy_init();
+	irr_ioctl_init();
+	atomic_store(&irr_self->pid, (uint32_t)getpid());
+	turn_executed();
+	run_from(process, step + 1);
+}
+
 /* A process that nobody forks. */
 static bool launch(uint32_t process)
 {
@@ -136,7 +178,7 @@ static bool launch(uint32_t process)
 		regions_of_image(plan.processes[process].image);
 		process_run(process);
 	}
-	atomic_store(&shared->pid[process], child > 0 ? (uint32_t)child : 0);
+	atomic_store(&tables.pid[process], child > 0 ? (uint32_t)child : 0);
 	return child > 0;
 }
 
@@ -146,7 +188,7 @@ static void kill_all(void)
 {
 	atomic_store(&shared->given_up, 1);
 	for (uint32_t i = 0; i < plan.n_processes; i++) {
-		uint32_t pid = atomic_load(&shared->pid[i]);
+		uint32_t pid = atomic_load(&tables.pid[i]);
 		if (pid && !process_gone(pid))
 			kill((pid_t)pid, SIGKILL);
 	}
@@ -195,7 +237,7 @@ static int watch(void)
 			progress = now_ns();
 		last = turn;
 		if (turn < plan.n_steps) {
-			uint32_t pid = atomic_load(&shared->pid[plan.steps[turn].process]);
+			uint32_t pid = atomic_load(&tables.pid[plan.steps[turn].process]);
 			if (pid && process_gone(pid) && atomic_load(&shared->turn) == turn) {
 				fprintf(stderr, PROGRAM ": the process of %s is gone; given up\n", step_name(turn));
 				return HUNG;
@@ -274,9 +316,9 @@ int main(int argc, char **argv)
 	static const struct option longs[] = {
 		{ "output", required_argument, NULL, 'o' }, { "check", no_argument, NULL, 'c' },     { "mmio", no_argument, NULL, 'm' },
 		{ "vfio", no_argument, NULL, 'v' },	    { "durable", no_argument, NULL, 'd' },   { "verbose", no_argument, NULL, 'V' },
-		{ "limit", required_argument, NULL, 'l' },  { "help", no_argument, NULL, 'h' },	     { 0 },
+		{ "limit", required_argument, NULL, 'l' },  { "help", no_argument, NULL, 'h' },	     { "continue", required_argument, NULL, 'C' }, { 0 },
 	};
-	const char *output = NULL;
+	const char *output = NULL, *where = NULL;
 	bool check = false, vfio = false;
 	double limit = 0;
 	for (int o; (o = getopt_long(argc, argv, "o:h", longs, NULL)) != -1;) {
@@ -306,6 +348,9 @@ int main(int argc, char **argv)
 				fail("--limit: seconds, more than 0 and at most 86400");
 			break;
 		}
+		case 'C':
+			where = optarg;
+			break;
 		case 'h':
 			fputs(usage, stdout);
 			return 0;
@@ -325,9 +370,16 @@ int main(int argc, char **argv)
 		printf("%s: %u steps, %u processes, recorded on Linux %.63s\n", path, plan.n_steps, plan.n_processes, plan.head->kernel);
 		return DONE;
 	}
-	ask_for_vfio(vfio);
 	if (limit > 0)
 		plan_limit((uint32_t)(limit * 1000) ? (uint32_t)(limit * 1000) : 1);
+	options.plan = realpath(path, NULL);
+	if (where) {
+		options.spool = output;
+		go_on(where);
+	}
+	if ((plan.head->flags & IRR_PLAN_MMIO) && !options.mmio)
+		fail("the plan has loads and stores of mapped regions; --mmio if they are meant to be made");
+	ask_for_vfio(vfio);
 	spool_at(output);
 	if (!shared_make())
 		fail("no memory for %u steps", plan.n_steps);

@@ -100,7 +100,7 @@ static void map_file(uint64_t at, const struct irr_plan_memory *m)
 		i++;
 	if (file_at[i].at == at && file_at[i].file == m->file && file_at[i].data == m->data)
 		return;
-	int fd = (int)atomic_load(&shared->value[m->file]);
+	int fd = (int)atomic_load(&tables.value[m->file]);
 	if (mmap((void *)at, m->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, (off_t)m->data) == MAP_FAILED)
 		return;
 	file_at[i].at = at;
@@ -113,7 +113,7 @@ void memory_before(const struct irr_plan_step *s)
 	for (uint32_t i = 0; i < s->memories; i++) {
 		const struct irr_plan_memory *m = &plan.memories[s->memory + i];
 		if (m->how == IRR_MEMORY_IN_FILE) {
-			ssize_t n = pwrite((int)atomic_load(&shared->value[m->symbol]), plan.data + m->data, m->bytes, (off_t)m->offset);
+			ssize_t n = pwrite((int)atomic_load(&tables.value[m->symbol]), plan.data + m->data, m->bytes, (off_t)m->offset);
 			(void)n; /* the file has another length, or is gone: then it is not filled */
 			continue;
 		}
@@ -143,14 +143,15 @@ void memory_after(const struct irr_plan_step *s)
 /* ---- mappings of files, which calls may unmap ---- */
 
 #define MAPPED 4096u
-static struct { uint64_t from, to; } mapped[MAPPED];
+static struct { uint64_t from, to, known; } mapped[MAPPED];
 
-void mapped_add(uint64_t from, uint64_t bytes)
+void mapped_add(uint64_t from, uint64_t bytes, uint64_t known)
 {
 	for (unsigned i = 0; i < MAPPED; i++)
 		if (mapped[i].to == 0) {
 			mapped[i].from = from;
 			mapped[i].to = from + ((bytes + PAGE - 1) & ~(PAGE - 1));
+			mapped[i].known = known;
 			return;
 		}
 }
@@ -163,18 +164,27 @@ bool mapped_has(uint64_t from, uint64_t bytes)
 	return false;
 }
 
+/* Which file is mapped there; 0 none. */
+uint64_t mapped_known(uint64_t from, uint64_t bytes)
+{
+	for (unsigned i = 0; i < MAPPED; i++)
+		if (mapped[i].to && from >= mapped[i].from && from <= mapped[i].to && bytes <= mapped[i].to - from)
+			return mapped[i].known;
+	return 0;
+}
+
 void mapped_remove(uint64_t from, uint64_t bytes)
 {
 	uint64_t to = from + ((bytes + PAGE - 1) & ~(PAGE - 1));
 	for (unsigned i = 0; i < MAPPED; i++) {
-		uint64_t a = mapped[i].from, b = mapped[i].to;
+		uint64_t a = mapped[i].from, b = mapped[i].to, known = mapped[i].known;
 		if (b == 0 || to <= a || from >= b)
 			continue;
 		mapped[i].to = 0;
 		if (from > a)
-			mapped_add(a, from - a);
+			mapped_add(a, from - a, known);
 		if (to < b)
-			mapped_add(to, b - to);
+			mapped_add(to, b - to, known);
 	}
 }
 

@@ -55,7 +55,7 @@ static uint32_t crc32(const uint8_t *bytes, uint64_t count)
 static const struct {
 	const char *name;
 	uint32_t bytes;
-} tables[IRR_PLAN_TABLES] = {
+} records[IRR_PLAN_TABLES] = {
 	[IRR_PLAN_PROCESSES] = { "processes", sizeof(struct irr_plan_process) },
 	[IRR_PLAN_SYMBOLS] = { "symbols", sizeof(struct irr_plan_symbol) },
 	[IRR_PLAN_REGIONS] = { "regions", sizeof(struct irr_plan_region) },
@@ -79,10 +79,10 @@ static const char *check_tables(const uint8_t *base, uint64_t bytes)
 	const struct irr_plan *h = plan.head;
 	for (unsigned t = 0; t < IRR_PLAN_TABLES; t++) {
 		const struct irr_plan_section *s = &h->tables[t];
-		if (s->offset < sizeof *h || s->offset % 8 || s->offset > bytes || s->count > (bytes - s->offset) / tables[t].bytes)
-			return bad("its table of %s does not lie in it", tables[t].name);
+		if (s->offset < sizeof *h || s->offset % 8 || s->offset > bytes || s->count > (bytes - s->offset) / records[t].bytes)
+			return bad("its table of %s does not lie in it", records[t].name);
 		if (t != IRR_PLAN_DATA && s->count > MOST_RECORDS)
-			return bad("too many %s", tables[t].name);
+			return bad("too many %s", records[t].name);
 	}
 	plan.processes = (const void *)(base + h->tables[IRR_PLAN_PROCESSES].offset);
 	plan.symbols = (const void *)(base + h->tables[IRR_PLAN_SYMBOLS].offset);
@@ -109,6 +109,8 @@ static const char *check_processes(void)
 		return bad("too many processes");
 	for (uint32_t i = 0; i < plan.n_processes; i++) {
 		const struct irr_plan_process *p = &plan.processes[i];
+		if (p->symbol >= plan.n_symbols)
+			return bad("process %u: its pid is no symbol", i);
 		if (p->threads > MOST_THREADS)
 			return bad("process %u: too many threads", i);
 		if (p->parent == -1 && p->fork_step == -1)
@@ -216,15 +218,17 @@ static int words_needed(const struct irr_plan_step *s)
 	case IRR_KIND_MREMAP:
 		return 5;
 	case IRR_KIND_MMIO:
-		return 6;
+		return (s->request & 0xf) == IRR_MMIO_BOTH ? 6 : 5;
 	case IRR_KIND_SENDFD:
 		return 1;
 	case IRR_KIND_IOCTL:
 	case IRR_KIND_FORK:
 	case IRR_KIND_START:
 	case IRR_KIND_EXIT:
-	case IRR_KIND_FD:
+	case IRR_KIND_EXEC:
 		return 0;
+	case IRR_KIND_FD:
+		return s->request == IRR_FOUND_PIDFD ? 4 : 0;
 	default:
 		return -1;
 	}
@@ -259,7 +263,7 @@ static const char *check_kind(const struct irr_plan_step *s)
 			return "its child is not there";
 		break;
 	case IRR_KIND_FD:
-		if (s->request != IRR_FOUND_INHERITED && s->request != IRR_FOUND_RECEIVED)
+		if (s->request != IRR_FOUND_INHERITED && s->request != IRR_FOUND_RECEIVED && s->request != IRR_FOUND_PIDFD)
 			return "a call that is not issued";
 		if (s->peer != -1 && (s->peer < 0 || (uint32_t)s->peer >= plan.n_steps || plan.steps[s->peer].kind != IRR_KIND_SENDFD))
 			return "nobody sends what it receives";
@@ -392,7 +396,7 @@ const char *kind_name(unsigned kind)
 		[IRR_KIND_IOCTL] = "ioctl", [IRR_KIND_OPEN] = "open", [IRR_KIND_CLOSE] = "close",   [IRR_KIND_DUP] = "dup",
 		[IRR_KIND_MMAP] = "mmap",   [IRR_KIND_MUNMAP] = "munmap", [IRR_KIND_MREMAP] = "mremap", [IRR_KIND_READ] = "read",
 		[IRR_KIND_WRITE] = "write", [IRR_KIND_FORK] = "fork", [IRR_KIND_EXIT] = "exit",     [IRR_KIND_START] = "start",
-		[IRR_KIND_FD] = "receive",  [IRR_KIND_SENDFD] = "send", [IRR_KIND_MMIO] = "access",
+		[IRR_KIND_FD] = "receive",  [IRR_KIND_SENDFD] = "send", [IRR_KIND_MMIO] = "access", [IRR_KIND_EXEC] = "exec",
 	};
 	return kind < sizeof names / sizeof names[0] && names[kind] ? names[kind] : "call";
 }

@@ -55,6 +55,8 @@ struct flight {
 };
 
 struct shared {
+	uint32_t watcher; /* the process whose descriptor `fd` this memory is */
+	int32_t fd;
 	_Atomic uint32_t turn;    /* the step that may be entered next */
 	_Atomic uint32_t changes; /* what threads wait on */
 	_Atomic uint32_t waiters;
@@ -62,15 +64,24 @@ struct shared {
 	_Atomic uint32_t issued, skipped, differ, first_differ; /* first_differ: index + 1 */
 	_Atomic int32_t first_error;
 	struct flight flight[FLIGHTS];
-	_Atomic uint32_t *pid;     /* by process; 0 not there yet */
-	_Atomic uint64_t *value;   /* by symbol */
-	_Atomic uint8_t *live;     /* by symbol: a step has made it and none has ended it */
-	int32_t *receiver;         /* by symbol of a socket: the other end; -1 none */
 };
 
 extern struct shared *shared;
 
+/* What lies behind it. */
+struct tables {
+	_Atomic uint32_t *pid;   /* by process; 0 not there yet */
+	_Atomic uint64_t *value; /* by symbol */
+	_Atomic uint8_t *live;   /* by symbol: a step has made it and none has ended it */
+	int32_t *receiver;       /* by symbol of a socket: the other end; -1 none */
+};
+
+extern struct tables tables;
+
 bool shared_make(void);
+/* The same memory, in an image that a process of it has executed. */
+bool shared_attach(uint32_t watcher, int fd);
+void turn_executed(void);
 struct flight *turn_enter(uint32_t step);
 void turn_leave(struct flight *f);
 bool turns_done(void);
@@ -85,7 +96,8 @@ void regions_of_image(uint32_t image);
 /* Makes memory as it is to be before a call; and reachable again after it. */
 void memory_before(const struct irr_plan_step *s);
 void memory_after(const struct irr_plan_step *s);
-void mapped_add(uint64_t from, uint64_t bytes);
+void mapped_add(uint64_t from, uint64_t bytes, uint64_t known);
+uint64_t mapped_known(uint64_t from, uint64_t bytes);
 void mapped_remove(uint64_t from, uint64_t bytes);
 bool mapped_has(uint64_t from, uint64_t bytes);
 /* Memory for an argument: `bytes` and then, where `fault`, nothing at all. Good until the thread asks again for the same `which`. */
@@ -105,11 +117,13 @@ void foreign_files(uint32_t process, bool sockets);
 
 struct options {
 	bool durable, verbose, mmio;
-	const char *spool;
+	const char *spool, *plan;
 };
 extern struct options options;
 
 void process_run(uint32_t process);
+/* Becomes another image of this program, which goes on behind a step. Returns an errno, negative. */
+long execute(uint32_t process, uint32_t step);
 /* The call is about to be made: what is to survive it is written. */
 void before_call(const struct irr_plan_step *s);
 void issue(uint32_t index, struct flight *f);

@@ -19,6 +19,7 @@
 #define ASLEEP_NS 20000000u /* how long a call is waited for that is to be under way already, at most */
 
 struct shared *shared;
+struct tables tables;
 
 uint64_t now_ns(void)
 {
@@ -27,24 +28,52 @@ uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-bool shared_make(void)
+#define HIGH_FD 900 /* out of the way of the plan's */
+
+/* Where the tables behind it lie, by the plan. */
+static bool map_shared(int fd)
 {
 	size_t bytes = sizeof *shared + plan.n_processes * 8ull + plan.n_symbols * (8ull + 8 + 8) + 64;
-	uint8_t *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (ftruncate(fd, (off_t)bytes) != 0)
+		return false;
+	uint8_t *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (at == MAP_FAILED)
 		return false;
 	shared = (struct shared *)at;
 	at += (sizeof *shared + 7) & ~(size_t)7;
-	shared->value = (void *)at;
+	tables.value = (void *)at;
 	at += plan.n_symbols * 8ull;
-	shared->pid = (void *)at;
+	tables.pid = (void *)at;
 	at += (plan.n_processes * 4ull + 7) & ~7ull;
-	shared->receiver = (void *)at;
+	tables.receiver = (void *)at;
 	at += (plan.n_symbols * 4ull + 7) & ~7ull;
-	shared->live = (void *)at;
+	tables.live = (void *)at;
+	return true;
+}
+
+bool shared_attach(uint32_t watcher, int of)
+{
+	char path[64];
+	snprintf(path, sizeof path, "/proc/%u/fd/%d", watcher, of);
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	bool ok = fd >= 0 && map_shared(fd);
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+bool shared_make(void)
+{
+	int fd = memfd_create(PROGRAM, MFD_CLOEXEC), high = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD);
+	if (high >= 0)
+		close(fd);
+	if (high < 0 || !map_shared(high))
+		return false;
+	shared->watcher = (uint32_t)getpid();
+	shared->fd = high;
 	for (uint32_t i = 0; i < plan.n_symbols; i++) {
-		shared->value[i] = plan.symbols[i].value;
-		shared->receiver[i] = -1;
+		tables.value[i] = plan.symbols[i].value;
+		tables.receiver[i] = -1;
 	}
 	return true;
 }
@@ -165,6 +194,14 @@ void turn_leave(struct flight *f)
 {
 	atomic_store(&f->step, 0);
 	changed();
+}
+
+/* The call that made this image has returned. */
+void turn_executed(void)
+{
+	for (unsigned i = 0; i < FLIGHTS; i++)
+		if (atomic_load(&shared->flight[i].step) && atomic_load(&shared->flight[i].pid) == (uint32_t)getpid())
+			turn_leave(&shared->flight[i]);
 }
 
 bool turns_done(void)

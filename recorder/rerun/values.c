@@ -21,7 +21,7 @@ static bool is_taken(const struct irr_plan_symbol *s, unsigned sort, uint64_t va
 		return fcntl((int)value, F_GETFD) >= 0;
 	for (uint32_t i = 0; i < plan.n_symbols; i++) {
 		const struct irr_plan_symbol *o = &plan.symbols[i];
-		if (o->sort == sort && o->context == s->context && atomic_load(&shared->live[i]) && atomic_load(&shared->value[i]) == value)
+		if (o->sort == sort && o->context == s->context && atomic_load(&tables.live[i]) && atomic_load(&tables.value[i]) == value)
 			return true;
 	}
 	return false;
@@ -41,7 +41,7 @@ static uint64_t free_number(const struct irr_plan_symbol *s, unsigned sort, uint
 uint64_t use_value(const struct irr_plan_use *u)
 {
 	const struct irr_plan_symbol *s = &plan.symbols[u->symbol];
-	uint64_t v = atomic_load(&shared->value[u->symbol]);
+	uint64_t v = atomic_load(&tables.value[u->symbol]);
 	if (s->sort == IRR_SORT_MEMORY)
 		v = region_address((uint32_t)s->region);
 	else if (s->sort == IRR_SORT_NOTHING)
@@ -65,8 +65,8 @@ bool define(const struct irr_plan_step *s, unsigned in, unsigned part, const voi
 			continue;
 		}
 		memcpy(&v, (const uint8_t *)bytes + d->offset, d->width);
-		atomic_store(&shared->value[d->symbol], v);
-		atomic_store(&shared->live[d->symbol], 1);
+		atomic_store(&tables.value[d->symbol], v);
+		atomic_store(&tables.live[d->symbol], 1);
 	}
 	return all;
 }
@@ -74,7 +74,7 @@ bool define(const struct irr_plan_step *s, unsigned in, unsigned part, const voi
 void ended(const struct irr_plan_step *s)
 {
 	for (uint32_t i = 0; i < s->ends; i++)
-		atomic_store(&shared->live[plan.ends[s->end + i]], 0);
+		atomic_store(&tables.live[plan.ends[s->end + i]], 0);
 }
 
 /* ---- descriptors that no step makes ---- */
@@ -93,7 +93,7 @@ static int socket_pair(uint32_t symbol)
 	int fds[2];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds) != 0)
 		return -1;
-	shared->receiver[symbol] = out_of_the_way(fds[1]);
+	tables.receiver[symbol] = out_of_the_way(fds[1]);
 	return out_of_the_way(fds[0]);
 }
 
@@ -141,7 +141,7 @@ void foreign_files(uint32_t process, bool sockets)
 		int fd = sockets ? socket_pair(i) : file_made(i);
 		if (fd < 0)
 			continue;
-		atomic_store(&shared->value[i], (uint64_t)fd);
-		atomic_store(&shared->live[i], 1);
+		atomic_store(&tables.value[i], (uint64_t)fd);
+		atomic_store(&tables.live[i], 1);
 	}
 }

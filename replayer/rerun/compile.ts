@@ -1,5 +1,5 @@
 /** A program as a plan: which steps are issued again, and what of them the issuing program needs to know. */
-import { FileKind, Found, FRAME_AT, Kind, type Part, PartKind } from '../../store/frame.ts';
+import { FileKind, Found, FRAME_AT, Kind, type Part, PartKind, Start } from '../../store/frame.ts';
 import { unbound } from '../program/bindings.ts';
 import { type Define, type Program, type ProgramSymbol, type Step, type Use, whereIs } from '../program/program.ts';
 import { type Memories, type MemoryAt, memoriesOf } from './memory.ts';
@@ -53,6 +53,7 @@ const CALLS: ReadonlySet<number> = new Set([
   Kind.WRITE,
   Kind.FORK,
   Kind.EXIT,
+  Kind.EXEC,
   Kind.SENDFD,
 ]);
 
@@ -64,13 +65,21 @@ function whyNot(step: Step, mmio: boolean): string | undefined {
     if (step.kind === Kind.FD || step.kind === Kind.QUEUE || step.kind === Kind.RETURN) return undefined;
     return step.why;
   }
-  if (step.role === 'receipt') return step.request === Found.RECEIVED ? '' : 'a descriptor taken out of another process by pidfd_getfd(2)';
+  if (step.role === 'receipt') return '';
   if (step.role === 'access') return mmio ? '' : 'loads and stores are made with --mmio only';
-  if (!CALLS.has(step.kind)) return step.kind === Kind.EXEC ? 'another program is not started' : 'a call of a kind that is not issued';
+  if (!CALLS.has(step.kind)) return 'a call of a kind that is not issued';
   if (KVM_FILES.has(step.fileKind)) return 'calls on KVM are not issued';
   if (step.kind === Kind.IOCTL && ((step.request >>> 8) & 0xff) !== TYPE) return 'an ioctl of another subsystem';
   if (step.kind === Kind.FORK && step.error !== 0) return 'a fork that failed';
   return '';
+}
+
+/** Does another image of its process begin behind an EXEC, before anything else of it? One that failed has none. */
+function executed({ steps }: Program, index: number): boolean {
+  const { process } = steps[index]!;
+  for (let i = index + 1; i < steps.length; i++)
+    if (steps[i]!.process === process) return steps[i]!.kind === Kind.START && steps[i]!.request === Start.EXEC;
+  return false;
 }
 
 /** Makes the plan of a program. */
@@ -78,7 +87,8 @@ export function compilePlan(program: Program, options: CompileOptions = {}): Com
   const left: Left[] = [];
   const stepOf: number[] = [];
   for (const [index, step] of program.steps.entries()) {
-    const why = whyNot(step, options.mmio === true);
+    const why =
+      step.kind === Kind.EXEC && !executed(program, index) ? 'a program that was not recorded' : whyNot(step, options.mmio === true);
     if (why === '') stepOf.push(index);
     else if (why !== undefined) left.push({ step: index, why });
   }
@@ -155,7 +165,8 @@ class Writer {
     for (const [i, p] of parts.entries()) this.#part(step, p, i, indexes);
     for (const u of step.uses) this.#use(step, u, indexes);
     for (const d of step.defines) this.#define(step, d);
-    if (step.kind === Kind.FD) for (const u of step.echoes) if (u.at === FRAME_AT.fd) this.#use(step, u, indexes);
+    if (step.kind === Kind.FD)
+      for (const u of step.echoes) if (u.at === FRAME_AT.fd || step.request === Found.PIDFD) this.#use(step, u, indexes);
     for (const o of step.overlaps) {
       const place = this.#places.get(o);
       if (place !== undefined) this.#overlaps.push(place);
@@ -274,7 +285,7 @@ class Writer {
       kernel: program.kernel,
       processes: program.processes.map((p) => {
         const forkStep = places.get(p.forkStep) ?? -1;
-        return { parent: forkStep < 0 ? -1 : p.parent, forkStep, image: p.image, threads: p.threads.length };
+        return { parent: forkStep < 0 ? -1 : p.parent, forkStep, image: p.image, threads: p.threads.length, symbol: p.symbol };
       }),
       symbols: program.symbols.map((s) => symbolRecord(s, this.#fileBytes.get(s.index))),
       regions,

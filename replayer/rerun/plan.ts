@@ -51,7 +51,7 @@ const WIDTH: Readonly<Record<FieldType, number>> = { u8: 1, u16: 2, u32: 4, i32:
 
 /** Fields of the records, in order; none has room before it that is not named. */
 export const PLAN_RECORDS = {
-  process: { parent: 'i32', forkStep: 'i32', image: 'u32', threads: 'u32' },
+  process: { parent: 'i32', forkStep: 'i32', image: 'u32', threads: 'u32', symbol: 'u32', reserved: 'u32' },
   symbol: {
     sort: 'u8',
     what: 'u8',
