@@ -122,17 +122,22 @@ void process_run(uint32_t process)
 static void run_from(uint32_t process, uint32_t from)
 {
 	const struct irr_plan_process *p = &plan.processes[process];
-	bool used[64] = { false };
+	bool *used = calloc(p->threads + 1ul, sizeof *used);
+	pthread_attr_t attr;
+	if (!used)
+		irr_sys(SYS_exit_group, 1, 0, 0, 0, 0, 0);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 256 << 10);
 	for (uint32_t i = from; i < plan.n_steps; i++)
-		if (plan.steps[i].process == process && plan.steps[i].thread < 64)
+		if (plan.steps[i].process == process)
 			used[plan.steps[i].thread] = true;
-	for (uint32_t t = 1; t < p->threads && t < 64; t++) {
+	for (uint32_t t = 1; t < p->threads; t++) {
 		pthread_t id;
 		struct thread *arg = malloc(sizeof *arg);
 		if (!used[t] || !arg)
 			continue;
 		*arg = (struct thread){ process, t, from };
-		if (pthread_create(&id, NULL, thread_run, arg) != 0)
+		if (pthread_create(&id, &attr, thread_run, arg) != 0)
 			irr_sys(SYS_exit_group, 1, 0, 0, 0, 0, 0);
 	}
 	struct thread *arg = malloc(sizeof *arg);
@@ -277,7 +282,7 @@ static int told(int status)
 /* Real hardware is touched only if somebody says so. */
 static void ask_for_vfio(bool allowed)
 {
-	if (!(plan.head->flags & IRR_PLAN_VFIO) || allowed)
+	if (!(plan.does & IRR_PLAN_VFIO) || allowed)
 		return;
 	if (!isatty(0) || !isatty(2))
 		fail("the plan touches VFIO devices, real hardware; --vfio if it is meant to");
@@ -377,7 +382,7 @@ int main(int argc, char **argv)
 		options.spool = output;
 		go_on(where);
 	}
-	if ((plan.head->flags & IRR_PLAN_MMIO) && !options.mmio)
+	if ((plan.does & IRR_PLAN_MMIO) && !options.mmio)
 		fail("the plan has loads and stores of mapped regions; --mmio if they are meant to be made");
 	ask_for_vfio(vfio);
 	spool_at(output);

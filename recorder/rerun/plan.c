@@ -198,7 +198,10 @@ static bool may_open(const struct irr_plan_step *s)
 			return false;
 	if (word(s, 1) & (O_CREAT | O_TRUNC | O_TMPFILE))
 		return false;
-	return starts(path, p->bytes, "/dev/iommu") || starts(path, p->bytes, "/dev/vfio/");
+	bool vfio = starts(path, p->bytes, "/dev/vfio/");
+	if (vfio && !(p->bytes == 14 && starts(path, p->bytes, "/dev/vfio/vfio")))
+		plan.does |= IRR_PLAN_VFIO;
+	return vfio || starts(path, p->bytes, "/dev/iommu");
 }
 
 /* Of each kind: how many words of ARGS it needs. */
@@ -269,6 +272,7 @@ static const char *check_kind(const struct irr_plan_step *s)
 			return "nobody sends what it receives";
 		break;
 	case IRR_KIND_MMIO: {
+		plan.does |= IRR_PLAN_MMIO;
 		uint64_t width = word(s, 2);
 		if ((width != 1 && width != 2 && width != 4 && width != 8) || s->request > IRR_MMIO_BOTH)
 			return "an access that is not made";

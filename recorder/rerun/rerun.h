@@ -31,6 +31,7 @@ struct plan {
 	const uint32_t *ends;
 	const struct irr_plan_memory *memories;
 	const uint8_t *data;
+	unsigned does; /* enum irr_plan_flag, by what its steps are and not by what it says of itself */
 	uint32_t n_processes, n_symbols, n_regions, n_steps;
 };
 

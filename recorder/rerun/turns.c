@@ -78,22 +78,33 @@ bool shared_make(void)
 	return true;
 }
 
+/* Whom to wake: there may be hundreds of threads, and one has the turn. */
+#define AT_END (1u << 31)
+static __thread uint32_t mine_bit;
+
+static uint32_t bit_of(const struct irr_plan_step *s) { return 1u << ((s->process * 7 + s->thread) % 31); }
+
 static void changed(void)
 {
+	uint32_t turn = atomic_load(&shared->turn), whom = turn < plan.n_steps ? bit_of(&plan.steps[turn]) : ~0u;
 	atomic_fetch_add(&shared->changes, 1);
 	if (atomic_load(&shared->waiters))
-		syscall(SYS_futex, &shared->changes, FUTEX_WAKE, 1 << 30, NULL, NULL, 0);
+		syscall(SYS_futex, &shared->changes, FUTEX_WAKE_BITSET, 1 << 30, NULL, NULL, whom);
 }
 
-/* Until something has changed since `seen`, or a moment has gone by. */
+/* Until something has changed since `seen` that concerns us, or a moment has gone by. */
 static void await_change(uint32_t seen, long ns)
 {
-	struct timespec t = { .tv_nsec = ns };
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_nsec += ns;
+	t.tv_sec += t.tv_nsec / 1000000000;
+	t.tv_nsec %= 1000000000;
 	if (atomic_load(&shared->given_up))
 		for (;;)
 			pause(); /* whoever watches ends us */
 	atomic_fetch_add(&shared->waiters, 1);
-	syscall(SYS_futex, &shared->changes, FUTEX_WAIT, seen, &t, NULL, 0);
+	syscall(SYS_futex, &shared->changes, FUTEX_WAIT_BITSET, seen, &t, NULL, mine_bit);
 	atomic_fetch_sub(&shared->waiters, 1);
 }
 
@@ -154,11 +165,12 @@ static void await_inside(struct flight *f, uint32_t step)
 struct flight *turn_enter(uint32_t step)
 {
 	const struct irr_plan_step *s = &plan.steps[step];
+	mine_bit = bit_of(s);
 	for (;;) {
 		uint32_t seen = atomic_load(&shared->changes);
 		if (atomic_load(&shared->turn) == step)
 			break;
-		await_change(seen, 100000000);
+		await_change(seen, 900000000);
 	}
 	struct flight *mine = NULL;
 	for (unsigned i = 0; i < FLIGHTS; i++) {
@@ -219,10 +231,11 @@ bool turns_done(void)
 /* A process that nobody ended lives as long as the others. */
 void wait_for_end(void)
 {
+	mine_bit = AT_END;
 	for (;;) {
 		uint32_t seen = atomic_load(&shared->changes);
 		if (turns_done())
 			return;
-		await_change(seen, 20000000);
+		await_change(seen, 200000000);
 	}
 }

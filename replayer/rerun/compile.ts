@@ -57,6 +57,35 @@ const CALLS: ReadonlySet<number> = new Set([
   Kind.SENDFD,
 ]);
 
+/** What stands for a file that was opened by another name, by kind of file. */
+const STANDARD: Readonly<Record<number, string>> = { [FileKind.IOMMUFD]: '/dev/iommu', [FileKind.VFIO_CONTAINER]: '/dev/vfio/vfio' };
+/** O_CREAT, O_TRUNC and __O_TMPFILE of x86 and arm64 */
+const MAKES = 0o20001100;
+
+/** Nothing but iommufd and VFIO is opened, by their own names, and nothing is made or emptied: as plan.c of the issuing program has it. */
+function mayOpen(step: Step): boolean {
+  const path = Buffer.from(textOf(step)).toString('latin1');
+  return /^\/dev\/(iommu|vfio\/)/.test(path) && !path.includes('..') && !path.includes('\0') && (wordOf(step, 1) & MAKES) === 0;
+}
+
+function wordOf(step: Step, word: number): number {
+  const bytes = step.parts.find((p) => p.kind === PartKind.ARGS)?.bytes;
+  return bytes === undefined || bytes.length < 8 * word + 8 ? 0 : Buffer.from(bytes).readUInt32LE(8 * word);
+}
+
+/** What an open asks with: the standard name where it was another, and no more flags than how it is accessed. */
+function opened(step: Step): readonly Part[] {
+  if (step.kind !== Kind.OPEN || mayOpen(step)) return step.asks;
+  const O_ACCMODE_CLOEXEC = 0o2000003;
+  return step.asks.map((p) => {
+    if (p.kind === PartKind.TEXT && p.slot === 0) return { ...p, bytes: Buffer.from(STANDARD[step.fileKind] ?? '') };
+    if (p.kind !== PartKind.ARGS) return p;
+    const bytes = Buffer.from(p.bytes);
+    bytes.writeBigUInt64LE(BigInt(wordOf(step, 1) & O_ACCMODE_CLOEXEC), 8);
+    return { ...p, bytes };
+  });
+}
+
 /** Why a step is not issued; '' it is; undefined: it comes of itself. */
 function whyNot(step: Step, mmio: boolean): string | undefined {
   if (step.role === 'fact') {
@@ -68,6 +97,8 @@ function whyNot(step: Step, mmio: boolean): string | undefined {
   if (step.role === 'receipt') return '';
   if (step.role === 'access') return mmio ? '' : 'loads and stores are made with --mmio only';
   if (!CALLS.has(step.kind)) return 'a call of a kind that is not issued';
+  if (step.kind === Kind.OPEN && !mayOpen(step) && STANDARD[step.fileKind] === undefined)
+    return 'it opens something other than iommufd and VFIO';
   if (KVM_FILES.has(step.fileKind)) return 'calls on KVM are not issued';
   if (step.kind === Kind.IOCTL && ((step.request >>> 8) & 0xff) !== TYPE) return 'an ioctl of another subsystem';
   if (step.kind === Kind.FORK && step.error !== 0) return 'a fork that failed';
@@ -158,7 +189,7 @@ class Writer {
 
   step(index: number): void {
     const step = this.#program.steps[index]!;
-    const parts = step.asks;
+    const parts = opened(step);
     const indexes = new Map<number, number>();
     const first = { part: this.#parts.length, use: this.#uses.length, define: this.#defines.length };
     const firstOf = { overlap: this.#overlaps.length, end: this.#ends.length };
