@@ -27,7 +27,7 @@ describe('--emit-plan', () => {
     const trace = sampleTrace(frames, table);
     const { notes } = await capture('rerun', [trace], { on: 'kernel', emitPlan: at('sample.plan') });
     rmSync(join(trace, '..'), { recursive: true });
-    expect(notes[0]).toMatch(/^3 events are not issued again: another program is not started \(1\), events were lost here \(1\)/);
+    expect(notes[0]).toMatch(/^3 events are not issued again: a program that was not recorded \(1\), events were lost here \(1\)/);
   });
 
   test('an existing file is not replaced', async () => {
