@@ -1,8 +1,8 @@
 /** Who makes the calls of a reproducer: processes and threads, in which order, and what they share. */
 import { Kind, PartKind, Start } from '../../store/frame.ts';
 import type { Program, ProgramSymbol, Step } from '../program/program.ts';
-import { numberAt } from './c-arguments.ts';
 import { closedByExec, issuedOf, type Left } from './issued.ts';
+import { numberAt } from './parts.ts';
 
 /** A thread that makes calls. */
 export interface Actor {

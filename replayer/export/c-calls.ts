@@ -6,10 +6,12 @@ import type { Command, Field } from '../../hw/uapi/types.ts';
 import { SCALAR_BYTES } from '../../hw/uapi/types.ts';
 import { Close, Dup, FileKind, Kind, MmioHow, type Part, PartFlag, PartKind, Rw } from '../../store/frame.ts';
 import { type Define, fdUse, type Step, type Use, whereIs } from '../program/program.ts';
-import { type Argument, Arguments, numberAt, usesIn } from './c-arguments.ts';
+import { type Argument, Arguments } from './c-arguments.ts';
+import { ACCESS, bits, MAP_FLAGS, OPEN_FLAGS, PROTECTION } from './c-flags.ts';
 import { type Numbers, plain } from './c-numbers.ts';
 import { byteItems, initialiser, stringLiteral } from './c-text.ts';
 import { textOf } from './issued.ts';
+import { numberAt, usesIn } from './parts.ts';
 
 /** How a program says what it expects: plain C, or the kernel's test harness. */
 export interface Style {
@@ -27,41 +29,11 @@ export interface Statement {
   readonly notes: readonly string[];
 }
 
+const MAP_FIXED = 0x10n;
 const EFAULT = 14;
 /** Errors beyond these the C library has no names of. */
 const LAST_NAMED = 133;
 const errorText = (error: number): string => (error > 0 && error <= LAST_NAMED ? errnoName(error) : String(error));
-
-const OPEN_FLAGS: readonly (readonly [number, string])[] = [
-  [0o2000000, 'O_CLOEXEC'],
-  [0o4000, 'O_NONBLOCK'],
-  [0o100000, 'O_LARGEFILE'],
-];
-const ACCESS = ['O_RDONLY', 'O_WRONLY', 'O_RDWR'] as const;
-const PROTECTION: readonly (readonly [number, string])[] = [
-  [1, 'PROT_READ'],
-  [2, 'PROT_WRITE'],
-  [4, 'PROT_EXEC'],
-];
-const MAP_FLAGS: readonly (readonly [number, string])[] = [
-  [1, 'MAP_SHARED'],
-  [2, 'MAP_PRIVATE'],
-  [0x10, 'MAP_FIXED'],
-  [0x8000, 'MAP_POPULATE'],
-];
-const MAP_FIXED = 0x10n;
-
-function bits(value: bigint, names: readonly (readonly [number, string])[], none = '0'): string {
-  const found: string[] = [];
-  let rest = value;
-  for (const [bit, name] of names)
-    if ((rest & BigInt(bit)) !== 0n) {
-      found.push(name);
-      rest &= ~BigInt(bit);
-    }
-  if (rest !== 0n) found.push(`0x${rest.toString(16)}`);
-  return found.length === 0 ? none : found.join(' | ');
-}
 
 /** Outputs that are the kernel's choice, or say nothing. */
 const CHOSEN = /(?:^|\.|_)iova$|mmap_|cookie|^size$|^argsz$/;

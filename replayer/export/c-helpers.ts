@@ -119,3 +119,29 @@ export const AWAIT_RETURN = `static void await_return(int n)
 	while (!atomic_load(&shared->returned[n]))
 		usleep(50);
 }`;
+
+/** The headers that functions need. */
+export function includes(text: string, helpers: ReadonlySet<string>, several: boolean, first: readonly string[]): string {
+  const has = (...names: string[]): boolean => names.some((n) => text.includes(n) || helpers.has(n));
+  const rows: readonly (readonly [boolean, string])[] = [
+    [true, 'errno.h'],
+    [true, 'fcntl.h'],
+    [has('await_event'), 'poll.h'],
+    [has('pthread_'), 'pthread.h'],
+    [several, 'stdatomic.h'],
+    [true, 'stdint.h'],
+    [true, 'stdio.h'],
+    [true, 'stdlib.h'],
+    [true, 'string.h'],
+    [has('eventfd('), 'sys/eventfd.h'],
+    [true, 'sys/ioctl.h'],
+    [true, 'sys/mman.h'],
+    [has('send_fd', 'receive_fd', 'socket_pair'), 'sys/socket.h'],
+    [has('send_fd', 'receive_fd', 'socket_pair'), 'sys/uio.h'],
+    [has('reap('), 'sys/wait.h'],
+    [true, 'unistd.h'],
+    [true, 'linux/types.h'],
+    [true, 'linux/version.h'],
+  ];
+  return ['#define _GNU_SOURCE', ...rows.filter(([yes]) => yes).map(([, name]) => `#include <${name}>`), ...first].join('\n');
+}

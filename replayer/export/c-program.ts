@@ -9,9 +9,10 @@ import { type Actor, type Cast, castOf, closedByExec, sharedSymbols, type Turn }
 import { Calls } from './c-calls.ts';
 import { definitions, needed } from './c-definitions.ts';
 import type { Form } from './c-forms.ts';
-import { AWAIT_RETURN, HELPERS, MEMORY, RETURNED, TURNS } from './c-helpers.ts';
+import { AWAIT_RETURN, HELPERS, includes, MEMORY, RETURNED, TURNS } from './c-helpers.ts';
 import { Numbers, plain } from './c-numbers.ts';
 import { comment, wrapped } from './c-text.ts';
+import { declaration } from './c-variables.ts';
 import { Used } from './used.ts';
 
 const NEWEST = 'linux-7.2';
@@ -209,7 +210,7 @@ class Writer {
     const bodies = [...functions, mainText].map((text) => this.#withMemory(text));
     const sections = [
       comment(aboutOf(this.#program, { name, build: this.#form.build }, this.#made, this.#cast.left)).join('\n'),
-      this.#includes(bodies),
+      includes(bodies.join('\n'), this.#used.helpers, this.#several, this.#form.includes),
       ...this.#headers(),
       this.#variables(),
       ...this.#form.checks(this.#used),
@@ -312,34 +313,6 @@ class Writer {
     return lines;
   }
 
-  #includes(bodies: readonly string[]): string {
-    const all = bodies.join('\n');
-    const has = (...names: string[]): boolean => names.some((n) => all.includes(n) || this.#used.helpers.has(n));
-    const rows: readonly (readonly [boolean, string])[] = [
-      [true, 'errno.h'],
-      [true, 'fcntl.h'],
-      [has('await_event'), 'poll.h'],
-      [has('pthread_'), 'pthread.h'],
-      [this.#several, 'stdatomic.h'],
-      [true, 'stdint.h'],
-      [true, 'stdio.h'],
-      [true, 'stdlib.h'],
-      [true, 'string.h'],
-      [has('eventfd('), 'sys/eventfd.h'],
-      [true, 'sys/ioctl.h'],
-      [true, 'sys/mman.h'],
-      [has('send_fd', 'receive_fd', 'socket_pair'), 'sys/socket.h'],
-      [has('send_fd', 'receive_fd', 'socket_pair'), 'sys/uio.h'],
-      [has('reap('), 'sys/wait.h'],
-      [true, 'unistd.h'],
-      [true, 'linux/types.h'],
-      [true, 'linux/version.h'],
-    ];
-    return ['#define _GNU_SOURCE', ...rows.filter(([yes]) => yes).map(([, name]) => `#include <${name}>`), ...this.#form.includes].join(
-      '\n',
-    );
-  }
-
   #headers(): string[] {
     const sections: string[] = [];
     for (const header of ['iommufd.h', 'vfio.h'] as const) {
@@ -392,29 +365,6 @@ class Writer {
     for (const index of this.#peers) lines.push(`static int ${this.#program.symbols[index]!.name}_peer = -1;`);
     return lines.join('\n');
   }
-}
-
-const TYPES: Readonly<Record<ProgramSymbol['sort'], string>> = {
-  object: '__u32 ',
-  fd: 'int ',
-  memory: 'char *',
-  mapping: 'char *',
-  iova: '__u64 ',
-  offset: '__u64 ',
-  length: '__u64 ',
-  process: 'pid_t ',
-  cookie: '__u32 ',
-  item: '__u32 ',
-  nothing: '__u32 ',
-};
-
-function declaration(s: ProgramSymbol, initialised: boolean): string {
-  const plainly = `${TYPES[s.sort]}${s.name}`;
-  if (!initialised) return plainly;
-  if (s.sort === 'fd') return `${plainly} = -1`;
-  if (s.step < 0 && s.sort !== 'memory' && s.sort !== 'mapping' && s.sort !== 'process')
-    return `${plainly} = ${plain(BigInt.asUintN(64, s.recorded), s.sort !== 'object')} /* there before the recording */`;
-  return plainly;
 }
 
 const indented = (line: string): string => (line === '' || line.startsWith('#if') ? line : `\t${line}`);

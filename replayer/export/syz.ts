@@ -10,10 +10,10 @@ import { SCALAR_BYTES } from '../../hw/uapi/types.ts';
 import { Kind, type Part, PartKind, Rw } from '../../store/frame.ts';
 import { fdUse, type Program, type Step, type Use, whereIs } from '../program/program.ts';
 import { aboutOf } from './about.ts';
-import { numberAt, usesIn } from './c-arguments.ts';
 import { tableOf } from './c-program.ts';
 import { commentText } from './c-text.ts';
 import { issuedOf, type Left, textOf } from './issued.ts';
+import { numberAt, usesIn } from './parts.ts';
 import { Descriptions, describedFields, isResource } from './syz-descriptions.ts';
 import { KNOWN, type KnownCall } from './syz-known.ts';
 
