@@ -1,5 +1,6 @@
 /** `--oracle`: a command that says whether a session still shows it, as `git bisect run` has them. */
 import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -25,7 +26,16 @@ export function commandOracle(command: string, meta: TraceMeta): CommandOracle {
   const folder = mkdtempSync(join(tmpdir(), 'iommufd-rr-'));
   const path = join(folder, 'candidate.irr');
   let unknown = 0;
+  const known = new Map<string, boolean | undefined>();
   const ask: Oracle = (frames) => {
+    const hash = createHash('sha256');
+    for (const frame of frames) hash.update(frame);
+    const key = hash.digest('base64');
+    // the same session is not asked twice
+    if (!known.has(key)) known.set(key, answerOf(frames));
+    return known.get(key);
+  };
+  const answerOf: Oracle = (frames) => {
     writeWhole(path, frames, meta);
     try {
       const { status, signal, error } = spawnSync('/bin/sh', ['-c', `${command} "$1"`, 'sh', path], { stdio: ['ignore', 2, 2] });

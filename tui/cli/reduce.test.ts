@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +8,7 @@ import { capture } from './capture.ts';
 import type { Options } from './commands.ts';
 
 const TRACES = new URL('../../fixtures/traces/', import.meta.url).pathname;
+const cli = new URL('../../dist/bin/iommufd-rr.js', import.meta.url).pathname;
 const GOLDEN = '../../fixtures/golden/cli';
 const folder = mkdtempSync(join(tmpdir(), 'irr-reduce-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -15,6 +17,12 @@ const reduce = async (name: string, options: Options) => {
   const output = join(folder, `${++made}.irr`);
   const result = await capture('reduce', [name.includes('/') ? name : `${TRACES}${name}`], { output, ...options });
   return { output, ...result };
+};
+
+const scenario = async (name: string): Promise<string> => {
+  const output = join(folder, `${++made}.irr`);
+  await capture('simulate', [name], { output });
+  return output;
 };
 
 describe('on the model', () => {
@@ -49,11 +57,6 @@ describe('on the model', () => {
 });
 
 describe('hardware', () => {
-  const scenario = async (name: string): Promise<string> => {
-    const output = join(folder, `${++made}.irr`);
-    await capture('simulate', [name], { output });
-    return output;
-  };
   test('an error of a queue: what was done to the hardware stays, what only looked goes', async () => {
     const { out, output, notes } = await reduce(await scenario('error'), { keep: 'CONS_INDX.ERR == ILLEGAL' });
     await expect(out).toMatchFileSnapshot(`${GOLDEN}/reduce-cmdqv.txt`);
@@ -73,14 +76,14 @@ describe('--oracle', () => {
     writeFileSync(path, text);
     return `sh ${path}`;
   };
-  const program = new URL('../../dist/bin/iommufd-rr.js', import.meta.url).pathname;
 
   test('a command decides, on traces that it can read', async () => {
     const log = join(folder, 'asked');
-    const command = script(`echo x >> ${log}; node ${program} show "$1" --where 'errno == EBUSY' | grep -q . || exit 1`);
-    const { status, out } = await reduce('selftest-pasid-7.2.irr', { oracle: command, keep: 'errno == EBUSY' });
+    const command = script(`echo x >> ${log}; node ${cli} show "$1" --errors | grep -q EBUSY || exit 1`);
+    const { status, out } = await reduce(await scenario('unknown-type'), { oracle: command });
     expect(status).toBe(0);
     expect(out).toContain('EBUSY');
+    expect(out.trimEnd().split('\n')).toHaveLength(10);
     expect(readFileSync(log, 'utf8').length).toBeGreaterThan(4);
   });
   test('it cannot tell, or never shows it', async () => {
@@ -92,6 +95,27 @@ describe('--oracle', () => {
   test('it fails', async () => {
     await expect(reduce('vfio-7.2.irr', { oracle: '/no/such/command' })).rejects.toThrow(/the oracle has failed \(exit status 127\)/);
   });
+});
+
+test('Ctrl-C leaves the shortest so far', async () => {
+  const output = join(folder, 'stopped.irr');
+  const asked = join(folder, 'first');
+  // the whole session shows it; from then on it takes its time
+  const command = `sh -c '[ -e ${asked} ] && sleep 0.3; touch ${asked}; true'`;
+  const child = spawn(process.execPath, [cli, 'reduce', `${TRACES}vmm-7.2.irr`, '--oracle', command, '-o', output]);
+  let said = '';
+  child.stderr.on('data', (bytes: Buffer) => {
+    said += bytes.toString();
+  });
+  while (!existsSync(asked)) await new Promise((resolve) => setTimeout(resolve, 20));
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  child.kill('SIGINT');
+  const status = await new Promise((resolve) => child.on('exit', resolve));
+  expect(status).toBe(130);
+  expect(said).toMatch(/reduced 187 events to \d+ in .*: stopped, so it may not be the shortest/);
+  const reader = TraceReader.open(output);
+  expect(reader.last).toBeLessThanOrEqual(187);
+  reader.close();
 });
 
 describe('wrong use', () => {
