@@ -1,12 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import { errnoName } from '../../hw/errno.ts';
+import { uapiTable } from '../../hw/uapi/table.ts';
 import { FrameCursor, Kind } from '../../store/frame.ts';
 import { TraceReader } from '../../store/read.ts';
 import { drained } from '../diff/align/align.ts';
 import { tableOf } from '../fold.ts';
 import { programOf } from '../program/program-of.ts';
-import { framesSource } from '../script.ts';
+import { framesSource, Script } from '../script.ts';
 import { why } from '../why.ts';
+import { disagreementsIn } from './choose.ts';
 import { Judge } from './judge.ts';
 import { type Reduction, reduction } from './testing.ts';
 
@@ -66,6 +68,24 @@ describe.each(['vmm-7.2.irr', 'selftest-viommu-7.2.irr', 'selftest-pasid-7.2.irr
       if (alone.every((x) => result.needs.of(x).every((n) => n !== i))) expect(judge.attempt(result, alone)).toBeUndefined();
     }
   });
+});
+
+test('an answer that the rules would not give stays as it was', () => {
+  const s = new Script(uapiTable('linux-7.2'), 100);
+  s.start();
+  s.open(3);
+  s.ioctl(3, 'IOMMU_IOAS_ALLOC', {}, { out_ioas_id: 1 });
+  s.ioctl(3, 'IOMMU_IOAS_ALLOC', {}, { out_ioas_id: 2 });
+  s.ioctl(3, 'IOMMU_DESTROY', { id: 1 }, {});
+  // nothing holds it
+  s.ioctl(3, 'IOMMU_DESTROY', { id: 2 }, {}, { error: 16 });
+  const source = { ...s.source(), meta: { dialect: 'linux-7.2', source: 'preload' } };
+  const [{ field, rule, seq } = { field: '', rule: '', seq: 0 }] = disagreementsIn(source, s.table, undefined);
+  expect(seq).toBe(s.seq);
+  const { found } = reduction(source, seq, '', { kept: { what: 'disagrees' }, otherwise: { field, rule }, rule: undefined });
+  const { frames } = found!.attempt.run;
+  expect(frames.length).toBe(4);
+  expect(disagreementsIn(framesSource(frames, 'linux-7.2'), s.table, undefined)).toMatchObject([{ seq: 4, field, rule }]);
 });
 
 test('what it finds is the same each time', () => {

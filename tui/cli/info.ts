@@ -96,6 +96,7 @@ function infoJson(opened: Opened, counts: Counts, notes: Notes): object {
     bookmarks: notes.bookmarks,
     notes: notes.notes,
     ...(sliceOf(opened.meta) === undefined ? {} : { slice: sliceOf(opened.meta) }),
+    ...(reducedOf(opened.meta) === undefined ? {} : { reduced: reducedOf(opened.meta) }),
     ...(redactedOf(opened.meta).length === 0 ? {} : { redacted: redactedOf(opened.meta) }),
     processList: [...counts.processes.values()].map((p) => ({
       pid: p.pid,
@@ -134,6 +135,17 @@ function sliceOf(
   return [from, to, prologue, of].every((n) => typeof n === 'number')
     ? { from: from as number, to: to as number, prologue: prologue as number, of: of as number }
     : undefined;
+}
+
+/** Of which trace this one is the shortest that still shows something, as far as it says so well. */
+function reducedOf(
+  meta: Opened['meta'],
+): { readonly of: string; readonly events: number; readonly seq: number | null; readonly keep: string | null } | undefined {
+  const { reduced } = meta;
+  if (typeof reduced !== 'object' || reduced === null) return undefined;
+  const { of, events, seq, keep } = reduced as Readonly<Record<string, unknown>>;
+  if (typeof of !== 'string' || typeof events !== 'number') return undefined;
+  return { of, events, seq: typeof seq === 'number' ? seq : null, keep: typeof keep === 'string' ? keep : null };
 }
 
 /** Sorts of things that were taken out of the trace. */
@@ -201,6 +213,14 @@ function infoText(out: Out, opened: Opened, counts: Counts, notes: Notes): void 
     row(
       'slice',
       `events ${slice.from} to ${slice.to} of ${slice.of}; the first ${slice.prologue} here are the earlier ones that they stand on`,
+    );
+  const reduced = reducedOf(meta);
+  if (reduced !== undefined)
+    row(
+      'reduced',
+      `from the ${counted(reduced.events, 'event')} of ${reduced.of}`,
+      reduced.seq === null ? '' : `, to what event ${reduced.seq} needs`,
+      reduced.keep === null ? '' : ` (${reduced.keep})`,
     );
   if (redactedOf(meta).length > 0) row('redacted', redactedOf(meta).join(', '));
   const gaps = counts.gaps === 0 ? '' : `, ${counted(counts.gaps, 'gap')} in the log`;

@@ -44,6 +44,11 @@ describe('on the model', () => {
     expect(json.was).toHaveLength(json.events);
     expect(reader.meta.reduced).toMatchObject({ of: 'vmm-7.2.irr', seq: json.seq, was: json.was, oracle: 'model' });
     reader.close();
+    const info = await capture('info', [output]);
+    expect(info.out).toMatch(/reduced +from the 187 events of vmm-7.2.irr, to what event \d+ needs \(errno == ENOENT\)/);
+    expect(JSON.parse((await capture('info', [output], { json: true })).out)).toMatchObject({
+      reduced: { of: 'vmm-7.2.irr', events: 187 },
+    });
   });
 
   test('a lint, where a call is answered otherwise by another kernel, another event than the first', async () => {

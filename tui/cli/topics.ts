@@ -106,6 +106,10 @@ export function jsonText(): string {
             'rerun',
             'what diff prints, and {output, taken: [{seq, what, reason}]}: answers, or fields of them, that are as they were recorded because the model does not know them; seq is of the recording',
           ],
+          [
+            'reduce',
+            '{v, output, keep, seq, rule, events, of, was, trials, unknown, unsure, complete}: seq is the event that stays, rule what refused it; was: of each event its number in the recording, 0 where it has none; unsure: why the model does not know the answer, null where it does; unknown: sessions that the oracle could not tell of; complete is false where it was stopped',
+          ],
         ],
         8,
       ),
