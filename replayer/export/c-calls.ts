@@ -164,6 +164,8 @@ export class Calls {
     const to = this.#numbers.variable(d.symbol);
     const slot = where.kind === PartKind.NESTED_OUT ? where.slot : undefined;
     const from = slot === undefined ? argument.field(where.offset, d.width) : argument.nested(slot, where.offset, d.width);
+    // where the call fails, the field stays 0: that is another descriptor
+    if (from !== undefined && this.#numbers.program.symbols[d.symbol]!.sort === 'fd') return [`${to} = (int)${from} ?: -1;`];
     if (from !== undefined) return [`${to} = ${from};`];
     const bytes = argument.bytes(slot, where.offset);
     return bytes === undefined ? [] : [`memcpy(&${to}, ${bytes}, ${d.width});`];
