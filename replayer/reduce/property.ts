@@ -70,7 +70,7 @@ export function lasting(query: Query, event: QueryEvent, table: ReturnType<typeo
     case 'not':
       return { op: 'not', inner: lasting(query.inner, event, table) };
     case 'column':
-      return OF_ONE.has(query.column) ? held(query) : query;
+      return OF_ONE.has(query.column) && !isAmount(query.column, event) ? held(query) : query;
     case 'field':
       return isNumberOf(query.field, table) ? held(query) : query;
     case 'object':
@@ -83,6 +83,9 @@ export function lasting(query: Query, event: QueryEvent, table: ReturnType<typeo
       return query;
   }
 }
+
+/** What read and write return is how much there was. */
+const isAmount = (column: string, { row }: QueryEvent): boolean => column === 'ret' && (row.kind === 'READ' || row.kind === 'WRITE');
 
 const bare = (name: string): string => name.slice(name.lastIndexOf('.') + 1);
 const isGiven = (f: Field): boolean =>

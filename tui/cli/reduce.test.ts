@@ -61,6 +61,11 @@ describe('on the model', () => {
   });
 });
 
+test('what read brought is more than nothing still; which event it is that a number means', async () => {
+  const { out } = await reduce('vmm-7.2.irr', { keep: 'call == read && ret > 0 && fd >= 0 && seq > 50' });
+  expect(out.trimEnd().split('\n').at(-1)).toMatch(/ read\(\w+_fd\d, \[.* = [1-9]\d*$/);
+});
+
 describe('hardware', () => {
   test('an error of a queue: what was done to the hardware stays, what only looked goes', async () => {
     const { out, output, notes } = await reduce(await scenario('error'), { keep: 'CONS_INDX.ERR == ILLEGAL' });
