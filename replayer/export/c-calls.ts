@@ -33,7 +33,10 @@ const MAP_FIXED = 0x10n;
 const EFAULT = 14;
 /** Errors beyond these the C library has no names of. */
 const LAST_NAMED = 133;
-const errorText = (error: number): string => (error > 0 && error <= LAST_NAMED ? errnoName(error) : String(error));
+function errorText(error: number): string {
+  const name = errnoName(error);
+  return error > 0 && error <= LAST_NAMED && !/^E\d+$/.test(name) ? name : String(error);
+}
 
 /** Outputs that are the kernel's choice, or say nothing. */
 const CHOSEN = /(?:^|\.|_)iova$|mmap_|cookie|^size$|^argsz$/;
@@ -103,6 +106,11 @@ export class Calls {
     const args = step.parts.find((p) => p.kind === PartKind.ARGS);
     if (args === undefined || args.bytes.length < 8 * i + 8) return { value: 0n, use: undefined };
     return { value: numberAt(args.bytes, 8 * i, 8), use: usesIn(step, args).get(8 * i) };
+  }
+
+  /** One that the call takes as an int. */
+  #int(step: Step, i: number): bigint {
+    return BigInt.asUintN(32, this.#word(step, i).value);
   }
 
   /** A word of ARGS in C. */
@@ -191,7 +199,7 @@ export class Calls {
   // ---- descriptors
 
   #open(step: Step): Statement {
-    const flags = this.#word(step, 1).value;
+    const flags = this.#int(step, 1);
     const how = [ACCESS[Number(flags & 3n)] ?? '3', ...(flags >> 2n === 0n ? [] : [bits(flags & ~3n & ~0o1100n, OPEN_FLAGS)])];
     return {
       declare: [],
@@ -229,13 +237,13 @@ export class Calls {
 
   #mmap(step: Step): Statement {
     const { use } = this.#word(step, 0);
-    const flags = this.#word(step, 3).value;
+    const flags = this.#int(step, 3);
     if ((flags & MAP_FIXED) !== 0n && use === undefined) return note('not made again: it mapped over what was there');
     const address = use === undefined ? 'NULL' : this.#numbers.pointer(use);
     const args = [
       address,
       this.#number(step, 1),
-      bits(this.#word(step, 2).value, PROTECTION, 'PROT_NONE'),
+      bits(this.#int(step, 2), PROTECTION, 'PROT_NONE'),
       bits(flags, MAP_FLAGS),
       this.#fd(step),
       this.#number(step, 4),
@@ -246,7 +254,7 @@ export class Calls {
   /** MAP_FAILED is -1, as other calls fail. */
   #mapped(step: Step, call: string): string[] {
     const to = this.#result(step);
-    if (to === undefined) return this.#checked(step, `(intptr_t)${call}`, undefined);
+    if (to === undefined) return this.#checked(step, step.returned ? `(intptr_t)${call}` : call, undefined);
     return [
       `${to} = ${call};`,
       ...(step.returned ? this.#around.style.expect(errorText(step.error), step.seq, `(intptr_t)${to}`, undefined) : []),
@@ -259,7 +267,7 @@ export class Calls {
     const address = this.#numbers.pointer(use);
     if (step.kind === Kind.MUNMAP)
       return { declare: [], lines: this.#checked(step, `munmap(${address}, ${this.#number(step, 1)})`), notes: [] };
-    const flags = this.#word(step, 3).value;
+    const flags = this.#int(step, 3);
     const fixed = this.#word(step, 4).use;
     if ((flags & 2n) !== 0n && fixed === undefined) return note('not made again: it moved over what was there');
     const names = bits(flags, [
@@ -289,8 +297,9 @@ export class Calls {
   // ---- read and write
 
   #read(step: Step): Statement {
-    const count = this.#word(step, 0).value;
-    const room = Math.max(1, Math.min(Number(count), MOST_DATA));
+    const asked = this.#word(step, 0).value;
+    const count = asked > BigInt(MOST_DATA) ? BigInt(MOST_DATA) : asked;
+    const room = Math.max(1, Number(count));
     const out = step.parts.find((p) => p.kind === PartKind.OUT);
     const queue = step.fileKind === FileKind.FAULT || step.fileKind === FileKind.VEVENTQ;
     const struct = step.fileKind === FileKind.FAULT ? this.#numbers.used.table.record('FAULT', 'read') : undefined;
@@ -334,7 +343,8 @@ export class Calls {
 
   #write(step: Step): Statement {
     const given = step.parts.find((p) => p.kind === PartKind.IN);
-    const count = this.#word(step, 0).value;
+    const asked = this.#word(step, 0).value;
+    const count = asked > BigInt(MOST_DATA) ? BigInt(MOST_DATA) : asked;
     const position = step.request === Rw.POSITION || step.request === Rw.POSITION_VECTOR;
     const name = position ? 'pwrite' : 'write';
     const more = position ? `, ${this.#number(step, 1)}` : '';

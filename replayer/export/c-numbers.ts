@@ -94,7 +94,8 @@ export class Numbers {
   }
 }
 
-export const plain = (value: bigint, hex: boolean): string => (hex && value > 9n ? `0x${value.toString(16)}` : value.toString());
+export const plain = (value: bigint, hex: boolean): string =>
+  (hex && value > 9n) || value > 0xffff_ffffn ? `0x${value.toString(16)}` : value.toString();
 
 export function offset(addend: bigint): string {
   if (addend === 0n) return '';

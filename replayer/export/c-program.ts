@@ -111,7 +111,8 @@ class Writer {
     this.#made++;
     const { declare, lines: made, notes } = this.#calls.statement(turn.step, step);
     lines.push('', ...comment([[`#${step.seq}`, ...notes].join(': ')]).map(indented));
-    const calls = turn.flight >= 0 ? [...before, ...after, ...made, `returned(${turn.flight});`] : [...before, ...made, ...after];
+    const calls =
+      turn.flight >= 0 && this.#several ? [...before, ...after, ...made, `returned(${turn.flight});`] : [...before, ...made, ...after];
     const all = [...images, ...calls];
     if (declare.length === 0 && (!this.#form.blocks || made.length === 0)) lines.push(...all.flatMap((l) => broken(l, '\t')));
     else lines.push('\t{', ...declare.flatMap((l) => broken(l, '\t\t')), '', ...all.flatMap((l) => broken(l, '\t\t')), '\t}');

@@ -18,8 +18,12 @@ const INT: Readonly<Record<Scalar, string>> = {
 /** What begins the names that syzkaller does not have. */
 export const OURS = 'rr_';
 
-export const callOf = (command: Command, op: TestOp | undefined): string => `ioctl$${OURS}${op?.name ?? command.name}`;
-const structOf = (struct: Struct, op: TestOp | undefined): string => `${OURS}${struct.name}${op === undefined ? '' : `_${op.arm}`}`;
+/** What a shorter struct than the newest is told from it by: `_16`. */
+const short = (struct: Struct | undefined, bytes: number): string => (struct === undefined || bytes >= struct.size ? '' : `_${bytes}`);
+const callOf = (command: Command, op: TestOp | undefined, bytes: number): string =>
+  `ioctl$${OURS}${op?.name ?? command.name}${short(command.struct, bytes)}`;
+const structOf = (struct: Struct, op: TestOp | undefined, bytes: number): string =>
+  `${OURS}${struct.name}${op === undefined ? '' : `_${op.arm}`}${short(struct, bytes)}`;
 
 /** Is a field a resource in descriptions, whose value may be a variable of a program? */
 export const isResource = (f: Field): boolean => f.ref !== undefined || f.creates !== undefined || f.fd !== undefined;
@@ -35,7 +39,7 @@ export function describedFields(struct: Struct, op: TestOp | undefined): readonl
 
 export class Descriptions {
   readonly #table: UapiTable;
-  readonly #calls = new Map<string, { readonly command: Command; readonly op: TestOp | undefined }>();
+  readonly #calls = new Map<string, { readonly command: Command; readonly op: TestOp | undefined; readonly bytes: number }>();
   readonly #resources = new Map<string, string>();
   readonly #enums = new Set<string>();
 
@@ -43,10 +47,10 @@ export class Descriptions {
     this.#table = table;
   }
 
-  /** → name of the call */
-  need(command: Command, op: TestOp | undefined): string {
-    const name = callOf(command, op);
-    this.#calls.set(name, { command, op });
+  /** `bytes` of the struct that is given. → name of the call */
+  need(command: Command, op: TestOp | undefined, bytes: number): string {
+    const name = callOf(command, op, bytes);
+    this.#calls.set(name, { command, op, bytes });
     return name;
   }
 
@@ -88,7 +92,7 @@ export class Descriptions {
   }
 
   #call(
-    { command, op }: { readonly command: Command; readonly op: TestOp | undefined },
+    { command, op, bytes }: { readonly command: Command; readonly op: TestOp | undefined; readonly bytes: number },
     name: string,
   ): { readonly head: string; readonly struct: string[] } {
     const fd = command.target === 'iommufd' || command.target === 'vfio-container' ? 'fd_iommufd' : 'fd';
@@ -99,12 +103,17 @@ export class Descriptions {
         head: head(command.arg === 'none' ? '' : command.arg === 'int' ? ', arg intptr' : ', arg ptr[in, array[int8]]'),
         struct: [],
       };
-    const fields = describedFields(struct, op).map((f) => {
-      const dir = f.dir === 'in' ? 'in' : f.dir;
-      return `\t${f.name.slice(f.name.lastIndexOf('.') + 1)}\t${this.#type(f, op)}\t(${dir})`;
-    });
+    const fields = describedFields(struct, op)
+      .filter((f) => f.offset + f.size <= bytes)
+      .map((f) => {
+        const dir = f.dir === 'in' ? 'in' : f.dir;
+        return `\t${f.name.slice(f.name.lastIndexOf('.') + 1)}\t${this.#type(f, op)}\t(${dir})`;
+      });
     const size = op === undefined ? '' : ` [size[${struct.size}]]`;
-    return { head: head(`, arg ptr[inout, ${structOf(struct, op)}]`), struct: ['', `${structOf(struct, op)} {`, ...fields, `}${size}`] };
+    return {
+      head: head(`, arg ptr[inout, ${structOf(struct, op, bytes)}]`),
+      struct: ['', `${structOf(struct, op, bytes)} {`, ...fields, `}${size}`],
+    };
   }
 
   text(): string {

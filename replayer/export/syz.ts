@@ -242,10 +242,17 @@ class Writer {
     const op = testOpOf(table, command, asked.bytes);
     if (command.name === 'IOMMU_TEST_CMD' && op === undefined) return this.#plain(step, asked);
     const known = this.#known(step, command, struct, op, asked);
-    if (known === undefined && (asked.bytes.length !== struct.size || struct.trailing !== undefined || !this.#says(struct, op, asked)))
+    if (known === undefined && (!this.#isWhole(struct, op, asked) || struct.trailing !== undefined || !this.#says(struct, op, asked)))
       return this.#plain(step, asked);
-    const name = known?.name ?? this.#descriptions.need(command, op);
+    const name = known?.name ?? this.#descriptions.need(command, op, asked.bytes.length);
     return `${name}(${this.#fd(step)}, ${request}, ${this.#room(struct.size)}={${this.#fields(step, struct, op, asked).join(', ')}})`;
+  }
+
+  /** Is it all of the struct, or of an older one: whole fields, and no fewer than the kernel takes? */
+  #isWhole(struct: Struct, op: TestOp | undefined, asked: Part): boolean {
+    const { length } = asked.bytes;
+    if (length === struct.size) return true;
+    return op === undefined && length >= struct.min && struct.fields.some((f) => f.offset + f.size === length);
   }
 
   /** A call that syzkaller describes. */
