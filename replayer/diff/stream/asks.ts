@@ -4,7 +4,6 @@
  */
 
 import type { Counts } from '../align/processes.ts';
-import type { ProcessDigest } from './digests.ts';
 import type { Said } from './short.ts';
 
 /** Events of a process that are written down, and of a trace. */
@@ -36,6 +35,12 @@ export class Asks {
   }
 }
 
+/** A process: the index of the one that forked it, -1 not known, and all its events. */
+interface Asker {
+  readonly parent: number;
+  readonly events: number;
+}
+
 interface Counted extends Counts {
   readonly counts: Map<number, number>;
   total: number;
@@ -45,7 +50,7 @@ interface Counted extends Counts {
  * How often each process and its children ask what, and make which calls. undefined: not all of that is written down. What
  * grandchildren do is not told: in a long line of forks all would be told again and again.
  */
-export function countsOf(asks: Int32Array, processes: readonly ProcessDigest[]): readonly (Counts | undefined)[] {
+export function countsOf(asks: Int32Array, processes: readonly Asker[]): readonly (Counts | undefined)[] {
   const own = processes.map((): Counted => ({ counts: new Map(), total: 0 }));
   for (let at = 0; at < asks.length; at += WORDS) {
     const of = own[asks[at]!]!;
