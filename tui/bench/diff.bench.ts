@@ -1,5 +1,5 @@
 /**
- * How fast two long traces with a few differences are compared as streams, in two threads that read: beside `diff` of the texts
+ * How fast two long traces with a few differences are compared as streams, in two threads: beside `diff` of the texts
  * that `show` prints of them. Peak memory is that of the process that compares.
  *
  *     npm run build && node dist/tui/bench/diff.bench.js [EVENTS]
@@ -10,8 +10,10 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { compareStreams } from '../../replayer/diff/stream/differ.ts';
-import { FarSide } from '../../replayer/diff/stream/side.ts';
+import { FarSide, NearSide } from '../../replayer/diff/stream/side.ts';
+import { tableOf } from '../../replayer/fold.ts';
 import { FRAME_AT, Kind } from '../../store/frame.ts';
+import { TraceReader } from '../../store/read.ts';
 import { writeLongTrace } from './long-trace.ts';
 
 const ROOT = resolve(import.meta.dirname, '../../..');
@@ -34,10 +36,11 @@ interface Compared {
 /** Run in a process of its own. */
 async function compare(a: string, b: string): Promise<Compared> {
   const began = performance.now();
-  const [x, y] = [new FarSide({ path: a, last: Number.MAX_SAFE_INTEGER }), new FarSide({ path: b, last: Number.MAX_SAFE_INTEGER })];
+  const reader = TraceReader.open(a);
+  const [x, y] = [new NearSide(reader, tableOf(reader.meta)), new FarSide({ path: b, last: Number.MAX_SAFE_INTEGER })];
   const { differences } = await compareStreams(x, y);
   const ms = performance.now() - began;
-  await Promise.all([x.close(), y.close()]);
+  await y.close();
   return { ms, peak: process.resourceUsage().maxRSS * 1024, places: differences.map((d) => d.place) };
 }
 
