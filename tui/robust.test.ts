@@ -239,6 +239,7 @@ inTerminal('stopped from outside', () => {
       24,
       `sh -c ${quoteWord(`${program('small.irr', ...(two ? [inFolder('small.irr')] : []))}; echo over; read end`)}`,
     );
+    await pane.text(two ? 'no difference' : 'start');
     const shown = await pane.press('jjj');
     const flags = '#{alternate_on} #{cursor_flag} #{wrap_flag} #{mouse_standard_flag}';
     expect(pane.ask(flags)).toBe('1 0 0 1');

@@ -1,27 +1,14 @@
-/** A call that was stored as entered and its RETURN are the call: `record` stores in two events what takes long, by time alone. */
-import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { uapiTable } from '../../hw/uapi/table.ts';
 import { encodeFrame, Fork, type Frame, Kind, makeArgs, makeFrame, Start, State } from '../../store/frame.ts';
-import { TraceReader } from '../../store/read.ts';
 import { dialectSession } from '../dialect-sessions.ts';
-import { tableOf } from '../fold.ts';
 import { framesSource, Script } from '../script.ts';
 import { How, type Side } from './compare.ts';
 import { compareStreams } from './stream/differ.ts';
 import { NearSide } from './stream/side.ts';
-import { causesText, compared, differencesOf, framesOf, reportOf, type Split, splitCalls } from './testing.ts';
+import { causesText, compared, differencesOf, fixture, framesOf, reportOf, type Split, splitCalls } from './testing.ts';
 
-const readers: TraceReader[] = [];
-afterAll(() => {
-  for (const r of readers) r.close();
-});
-function fixture(name: string): Side {
-  const reader = TraceReader.open(fileURLToPath(new URL(`../../fixtures/traces/${name}`, import.meta.url)));
-  readers.push(reader);
-  return { source: reader, table: tableOf(reader.meta) };
-}
 const newest = uapiTable('linux-7.2');
 const scripted = (s: Script): Side => ({ source: s.source(), table: newest });
 

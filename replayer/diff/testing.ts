@@ -1,4 +1,5 @@
 /** For tests of comparisons: sessions with other numbers than they had. */
+import { fileURLToPath } from 'node:url';
 import { targetOfFileKind, type UapiTable } from '../../hw/uapi/table.ts';
 import { SCALAR_BYTES } from '../../hw/uapi/types.ts';
 import {
@@ -14,12 +15,20 @@ import {
   PartKind,
   State,
 } from '../../store/frame.ts';
+import { TraceReader } from '../../store/read.ts';
+import { tableOf } from '../fold.ts';
 import type { TimelineSource } from '../timeline.ts';
 import { drained } from './align/align.ts';
 import type { CauseOptions } from './causes/causes.ts';
 import type { Difference, Report } from './causes/report.ts';
 import { type Comparison, compareTraces, How, type Side } from './compare.ts';
 import { compareForCauses } from './kept.ts';
+
+/** A trace of fixtures/traces. It stays open as long as the tests of its file run. */
+export function fixture(name: string): Side {
+  const reader = TraceReader.open(fileURLToPath(new URL(`../../fixtures/traces/${name}`, import.meta.url)));
+  return { source: reader, table: tableOf(reader.meta) };
+}
 
 /** Compares to the end. */
 export function compared(a: Side, b: Side): Comparison {

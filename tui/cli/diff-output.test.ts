@@ -1,5 +1,6 @@
 import {
   chmodSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -157,6 +158,15 @@ describe('a page', () => {
     expect(existsSync(inFolder('none.html'))).toBe(false);
     writeWhole(path, ['af', 'ter']);
     expect([readFileSync(path, 'utf8'), statSync(path).mode & 0o777, partials()]).toEqual(['after', 0o640, []]);
+  });
+
+  test('does not take the place of anything but a page', async () => {
+    const path = inFolder('again.html');
+    for (let n = 0; n < 2; n++) expect((await diff(OLD, NEW, { html: path })).status).toBe(1);
+    const trace = inFolder('kept.irr');
+    copyFileSync(NEW, trace);
+    await expect(diff(OLD, NEW, { html: trace })).rejects.toThrow(`cannot write to ${trace}: it is there already, and is something else`);
+    expect(readFileSync(trace)).toEqual(readFileSync(NEW));
   });
 
   test('by a link, and to what is no file', () => {

@@ -20,6 +20,8 @@ import { checkWritable, writeWhole } from './whole-file.ts';
 const COLUMNS = 80;
 /** Causes that are shown in a browser. */
 const IN_PAGE = 200;
+/** How a page begins. */
+const PAGE = /^<!doctype html/i;
 
 export const run: Run = async ([first = '', second], options, io) => {
   if (typeof options.since === 'string') return since(options.since, first, second, options, io);
@@ -27,7 +29,7 @@ export const run: Run = async ([first = '', second], options, io) => {
   if (options.same !== undefined && options.timing !== true) throw new UsageError('diff: --same goes with --timing');
   if (options.threshold !== undefined && options.timing !== true) throw new UsageError('diff: --threshold goes with --timing');
   if (second === undefined) throw new UsageError('diff: which two traces?', 'iommufd-rr diff GOOD.irr BAD.irr');
-  if (typeof options.html === 'string') checkWritable(options.html);
+  if (typeof options.html === 'string') checkWritable(options.html, PAGE);
   const [a, b] = [openTrace(first), openTrace(second)];
   const report = await compared(a, b, options);
   const times = options.timing === true ? timed(a, b, options) : undefined;

@@ -1,26 +1,14 @@
-import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { type DialectName, uapiTable } from '../../../hw/uapi/table.ts';
 import { encodeFrame, type Frame, Kind, makePart, PartKind, Start } from '../../../store/frame.ts';
-import { TraceReader } from '../../../store/read.ts';
 import { dialectSession } from '../../dialect-sessions.ts';
-import { tableOf } from '../../fold.ts';
 import { framesSource, longs, Script } from '../../script.ts';
 import type { Side } from '../compare.ts';
-import { causesText, compared, framesOf, reportOf } from '../testing.ts';
+import { causesText, compared, fixture, framesOf, reportOf } from '../testing.ts';
 import { ignoring } from './causes.ts';
 import type { Cause, Report } from './report.ts';
 
-const readers: TraceReader[] = [];
-afterAll(() => {
-  for (const r of readers) r.close();
-});
-function fixture(name: string): Side {
-  const reader = TraceReader.open(fileURLToPath(new URL(`../../../fixtures/traces/${name}`, import.meta.url)));
-  readers.push(reader);
-  return { source: reader, table: tableOf(reader.meta) };
-}
 const session = (dialect: DialectName): Side => ({ source: dialectSession(dialect).script.source(), table: uapiTable(dialect) });
 const edited = (like: Side, frames: readonly Frame[]): Side => ({
   source: framesSource(

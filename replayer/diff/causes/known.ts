@@ -5,7 +5,7 @@
  */
 
 import { errnoName } from '../../../hw/errno.ts';
-import type { DialectName } from '../../../hw/uapi/table.ts';
+import { DIALECTS, type DialectName } from '../../../hw/uapi/table.ts';
 import type { FieldPair } from '../compare.ts';
 import type { Judgement } from './judge.ts';
 import type { Difference } from './report.ts';
@@ -40,18 +40,7 @@ export interface KnownRow {
   readonly measured?: true;
 }
 
-const SERIES: readonly DialectName[] = [
-  'vcmdq-v1',
-  'vcmdq-v2',
-  'vcmdq-v3',
-  'hw-queue-v4',
-  'hw-queue-v5',
-  'hw-queue-v6',
-  'hw-queue-v7',
-  'hw-queue-v8',
-  'hw-queue-v9',
-  'linux-7.2',
-];
+const SERIES: readonly DialectName[] = DIALECTS.toReversed().filter((dialect) => dialect !== 'linux-6.12');
 
 /** The series, cut before each of these. */
 function cut(...firsts: readonly DialectName[]): readonly (readonly DialectName[])[] {

@@ -4,7 +4,6 @@
  */
 
 import type { Counts } from '../align/processes.ts';
-import type { ProcessDigest } from './digests.ts';
 import type { Said } from './short.ts';
 
 /** Events of a process that are written down, and of a trace. */
@@ -36,39 +35,70 @@ export class Asks {
   }
 }
 
+/** A process: the index of the one that forked it, -1 not known, and all its events. */
+interface Asker {
+  readonly parent: number;
+  readonly events: number;
+}
+
 interface Counted extends Counts {
   readonly counts: Map<number, number>;
   total: number;
 }
 
-/**
- * How often each process and its children ask what, and make which calls. undefined: not all of that is written down. What
- * grandchildren do is not told: in a long line of forks all would be told again and again.
- */
-export function countsOf(asks: Int32Array, processes: readonly ProcessDigest[]): readonly (Counts | undefined)[] {
-  const own = processes.map((): Counted => ({ counts: new Map(), total: 0 }));
-  for (let at = 0; at < asks.length; at += WORDS) {
-    const of = own[asks[at]!]!;
-    of.total += 2;
-    bump(of.counts, asks[at + 1]! >>> 0, 1);
-    // names apart from arguments
-    bump(of.counts, -1 - (asks[at + 2]! >>> 0), 1);
+/** How often processes ask what, and make which calls; counted when it is asked. */
+export class AskCounts {
+  readonly #asks: Int32Array;
+  readonly #processes: readonly Asker[];
+  /** events of a process: from here to the next one's in `#order`, by their places in what was written down */
+  readonly #starts: Int32Array;
+  readonly #order: Int32Array;
+  readonly #children = new Map<number, number[]>();
+  readonly #known = new Map<number, Counts | undefined>();
+
+  constructor(asks: Int32Array, processes: readonly Asker[]) {
+    this.#asks = asks;
+    this.#processes = processes;
+    this.#starts = new Int32Array(processes.length + 1);
+    for (let at = 0; at < asks.length; at += WORDS) this.#starts[asks[at]! + 1]!++;
+    for (let i = 0; i < processes.length; i++) this.#starts[i + 1]! += this.#starts[i]!;
+    const next = this.#starts.slice();
+    this.#order = new Int32Array(asks.length / WORDS);
+    for (let at = 0; at < asks.length; at += WORDS) this.#order[next[asks[at]!]!++] = at;
+    processes.forEach(({ parent }, i) => {
+      if (parent < 0 || parent >= i) return;
+      const list = this.#children.get(parent);
+      if (list === undefined) this.#children.set(parent, [i]);
+      else list.push(i);
+    });
   }
-  const whole = processes.map((p, i) =>
-    own[i]!.total === 2 * p.events ? { counts: new Map(own[i]!.counts), total: own[i]!.total } : undefined,
-  );
-  processes.forEach(({ parent, events }, i) => {
-    const of = whole[parent];
-    if (of === undefined || parent >= i) return;
-    if (own[i]!.total < 2 * events) whole[parent] = undefined;
-    else {
-      for (const [key, n] of own[i]!.counts) bump(of.counts, key, n);
-      of.total += 2 * events;
+
+  /**
+   * Of a process and its children. undefined: not all of that is written down. What grandchildren do is not told: in a long line of
+   * forks all would be told again and again.
+   */
+  of(process: number): Counts | undefined {
+    if (!this.#known.has(process)) this.#known.set(process, this.#count(process));
+    return this.#known.get(process);
+  }
+
+  #count(process: number): Counts | undefined {
+    const found: Counted = { counts: new Map(), total: 0 };
+    for (const i of [process, ...(this.#children.get(process) ?? [])]) {
+      const [from, to] = [this.#starts[i]!, this.#starts[i + 1]!];
+      if (to - from < this.#processes[i]!.events) return undefined;
+      found.total += 2 * (to - from);
+      for (let k = from; k < to; k++) {
+        const at = this.#order[k]!;
+        bump(found.counts, this.#asks[at + 1]! >>> 0);
+        // names apart from arguments
+        bump(found.counts, -1 - (this.#asks[at + 2]! >>> 0));
+      }
     }
-  });
-  return whole;
+    return found;
+  }
 }
 
-function bump(counts: Map<number, number>, key: number, by: number): void {
-  counts.set(key, (counts.get(key) ?? 0) + by);
+function bump(counts: Map<number, number>, key: number): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
 }

@@ -1,26 +1,14 @@
-import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { uapiTable } from '../../../hw/uapi/table.ts';
 import { encodeFrame, type Frame, Kind, PartKind, Start } from '../../../store/frame.ts';
-import { TraceReader } from '../../../store/read.ts';
-import { tableOf } from '../../fold.ts';
 import { framesSource, Script } from '../../script.ts';
 import { How, type Side } from '../compare.ts';
-import { compared, framesOf, renumbered } from '../testing.ts';
+import { compared, fixture, framesOf, renumbered } from '../testing.ts';
 import { compareStreams, type StreamDifference } from './differ.ts';
 import type { BlockSizes } from './digests.ts';
 import { NearSide } from './side.ts';
 
-const readers: TraceReader[] = [];
-afterAll(() => {
-  for (const r of readers) r.close();
-});
-function fixture(name: string): Side {
-  const reader = TraceReader.open(fileURLToPath(new URL(`../../../fixtures/traces/${name}`, import.meta.url)));
-  readers.push(reader);
-  return { source: reader, table: tableOf(reader.meta) };
-}
 const TRACES = [
   'vmm-7.2.irr',
   'vmm-6.12.irr',

@@ -1,7 +1,7 @@
 /** Processes of two traces by their digests: which is which, as processes.ts says it. */
 import { drained } from '../align/align.ts';
 import { type Family, likeness, matchFamilies } from '../align/processes.ts';
-import { countsOf } from './asks.ts';
+import { AskCounts } from './asks.ts';
 import type { TraceDigest } from './digests.ts';
 import { join, likenessOf, type Sketched } from './sketch.ts';
 import { mixHigh, mixLow } from './sums.ts';
@@ -10,10 +10,10 @@ import { mixHigh, mixLow } from './sums.ts';
 export function matchDigests(a: TraceDigest, b: TraceDigest): Int32Array {
   const [mine, theirs] = [withChildren(a), withChildren(b)];
   // most processes have one that is the same
-  let counts: readonly [ReturnType<typeof countsOf>, ReturnType<typeof countsOf>] | undefined;
+  let counts: readonly [AskCounts, AskCounts] | undefined;
   const like = (i: number, j: number): number => {
-    counts ??= [countsOf(a.asks, a.processes), countsOf(b.asks, b.processes)];
-    const [x, y] = [counts[0][i], counts[1][j]];
+    counts ??= [new AskCounts(a.asks, a.processes), new AskCounts(b.asks, b.processes)];
+    const [x, y] = [counts[0].of(i), counts[1].of(j)];
     return x === undefined || y === undefined ? likenessOf(mine, i, theirs, j) : likeness(x, y);
   };
   return drained(matchFamilies(mine, theirs, like));

@@ -13,7 +13,7 @@ import { type Recorded, Records, type Stretch } from './records.ts';
 import { EventStream, type Listener, type StreamOptions } from './stream.ts';
 
 /** Events between two checkpoints at first, and checkpoints that are kept: beyond that every second one goes. */
-const INTERVAL = 1 << 15;
+const INTERVAL = 1 << 13;
 const CHECKPOINTS = 128;
 /** Events between two that are looked at closely, from which on they are gone to one by one. */
 const APART = 1 << 12;

@@ -1,26 +1,14 @@
-import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { DIALECTS, uapiTable } from '../../../hw/uapi/table.ts';
 import { FileKind, Kind, MMIO_SOURCE_SHIFT, MmioHow, MmioSource, makeArgs } from '../../../store/frame.ts';
-import { TraceReader } from '../../../store/read.ts';
 import { dialectSession } from '../../dialect-sessions.ts';
-import { tableOf } from '../../fold.ts';
 import { longs, Script, words } from '../../script.ts';
 import { wholeCalls } from '../../whole-calls.ts';
 import type { Side } from '../compare.ts';
 import { newNumbers, readTrace } from '../reading.ts';
+import { fixture } from '../testing.ts';
 import type { Said } from './short.ts';
 import { EventStream, type StreamOptions } from './stream.ts';
-
-const readers: TraceReader[] = [];
-afterAll(() => {
-  for (const r of readers) r.close();
-});
-function fixture(name: string): Side {
-  const reader = TraceReader.open(fileURLToPath(new URL(`../../../fixtures/traces/${name}`, import.meta.url)));
-  readers.push(reader);
-  return { source: reader, table: tableOf(reader.meta) };
-}
 
 const newest = uapiTable('linux-7.2');
 const IOMMUFD = 3;
