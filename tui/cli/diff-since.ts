@@ -6,7 +6,7 @@
 import type { Cause, Difference, Report } from '../../replayer/diff/causes/report.ts';
 import { How } from '../../replayer/diff/compare.ts';
 import { FrameCursor, Kind } from '../../store/frame.ts';
-import { titleOf, valueText } from './diff-words.ts';
+import { differingOf, titleOf, valueText } from './diff-words.ts';
 import type { Opened } from './trace.ts';
 
 export const Verdict = { GOOD: 0, BAD: 1, SKIP: 125, STOP: 128 } as const;
@@ -117,7 +117,6 @@ function allOf(report: Report): Difference[] {
 
 /** What b answers, where it differs: of an errno nothing else matters. */
 function answersOf(cause: Cause): string {
-  const differing = cause.fields.filter((f) => f.differs);
-  const errno = differing.find((f) => f.name === 'errno');
-  return (errno === undefined ? differing : [errno]).map((f) => `${f.name}=${valueText(f, 'b')}`).join(' ');
+  const differing = differingOf(cause);
+  return (differing[0]?.name === 'errno' ? differing.slice(0, 1) : differing).map((f) => `${f.name}=${valueText(f, 'b')}`).join(' ');
 }
