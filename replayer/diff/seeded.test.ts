@@ -7,14 +7,14 @@ import { SCALAR_BYTES } from '../../hw/uapi/types.ts';
 import { encodeFrame, type Frame, Kind, PartKind } from '../../store/frame.ts';
 import { TraceReader } from '../../store/read.ts';
 import { tableOf } from '../fold.ts';
-import { framesSource, Script } from '../script.ts';
+import { framesSource } from '../script.ts';
 import { drained } from './align/align.ts';
 import { Dependences } from './align/dependences.ts';
 import type { Side } from './compare.ts';
 import { newNumbers, readTrace } from './reading.ts';
 import { compareStreams } from './stream/differ.ts';
 import { NearSide } from './stream/side.ts';
-import { framesOf, renumbered, reportOf } from './testing.ts';
+import { framesOf, renumbered, reportOf, SPACES, type SpaceDraw, spacesPlayed } from './testing.ts';
 
 const table = uapiTable('linux-7.2');
 const reader = TraceReader.open(fileURLToPath(new URL('../../fixtures/traces/vmm-7.2.irr', import.meta.url)));
@@ -101,26 +101,9 @@ const alike = (f: Frame, g: Frame): boolean =>
 
 // sessions: calls about some address spaces, each of which has to do with no other
 
-const SPACES = 4;
-type Draw = readonly [space: number, what: number, value: number];
-function played(draws: readonly Draw[]): Frame[] {
-  const s = new Script(table);
-  s.start();
-  s.open(3);
-  for (let n = 0; n < SPACES; n++) s.ioctl(3, 'IOMMU_IOAS_ALLOC', {}, { out_ioas_id: 1 + n });
+function played(draws: readonly SpaceDraw[]): Frame[] {
   const maps = Array.from({ length: SPACES }, () => 0);
-  for (const [space, what, value] of draws) {
-    const ioas_id = 1 + space;
-    const iova = 0x10_0000 * ++maps[space]!;
-    const map = { ioas_id, user_va: 0x1000, length: 0x1000 * (1 + value) };
-    if (what === 0) s.ioctl(3, 'IOMMU_IOAS_MAP', { ...map, flags: 7, iova });
-    else if (what === 1) s.ioctl(3, 'IOMMU_IOAS_MAP', { ...map, flags: 6 }, { iova });
-    else if (what === 2) s.ioctl(3, 'IOMMU_OPTION', { option_id: 1, op: 1, object_id: ioas_id, val64: value });
-    else if (what === 3) s.ioctl(3, 'IOMMU_IOAS_IOVA_RANGES', { ioas_id, num_iovas: value }, { num_iovas: 3, out_iova_alignment: 4096 });
-    else s.ioctl(3, 'IOMMU_DESTROY', { id: ioas_id }, {}, { error: 16 });
-  }
-  s.exit();
-  return framesOf(s.source());
+  return spacesPlayed(table, draws, (_, space) => 0x10_0000 * ++maps[space]!);
 }
 const FIRST = 2 + SPACES;
 const draws = fc.array(fc.tuple(fc.nat(SPACES - 1), fc.nat(4), fc.nat(6)), { minLength: 2, maxLength: 40 });

@@ -17,6 +17,7 @@ import {
 } from '../../store/frame.ts';
 import { TraceReader } from '../../store/read.ts';
 import { tableOf } from '../fold.ts';
+import { Script } from '../script.ts';
 import type { TimelineSource } from '../timeline.ts';
 import { drained } from './align/align.ts';
 import type { CauseOptions } from './causes/causes.ts';
@@ -218,4 +219,40 @@ export function causesText(report: Report): string[] {
     `${text(c.difference)} (${c.known ?? '?'})`,
     ...c.consequences.map((q) => `  ${q.link.by}: ${text(q.difference)}`),
   ]);
+}
+
+/** The frame of an IOMMU_IOAS_IOVA_RANGES whose kernel has answered with five ranges. */
+export const withOtherRanges = (f: Frame): Frame => ({
+  ...f,
+  parts: f.parts.map((p) => {
+    if (p.kind !== PartKind.OUT) return p;
+    const bytes = Buffer.from(p.bytes);
+    bytes.writeUInt32LE(5, 8);
+    return { ...p, bytes };
+  }),
+});
+
+/** Address spaces of {@link spacesPlayed}. */
+export const SPACES = 4;
+/** A call about one of them: 0 … 4 say which call. */
+export type SpaceDraw = readonly [space: number, what: number, value: number];
+
+/** Some address spaces are made, and then come calls about them. `iovaOf`: where call i (from 0), which is about a space, maps. */
+export function spacesPlayed(table: UapiTable, draws: readonly SpaceDraw[], iovaOf: (i: number, space: number) => number): Frame[] {
+  const s = new Script(table);
+  s.start();
+  s.open(3);
+  for (let n = 0; n < SPACES; n++) s.ioctl(3, 'IOMMU_IOAS_ALLOC', {}, { out_ioas_id: 1 + n });
+  draws.forEach(([space, what, value], i) => {
+    const ioas_id = 1 + space;
+    const iova = iovaOf(i, space);
+    const map = { ioas_id, user_va: 0x1000, length: 0x1000 * (1 + value) };
+    if (what === 0) s.ioctl(3, 'IOMMU_IOAS_MAP', { ...map, flags: 7, iova });
+    else if (what === 1) s.ioctl(3, 'IOMMU_IOAS_MAP', { ...map, flags: 6 }, { iova });
+    else if (what === 2) s.ioctl(3, 'IOMMU_OPTION', { option_id: 1, op: 1, object_id: ioas_id, val64: value });
+    else if (what === 3) s.ioctl(3, 'IOMMU_IOAS_IOVA_RANGES', { ioas_id, num_iovas: value }, { num_iovas: 3, out_iova_alignment: 4096 });
+    else s.ioctl(3, 'IOMMU_DESTROY', { id: ioas_id }, {}, { error: 16 });
+  });
+  s.exit();
+  return framesOf(s.source());
 }

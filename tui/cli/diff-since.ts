@@ -6,7 +6,7 @@
 import type { Cause, Difference, Report } from '../../replayer/diff/causes/report.ts';
 import { How } from '../../replayer/diff/compare.ts';
 import { FrameCursor, Kind } from '../../store/frame.ts';
-import { titleOf, valueText } from './diff-words.ts';
+import { differingOf, titleOf, valueText } from './diff-words.ts';
 import type { Opened } from './trace.ts';
 
 export const Verdict = { GOOD: 0, BAD: 1, SKIP: 125, STOP: 128 } as const;
@@ -55,8 +55,7 @@ interface Ends {
 
 /** A difference that nothing missing in a recording can have made: both answered, and before anything is missing. */
 function isSure(d: Difference, ends: Ends): boolean {
-  const whole = ends.a === Number.POSITIVE_INFINITY && ends.b === Number.POSITIVE_INFINITY;
-  return whole || (d.how === How.CHANGED && d.sort !== 'question' && d.a < ends.a && d.b < ends.b);
+  return isWhole(ends) || (d.how === How.CHANGED && d.sort !== 'question' && d.a < ends.a && d.b < ends.b);
 }
 
 /** Any difference is bad. */
@@ -64,10 +63,9 @@ export function judge(report: Report, good: Opened, next: Opened): Judged {
   const early = judgeable(good, next);
   if (early !== undefined) return early;
   const ends = { a: endOfKnown(good), b: endOfKnown(next) };
-  const whole = isWhole(ends);
   if (report.differences === 0) {
     const { same } = report;
-    if (whole) return { verdict: Verdict.GOOD, text: `it does the same: ${same} pairs of events agree` };
+    if (isWhole(ends)) return { verdict: Verdict.GOOD, text: `it does the same: ${same} pairs of events agree` };
     return { verdict: Verdict.SKIP, text: `it agrees as far as it goes, but ${missing(ends)} is not whole` };
   }
   const sure = report.causes.find((c) => isSure(c.difference, ends));
@@ -119,7 +117,6 @@ function allOf(report: Report): Difference[] {
 
 /** What b answers, where it differs: of an errno nothing else matters. */
 function answersOf(cause: Cause): string {
-  const differing = cause.fields.filter((f) => f.differs);
-  const errno = differing.find((f) => f.name === 'errno');
-  return (errno === undefined ? differing : [errno]).map((f) => `${f.name}=${valueText(f, 'b')}`).join(' ');
+  const differing = differingOf(cause);
+  return (differing[0]?.name === 'errno' ? differing.slice(0, 1) : differing).map((f) => `${f.name}=${valueText(f, 'b')}`).join(' ');
 }

@@ -103,6 +103,11 @@ export class DiffText {
       ] as const)
         this.#line([paint('dim', `   ${name} ran ${text}`)], INDENT);
     this.#line([paint(report.differences === 0 ? 'ok' : 'heading', summaryText(report))]);
+    this.#notes(report);
+  }
+
+  /** What is left out, and what the comparison could not do. */
+  #notes(report: Report): void {
     for (const text of ignoredLines(report)) this.#line([paint('dim', text)], 2);
     for (const text of report.limits) this.#line([paint('changed', 'note: '), text], 2);
   }
@@ -224,8 +229,7 @@ export class DiffText {
       sum.ignored += l.ignored;
     }
     row('heading', 'sum', '', [sum.causes, sum.consequences, sum.ignored, sum.causes + sum.consequences + sum.ignored]);
-    for (const text of ignoredLines(report)) this.#line([paint('dim', text)], 2);
-    for (const text of report.limits) this.#line([paint('changed', 'note: '), text], 2);
+    this.#notes(report);
     if (timing !== undefined) printTiming(this.#out, timing, this.#choice);
   }
 }

@@ -126,14 +126,11 @@ class Differ {
 
   /** Of what differs, and of b what has moved. */
   async #details(): Promise<StreamComparison['details']> {
-    const seqsA = Int32Array.from(
-      this.#differences.filter((d) => d.a !== 0),
-      (d) => d.a,
-    ).sort();
-    const seqsB = Int32Array.from(new Set([...this.#order.events, ...this.#differences.map((d) => d.b)])).sort();
-    const b = seqsB[0] === 0 ? seqsB.subarray(1) : seqsB;
-    const [x, y] = await Promise.all([this.#a.details(seqsA), this.#b.details(b)]);
-    return { a: { seqs: seqsA, details: x }, b: { seqs: b, details: y } };
+    const there = (side: 'a' | 'b'): number[] => this.#differences.map((d) => d[side]).filter((seq) => seq !== 0);
+    const seqsA = Int32Array.from(there('a')).sort();
+    const seqsB = Int32Array.from(new Set([...this.#order.events, ...there('b')])).sort();
+    const [x, y] = await Promise.all([this.#a.details(seqsA), this.#b.details(seqsB)]);
+    return { a: { seqs: seqsA, details: x }, b: { seqs: seqsB, details: y } };
   }
 
   async #ordered({ seqs, details: { previous } }: Detailed): Promise<StreamDifference[]> {

@@ -7,11 +7,11 @@ import { uapiTable } from '../../../hw/uapi/table.ts';
 import { encodeFrame, type Frame, Kind } from '../../../store/frame.ts';
 import { TraceReader } from '../../../store/read.ts';
 import { tableOf } from '../../fold.ts';
-import { framesSource, Script } from '../../script.ts';
+import { framesSource } from '../../script.ts';
 import type { CauseOptions } from '../causes/causes.ts';
 import type { Report } from '../causes/report.ts';
 import type { Side } from '../compare.ts';
-import { framesOf, renumbered, reportOf } from '../testing.ts';
+import { renumbered, reportOf, SPACES, type SpaceDraw, spacesPlayed } from '../testing.ts';
 import { NearSide } from './side.ts';
 import { streamForCauses } from './streamed.ts';
 
@@ -63,25 +63,7 @@ test('a limit of what the rules are asked about', async () => {
 
 // sessions: calls about some address spaces
 
-const SPACES = 4;
-function played(draws: readonly (readonly [space: number, what: number, value: number])[]): Frame[] {
-  const s = new Script(table);
-  s.start();
-  s.open(3);
-  for (let n = 0; n < SPACES; n++) s.ioctl(3, 'IOMMU_IOAS_ALLOC', {}, { out_ioas_id: 1 + n });
-  draws.forEach(([space, what, value], i) => {
-    const ioas_id = 1 + space;
-    const iova = 0x10_0000 * (i + 1);
-    const map = { ioas_id, user_va: 0x1000, length: 0x1000 * (1 + value) };
-    if (what === 0) s.ioctl(3, 'IOMMU_IOAS_MAP', { ...map, flags: 7, iova });
-    else if (what === 1) s.ioctl(3, 'IOMMU_IOAS_MAP', { ...map, flags: 6 }, { iova });
-    else if (what === 2) s.ioctl(3, 'IOMMU_OPTION', { option_id: 1, op: 1, object_id: ioas_id, val64: value });
-    else if (what === 3) s.ioctl(3, 'IOMMU_IOAS_IOVA_RANGES', { ioas_id, num_iovas: value }, { num_iovas: 3, out_iova_alignment: 4096 });
-    else s.ioctl(3, 'IOMMU_DESTROY', { id: ioas_id }, {}, { error: 16 });
-  });
-  s.exit();
-  return framesOf(s.source());
-}
+const played = (draws: readonly SpaceDraw[]): Frame[] => spacesPlayed(table, draws, (i) => 0x10_0000 * (i + 1));
 const draws = fc.array(fc.tuple(fc.nat(SPACES - 1), fc.nat(4), fc.nat(6)), { minLength: 2, maxLength: 60 });
 const sideOf = (frames: readonly Frame[], shift = false): Side => {
   const numbered = frames.map((f, i) => ({ ...f, seq: i + 1 }));
