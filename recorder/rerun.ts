@@ -52,7 +52,7 @@ export async function rerun(options: RerunOptions): Promise<RerunResult> {
     writeFileSync(plan, options.plan);
     const status = await run(rerunProgram(), [...options.words, plan, '-o', spool]);
     const ended = ENDED[status];
-    if (ended === undefined) throw new IrrError('not-rerun', 'nothing was issued', { hint: `what ${PROGRAM} says of it stands above` });
+    if (ended === undefined) throw new IrrError('not-rerun', `nothing was issued; ${PROGRAM} has said why`);
     return { ended, ...recover(spool, options.output, { tool: options.tool, meta: options.meta }) };
   } finally {
     rmSync(folder, { recursive: true, force: true });

@@ -292,6 +292,14 @@ static void ask_for_vfio(bool allowed)
 		fail("nothing was issued");
 }
 
+/* A session of iommufd on a kernel that has none would fail from its first call on. */
+static void look_for_iommufd(void)
+{
+	if (!plan.needs_iommufd || access("/dev/iommu", F_OK) == 0)
+		return;
+	fail("/dev/iommu: %m: this kernel has no iommufd (CONFIG_IOMMUFD, module iommufd); issue the plan where there is one");
+}
+
 static void spool_at(const char *given)
 {
 	static char path[PATH_MAX];
@@ -384,6 +392,7 @@ int main(int argc, char **argv)
 	}
 	if ((plan.does & IRR_PLAN_MMIO) && !options.mmio)
 		fail("the plan has loads and stores of mapped regions; --mmio if they are meant to be made");
+	look_for_iommufd();
 	ask_for_vfio(vfio);
 	spool_at(output);
 	if (!shared_make())

@@ -137,6 +137,8 @@ static const char *check_symbols(void)
 		if (s->sort == IRR_SORT_FD && s->what != IRR_MADE_BY_STEP &&
 		    (s->what > IRR_MADE_SOCKET || s->process < 0 || (uint32_t)s->process >= plan.n_processes || s->bytes > MOST_REGION))
 			return bad("symbol %u: a file that cannot be made", i);
+		if (s->sort == IRR_SORT_FD && s->what == IRR_MADE_IOMMUFD)
+			plan.needs_iommufd = true;
 	}
 	return NULL;
 }
@@ -180,11 +182,10 @@ static uint64_t word(const struct irr_plan_step *s, unsigned i)
 	return v;
 }
 
-static bool starts(const uint8_t *text, uint32_t bytes, const char *with)
-{
-	size_t n = strlen(with);
-	return bytes >= n && memcmp(text, with, n) == 0;
-}
+static bool is(const uint8_t *text, uint32_t bytes, const char *what) { return bytes == strlen(what) && memcmp(text, what, bytes) == 0; }
+
+/* What names of devices are made of. */
+static const char name_bytes[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/_.:-";
 
 /* Nothing but iommufd and VFIO is opened, and nothing is made or emptied. */
 static bool may_open(const struct irr_plan_step *s)
@@ -194,14 +195,18 @@ static bool may_open(const struct irr_plan_step *s)
 		return false;
 	const uint8_t *path = plan.data + p->data;
 	for (uint32_t i = 0; i < p->bytes; i++)
-		if (path[i] == 0 || (path[i] == '.' && i + 1 < p->bytes && path[i + 1] == '.'))
+		if (!strchr(name_bytes, path[i]) || path[i] == 0 || (path[i] == '.' && i + 1 < p->bytes && path[i + 1] == '.'))
 			return false;
 	if (word(s, 1) & (O_CREAT | O_TRUNC | O_TMPFILE))
 		return false;
-	bool vfio = starts(path, p->bytes, "/dev/vfio/");
-	if (vfio && !(p->bytes == 14 && starts(path, p->bytes, "/dev/vfio/vfio")))
+	if (is(path, p->bytes, "/dev/iommu")) {
+		if (s->error == 0)
+			plan.needs_iommufd = true;
+		return true;
+	}
+	if (!is(path, p->bytes, "/dev/vfio/vfio"))
 		plan.does |= IRR_PLAN_VFIO;
-	return vfio || starts(path, p->bytes, "/dev/iommu");
+	return p->bytes > 10 && memcmp(path, "/dev/vfio/", 10) == 0;
 }
 
 /* Of each kind: how many words of ARGS it needs. */

@@ -32,6 +32,7 @@ struct plan {
 	const struct irr_plan_memory *memories;
 	const uint8_t *data;
 	unsigned does; /* enum irr_plan_flag, by what its steps are and not by what it says of itself */
+	bool needs_iommufd; /* it opens /dev/iommu, which passed in the recording */
 	uint32_t n_processes, n_symbols, n_regions, n_steps;
 };
 

@@ -14,9 +14,10 @@ export interface About {
 
 /** Paragraphs. Strings of the trace in them are not escaped yet. */
 export function aboutOf(program: Program, { name, build }: About, calls: number, left: readonly Left[]): string[] {
-  const kernel = program.kernel === '' ? 'a kernel that is not known' : `Linux ${program.kernel}`;
+  // no kernel has answered: the model has
+  const answered = program.kernel === '' ? `with the answers of the rules of ${program.dialect}` : `recorded on Linux ${program.kernel}`;
   const lines = [
-    `${name === '' ? 'A session' : name}, recorded on ${kernel}: ${calls} of ${program.steps.length} events are calls that are made again.`,
+    `${name === '' ? 'A session' : name}, ${answered}: ${calls} of ${program.steps.length} events are calls that are made again.`,
   ];
   lines.push(...build);
   const remarks = program.remarks.filter((r) => r.step < 0);

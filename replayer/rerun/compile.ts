@@ -62,10 +62,13 @@ const STANDARD: Readonly<Record<number, string>> = { [FileKind.IOMMUFD]: '/dev/i
 /** O_CREAT, O_TRUNC and __O_TMPFILE of x86 and arm64 */
 const MAKES = 0o20001100;
 
+/** What the files are called that may be opened: /dev/vfio/vfio, /dev/vfio/12, /dev/vfio/devices/vfio0. */
+const NAMES = /^\/dev\/(iommu|vfio\/[\w.:/-]+)$/;
+
 /** Nothing but iommufd and VFIO is opened, by their own names, and nothing is made or emptied: as plan.c of the issuing program has it. */
 function mayOpen(step: Step): boolean {
   const path = Buffer.from(textOf(step)).toString('latin1');
-  return /^\/dev\/(iommu|vfio\/)/.test(path) && !path.includes('..') && !path.includes('\0') && (wordOf(step, 1) & MAKES) === 0;
+  return NAMES.test(path) && !path.includes('..') && (wordOf(step, 1) & MAKES) === 0;
 }
 
 function wordOf(step: Step, word: number): number {

@@ -157,6 +157,8 @@ describe.skipIf(!compiler)('plans that are not right', () => {
 
   test.each<[string, () => Plan, RegExp]>([
     ['a file of somebody', () => withText('/etc/passwd'), /\(event 2, open\): it opens something other than iommufd and VFIO/],
+    ['a file beside it', () => withText('/dev/iommu2'), /it opens something other/],
+    ['a name that acts on a terminal', () => withText('/dev/vfio/\x1b[2J'), /it opens something other/],
     ['a way out of /dev', () => withText('/dev/vfio/../../etc/passwd'), /it opens something other/],
     ['an ioctl of a terminal', () => withStep(first(1), { request: 0x5412 }), /an ioctl of neither iommufd nor VFIO/],
     ['a queue', () => withStep(first(1), { kind: 20 }), /a call that is not issued/],

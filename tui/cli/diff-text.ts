@@ -41,6 +41,8 @@ export interface TextChoice {
   readonly limit: number | undefined;
   /** causes in order of place, even where some are known differences */
   readonly inPlace?: true;
+  /** what shows the causes that are not shown, where it is not as with diff */
+  readonly more?: string;
   /** consequences are spelled out, calls that take no longer are listed */
   readonly all: boolean;
 }
@@ -79,7 +81,7 @@ export class DiffText {
       this.#out.line();
       this.#line([
         paint('heading', `… and ${counted(order.causes.length - shown, 'more cause')}`),
-        `${rest === '' ? ',' : ` (${rest}),`} each with what follows from it: --limit N or --all shows them, --stat counts them`,
+        `${rest === '' ? ',' : ` (${rest}),`} each with what follows from it: ${this.#choice.more ?? '--limit N or --all shows them, --stat counts them'}`,
       ]);
     }
     if (timing !== undefined) printTiming(this.#out, timing, this.#choice);

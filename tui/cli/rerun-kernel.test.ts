@@ -1,7 +1,9 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { rerunProgram } from '../../recorder/rerun.ts';
 import { capture } from './capture.ts';
 import { sampleTrace } from './sample.ts';
 import { sampleSession } from './sample-session.ts';
@@ -28,6 +30,13 @@ describe('--emit-plan', () => {
     const { notes } = await capture('rerun', [trace], { on: 'kernel', emitPlan: at('sample.plan') });
     rmSync(join(trace, '..'), { recursive: true });
     expect(notes[0]).toMatch(/^3 events are not issued again: a program that was not recorded \(1\), events were lost here \(1\)/);
+  });
+
+  test.skipIf(existsSync('/dev/iommu'))('where there is no iommufd nothing is issued', async () => {
+    await capture('rerun', [`${TRACES}vmm-7.2.irr`], { on: 'kernel', emitPlan: at('none.plan') });
+    const { status, stderr } = spawnSync(rerunProgram(), [at('none.plan'), '-o', at('none.spool')], { encoding: 'utf8' });
+    expect([status, stderr]).toEqual([2, expect.stringMatching(/^irr-rerun: \/dev\/iommu: No such file or directory: .*\n$/)]);
+    expect(existsSync(at('none.spool'))).toBe(false);
   });
 
   test('an existing file is not replaced', async () => {

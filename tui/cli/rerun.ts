@@ -12,7 +12,7 @@ import { type Io, type Options, PROGRAM, type Run } from './commands.ts';
 import { SideFacts } from './diff-facts.ts';
 import { printJson } from './diff-json.ts';
 import { reportOf } from './diff-report.ts';
-import { DiffText } from './diff-text.ts';
+import { DiffText, type TextChoice } from './diff-text.ts';
 import { UsageError } from './errors.ts';
 import { freeName } from './free-name.ts';
 import { type Out, Progress, paint } from './output.ts';
@@ -145,7 +145,13 @@ async function compared(a: Opened, output: string, more: object, options: Option
   const out = io.out(options.json !== true);
   if (options.json === true) await printJson(out, report, undefined, { output, ...more });
   else {
-    const choice = { width: process.stdout.columns ?? COLUMNS, limit: given ?? Number.POSITIVE_INFINITY, inPlace: true as const, all };
+    const choice: TextChoice = {
+      width: process.stdout.columns ?? COLUMNS,
+      limit: given ?? Number.POSITIVE_INFINITY,
+      inPlace: true,
+      all,
+      more: 'without --limit they are shown',
+    };
     await new DiffText(out, { a: new SideFacts(a), b: new SideFacts(b), report, timing: undefined }, choice).print();
   }
   b.reader.close();
