@@ -32,21 +32,29 @@ const MOMENTS = [
   'kind == ioctl',
 ];
 
-function interesting(opened: Opened): number {
+interface Moment {
+  readonly seq: number;
+  /** is it a call that failed? */
+  readonly failed: boolean;
+}
+
+function interesting(opened: Opened): Moment {
   for (const text of MOMENTS) {
     const parsed = parseQuery(text, vocabularyOf(opened.table));
     if (!parsed.ok) throw new Error(parsed.error.message);
-    for (const event of eachEvent(opened, parsed.query)) return event.seq;
+    for (const event of eachEvent(opened, parsed.query)) return { seq: event.seq, failed: event.frame.error !== 0 };
   }
-  return opened.reader.last;
+  return { seq: opened.reader.last, failed: false };
 }
 
 /** A command of the program with its options, and what a person would type for it. */
 type Step = readonly [typed: string, command: string, args: readonly string[], options: Options];
 
 /** What is shown of a trace whose event `seq` is the interesting one: what to say first, and the commands. */
-function steps(trace: string, seq: number): readonly (readonly [string, readonly Step[]])[] {
+function steps(trace: string, { seq, failed }: Moment, folder: string): readonly (readonly [string, readonly Step[]])[] {
   const short = nameOf(trace);
+  const [small, source] = [join(folder, 'small.irr'), join(folder, 'small.c')];
+  const keep = 'errno != 0';
   const at = String(seq);
   const before = `${Math.max(1, seq - 3)}-${seq}`;
   const errors = 'error && kind == ioctl';
@@ -62,6 +70,17 @@ function steps(trace: string, seq: number): readonly (readonly [string, readonly
     ['The objects of the kernel at that moment:', [[`graph ${short} --at ${at}`, 'graph', [trace], { at, format: 'text' }]]],
     ["Every call against the kernel's rules, and what else is odd in the session:", [[`check ${short}`, 'check', [trace], {}]]],
     ['The same log gives the same state, always:', [digest, digest]],
+    ...(failed
+      ? ([
+          [
+            'The shortest session in which it still fails, and a program for somebody else to see it fail:',
+            [
+              [`reduce ${short} --keep '${keep}' --at ${at} -o ${small}`, 'reduce', [trace], { keep, at, output: small }],
+              [`export ${small} --format c -o ${source}`, 'export', [small], { format: 'c', output: source }],
+            ],
+          ],
+        ] as const)
+      : []),
   ];
 }
 
@@ -103,9 +122,9 @@ export const run: Run = async ([given], options, io) => {
   const out = io.out();
   if (origin !== undefined) out.line(paint('heading', origin));
   const opened = openTrace(trace);
-  const seq = interesting(opened);
+  const moment = interesting(opened);
   opened.reader.close();
-  for (const [text, commands] of steps(trace, seq)) {
+  for (const [text, commands] of steps(trace, moment, mkdtempSync(join(tmpdir(), 'iommufd-rr-demo-')))) {
     out.line();
     out.line(paint('heading', text));
     for (const [typed, command, args, given] of commands) {
