@@ -20,6 +20,7 @@ import { matchProcesses } from './align/processes.ts';
 import { How, orderRows, type Rows } from './align/rows.ts';
 import { eventOf, type Origin, whichOf } from './meaning/links.ts';
 import { type FieldPair, fieldsOf, type Teller } from './meaning/telling.ts';
+import type { Withheld } from './meaning/withheld.ts';
 import { type Lane, newNumbers, type Reading, readTrace } from './reading.ts';
 
 export { How } from './align/rows.ts';
@@ -34,13 +35,13 @@ export interface Side {
 /** Rows between two yields. */
 const SLICE = 8192;
 
-/** Compares two traces in slices; yields how far it is, from 0 to 1. Throws a StoreError where one is damaged. */
-export function* compareTraces(a: Side, b: Side): Generator<number, Comparison> {
+/** Compares two traces, but for what is `withheld`, in slices; yields how far it is, from 0 to 1. Throws a StoreError where one is damaged. */
+export function* compareTraces(a: Side, b: Side, withheld?: Withheld): Generator<number, Comparison> {
   const numbers = newNumbers();
   const total = Math.max(1, a.source.last + b.source.last);
   const share = (0.8 * a.source.last) / total;
-  const readA = yield* scaled(readTrace(a.source, a.table, numbers), 0, share);
-  const readB = yield* scaled(readTrace(b.source, b.table, numbers), share, 0.8);
+  const readA = yield* scaled(readTrace(a.source, a.table, numbers, withheld), 0, share);
+  const readB = yield* scaled(readTrace(b.source, b.table, numbers, withheld), share, 0.8);
   const comparing = new Comparing(readA, readB);
   yield* comparing.run();
   const rows = yield* comparing.rows();

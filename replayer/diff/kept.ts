@@ -147,6 +147,7 @@ class Kept implements Compared {
   readonly b: KeptSide;
   readonly same: number;
   readonly matched: number;
+  readonly withheld: number;
   readonly #comparison: Comparison;
   /** rows that differ, ascending */
   readonly #rows: Int32Array;
@@ -165,6 +166,7 @@ class Kept implements Compared {
     });
     this.same = same;
     this.matched = matched;
+    this.withheld = Math.max(comparison.readings.a.withheld, comparison.readings.b.withheld);
     this.#rows = Int32Array.from(rows);
   }
 
@@ -221,7 +223,7 @@ export interface Compares {
 
 /** Compares two traces and finds the causes; yields how far it is, from 0 to 1. Throws a StoreError where one is damaged. */
 export function* compareForCauses(a: Side, b: Side, options: CauseOptions = {}): Generator<number, Compares> {
-  const comparison = yield* scaled(compareTraces(a, b), 0, 0.5);
+  const comparison = yield* scaled(compareTraces(a, b, options.withheld), 0, 0.5);
   const kept = yield* scaled(keptComparison(comparison, { a: a.table, b: b.table }), 0.5, 0.6);
   return { comparison, report: yield* scaled(findCauses(kept, options), 0.6, 1) };
 }

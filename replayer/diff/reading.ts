@@ -13,8 +13,11 @@ import type { U64 } from '../u64.ts';
 import { type WholeCalls, wholeCalls } from '../whole-calls.ts';
 import type { Name } from './meaning/forms.ts';
 import { Hash, Interner } from './meaning/hash.ts';
-import { KeepingLinks, LiveLinks, type Origin, OTHER } from './meaning/links.ts';
-import { Meaning, type Sink } from './meaning/meaning.ts';
+import { KeepingLinks } from './meaning/kept-links.ts';
+import { LiveLinks, type Origin, OTHER } from './meaning/links.ts';
+import { Meaning } from './meaning/meaning.ts';
+import type { Sink } from './meaning/sink.ts';
+import type { Withheld } from './meaning/withheld.ts';
 
 /** A thread: its events, in order. */
 export interface Lane {
@@ -41,6 +44,8 @@ export interface Reading {
   /** what was recorded of a call in two events stands in the first; the second is none */
   readonly source: WholeCalls;
   readonly meaning: Meaning;
+  /** values that were not told */
+  withheld: number;
   readonly last: number;
   /** the call and its arguments; what they refer to by its type alone */
   readonly asked: Int32Array;
@@ -119,11 +124,11 @@ class Hashing implements Sink {
   }
 }
 
-/** Reads a trace; yields how far it is, from 0 to 1. Throws a StoreError where the trace is damaged. */
-export function* readTrace(source: TimelineSource, table: UapiTable, numbers: Numbers): Generator<number, Reading> {
+/** Reads a trace, but for what is `withheld`; yields how far it is, from 0 to 1. Throws a StoreError where the trace is damaged. */
+export function* readTrace(source: TimelineSource, table: UapiTable, numbers: Numbers, withheld?: Withheld): Generator<number, Reading> {
   const whole = wholeCalls(source);
   for (const _ of whole.answers.look()) yield 0;
-  const reader = new Reader(whole, table, numbers);
+  const reader = new Reader(whole, table, numbers, withheld);
   for (const batch of whole.scan(1, whole.last)) {
     if (batch.taken === true) {
       reader.nothing(batch.first);
@@ -134,6 +139,7 @@ export function* readTrace(source: TimelineSource, table: UapiTable, numbers: Nu
       if (i % SLICE === SLICE - 1) yield (batch.first + i) / (source.last * 1.1);
     }
   }
+  reader.reading.withheld = reader.reading.meaning.withheld;
   yield* reader.lives();
   return reader.reading;
 }
@@ -152,7 +158,7 @@ class Reader {
   /** by event: what it is about, for those that are about something */
   readonly #about = new Map<number, readonly Origin[]>();
 
-  constructor(source: WholeCalls, table: UapiTable, numbers: Numbers) {
+  constructor(source: WholeCalls, table: UapiTable, numbers: Numbers, withheld: Withheld | undefined) {
     const { last } = source;
     const column = (): Int32Array => new Int32Array(last + 1);
     this.#numbers = numbers;
@@ -160,7 +166,8 @@ class Reader {
     this.#keeping = new KeepingLinks(new LiveLinks(this.#folder.state));
     this.reading = {
       source,
-      meaning: new Meaning(table),
+      meaning: new Meaning(table, withheld),
+      withheld: 0,
       last,
       asked: column(),
       answered: column(),
@@ -194,6 +201,7 @@ class Reader {
     const changes = this.#folder.fold(buffer, offset);
     state.seq = seq;
     if (changes.length > 0) live.learn(seq, changes, chose);
+    if (e.fileKind === FileKind.FAULT) live.hand(e, seq, reading.meaning.cookies(e));
     reading.meaning.answer(e, keeping, sink);
     reading.asked[seq] = this.#numbers.asked.number(sink.asked.key);
     reading.answered[seq] = this.#numbers.answered.number(sink.answered.key);

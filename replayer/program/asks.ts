@@ -113,7 +113,10 @@ export class Asks extends Numbers implements FieldSink {
     } else if (how === 'file') this.#file(at, Number(value) | 0, f.field.fd ?? 'ACCESS');
     else if (how === 'iova') this.#iova(f, at, value);
     else if (how === 'address') this.#pointer(at, value);
-    else if (name === 'destroy_access_pages.access_pages_id') {
+    else if (how === 'window') {
+      const known = this.things.window(this.e.file, value);
+      if (known !== undefined) this.use(at, 8, known);
+    } else if (name === 'destroy_access_pages.access_pages_id') {
       const item = this.things.item(this.accessFile(), Number(value));
       if (item !== undefined) this.use(at, 4, { symbol: item, addend: 0n, ended: false });
     }

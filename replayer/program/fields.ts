@@ -1,8 +1,8 @@
 /** The fields of a call's struct, and of what it points to, with their places in the frame. */
-import { targetOfFileKind, type UapiTable, uapiTable } from '../../hw/uapi/table.ts';
+import { targetOfFileKind, type UapiTable } from '../../hw/uapi/table.ts';
 import { type Command, type Field, type Length, SCALAR_BYTES, type Struct } from '../../hw/uapi/types.ts';
 import { PartKind } from '../../store/frame.ts';
-import { type CommandForms, type Form, Forms, type How, NEWEST } from '../diff/meaning/forms.ts';
+import { type CommandForms, DESCRIPTOR, type Form, Forms, type How, readingTable, VM_MEMORY } from '../diff/meaning/forms.ts';
 import type { EventBytes, Span } from '../event.ts';
 import type { U64 } from '../u64.ts';
 
@@ -42,14 +42,11 @@ const FD_FORM: Form = {
   done: -1,
 };
 
-/** kvm.h: memory of a VM is memory of the program */
-const VM_MEMORY = { pointer: 'userspace_addr', length: 'memory_size' } as const;
-
 export class Fields {
   readonly forms: Forms;
 
   constructor(table: UapiTable) {
-    this.forms = new Forms(table.dialect.startsWith('linux-') ? uapiTable(NEWEST) : table);
+    this.forms = new Forms(readingTable(table));
   }
 
   command(e: EventBytes): Command | undefined {
@@ -149,23 +146,12 @@ export class Fields {
   }
 
   /** Descriptors behind a VFIO struct. */
-  #trailing(e: EventBytes, { struct, command }: CommandForms, sink: FieldSink): void {
-    const { trailing } = struct;
-    if (trailing === undefined || e.in.bytes <= trailing.offset) return;
-    const number = (name: string): number => {
-      const field = struct.byName.get(name);
-      return field === undefined ? 0 : e.u32(e.in, field.offset);
-    };
-    const payload =
-      trailing.payload === true
-        ? this.forms.table.payloads(command.name, trailing.name).find((p) => (number(p.by) & p.mask) >>> 0 === p.value)
-        : undefined;
-    const role = trailing.fd ?? payload?.fd;
-    if (role === undefined) return;
-    const most = struct.byName.has('count') ? number('count') : Number.POSITIVE_INFINITY;
-    const form: Form = { ...FD_FORM, field: { ...FD_FORM.field, fd: role } };
-    for (let i = 0; i < most && trailing.offset + 4 * i + 4 <= e.in.bytes; i++) {
-      const at = trailing.offset + 4 * i;
+  #trailing(e: EventBytes, forms: CommandForms, sink: FieldSink): void {
+    const found = this.forms.descriptors(forms, e.in.bytes, (field) => e.u32(e.in, field.offset));
+    if (found === undefined) return;
+    const form: Form = { ...FD_FORM, field: { ...FD_FORM.field, fd: found.role } };
+    for (let i = 0; i < found.count; i++) {
+      const at = found.at + DESCRIPTOR * i;
       sink.field(form, 'file', e.in.start + at, e.u32(e.in, at));
     }
   }

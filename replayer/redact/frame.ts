@@ -1,9 +1,10 @@
 /** One event without what says whose it is. */
 import { kindName, TEXTS } from '../../hw/event-words.ts';
 import { decodeStruct, fieldsOf, gapsOf, holesOf, nestedApplies, nestedLength, testOpOf, type Values } from '../../hw/uapi/codec.ts';
-import { targetOfFileKind, type UapiTable } from '../../hw/uapi/table.ts';
-import type { Command, Struct } from '../../hw/uapi/types.ts';
+import { targetOfFileKind, type UapiTable, uapiTable } from '../../hw/uapi/table.ts';
+import type { Command, Field, Struct } from '../../hw/uapi/types.ts';
 import { FileKind, type Frame, Kind, MMIO_SOURCE_SHIFT, MmioSource, type Part, PartKind } from '../../store/frame.ts';
+import { NEWEST, VM_MEMORY } from '../diff/meaning/forms.ts';
 import { isKernelAddress, isUserAddress } from './addresses.ts';
 import type { ClassName } from './classes.ts';
 import type { Words } from './words.ts';
@@ -107,14 +108,21 @@ function outerStruct(r: Redaction, command: Command | undefined, p: Part): void 
   struct(r, command, command.struct, p.bytes, testOpOf(r.table, command, p.bytes)?.arm);
 }
 
+/** How many bytes of the program's memory a field points to; undefined: it is no pointer. */
+function memoryAt(field: Field, values: Values): bigint | undefined {
+  if (field.nested !== undefined) return nestedApplies(field.nested, values) ? nestedLength(field.nested, values) : 1n;
+  return field.name === VM_MEMORY.pointer ? BigInt(Number(values[VM_MEMORY.length] ?? 1)) : undefined;
+}
+
 /** A struct in place: its pointers, its padding, what lies beyond it. */
 function struct(r: Redaction, command: Command | undefined, s: Struct, bytes: Uint8Array, arm: string | undefined): void {
   const { values } = decodeStruct(s, bytes, arm);
   const gaps = gapsOf(bytes, holesOf(s, arm, bytes.length));
   const view = at64(bytes);
   for (const field of fieldsOf(s, arm)) {
-    if (field.nested === undefined || field.size !== 8 || field.offset + 8 > bytes.length) continue;
-    const length = nestedApplies(field.nested, values) ? nestedLength(field.nested, values) : 1n;
+    if (field.size !== 8 || field.offset + 8 > bytes.length) continue;
+    const length = memoryAt(field, values);
+    if (length === undefined) continue;
     view.setBigUint64(field.offset, address(view.getBigUint64(field.offset, true), length, r), true);
   }
   for (const gap of gaps) unknown({ bytes }, r, gap.offset, gap.offset + gap.bytes.length);
@@ -172,7 +180,7 @@ function buffer(r: Redaction, command: Command | undefined, outer: Uint8Array | 
     nested.of === 'struct'
       ? r.table.struct(nested.struct ?? '')
       : nested.of === 'payload' || nested.of === 'entries'
-        ? r.table.payload(command, field.name, type, each)
+        ? (r.table.payload(command, field.name, type, each) ?? uapiTable(NEWEST).payload(command, field.name, type, each))
         : undefined;
   if (known === undefined) {
     // a struct that no table knows is no memory of the program's

@@ -8,6 +8,7 @@ import { encodeFrame, FrameCursor } from '../../store/frame.ts';
 import type { TraceMeta } from '../../store/meta.ts';
 import { SIDE_FILES } from '../../store/open.ts';
 import type { TraceReader } from '../../store/read.ts';
+import { readingTable } from '../diff/meaning/forms.ts';
 import { AddressMap } from './addresses.ts';
 import { CLASS_NAMES, type ClassName } from './classes.ts';
 import { argument, type Redaction, redactFrame } from './frame.ts';
@@ -40,7 +41,7 @@ export function redactTrace(reader: TraceReader, output: string, options: Redact
     if (counting) changed[sort]++;
   };
   const redaction = {
-    table: options.table,
+    table: readingTable(options.table),
     words: new Words(key, count),
     keeps: options.keeps,
     count,

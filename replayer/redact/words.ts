@@ -9,8 +9,28 @@ const KNOWN = new Set(
 );
 /** Names of files of the kernel. */
 const OWN = /^(vfio\d+|pts|\d+)$/;
+/** Folders that they are in. */
+const BEFORE_OWN = new Set(['vfio', 'devices', 'proc', 'fd', 'task']);
 const ANON = /^(anon_inode:\[[\w:. -]+\]|(socket|pipe):\[\d+\]|\/memfd:.*|\/dmabuf:.*)$/;
 const BDF = /\b([0-9a-f]{4}):([0-9a-f]{2}):([01][0-9a-f])\.([0-7])\b/gi;
+
+/** A path with something in the place of each name that may say whose it is. */
+export function pathWith(text: string, instead: (name: string) => string): string {
+  if (ANON.test(text) && !text.startsWith('/')) return text;
+  const names = text.split('/');
+  // of somebody's own folders only the name of the first is everybody's
+  const known = ['dev', 'proc', 'sys'].includes(names[1] ?? '') ? names.length : 2;
+  return names
+    .map((name, i) =>
+      isEverybodys(name, names[i - 1] ?? '', i < known && (i > 1 || names.length > 2 || known > 2)) ? name : instead(name),
+    )
+    .join('/');
+}
+
+function isEverybodys(name: string, before: string, known: boolean): boolean {
+  if (name === '' || name === '.' || name === '..') return true;
+  return known && (KNOWN.has(name) || (OWN.test(name) && BEFORE_OWN.has(before)));
+}
 
 export class Words {
   readonly #key: Buffer;
@@ -32,21 +52,12 @@ export class Words {
 
   /** A path, name by name: what lies in one folder still does. */
   path(text: string): string {
-    if (ANON.test(text) && !text.startsWith('/')) return text;
-    const names = text.split('/');
-    // of somebody's own folders only the name of the first is everybody's
-    const known = ['dev', 'proc', 'sys'].includes(names[1] ?? '') ? names.length : 2;
-    return names.map((name, i) => this.#name(name, names[i - 1] ?? '', i < known && (i > 1 || names.length > 2 || known > 2))).join('/');
-  }
-
-  #name(name: string, before: string, known: boolean): string {
-    if (name === '' || name === '.' || name === '..' || (known && KNOWN.has(name))) return name;
-    if (known && OWN.test(name) && (before === 'vfio' || before === 'devices' || before === 'proc' || before === 'fd' || before === 'task'))
-      return name;
-    const plain = this.bdfs(name);
-    if (plain !== name && plain.length === 12) return plain;
-    this.#count('paths');
-    return this.token('name', name);
+    return pathWith(text, (name) => {
+      const plain = this.bdfs(name);
+      if (plain !== name && plain.length === 12) return plain;
+      this.#count('paths');
+      return this.token('name', name);
+    });
   }
 
   /** A text that may name devices of the PCI bus. */

@@ -55,6 +55,7 @@ function headOf(report: Report): Record<string, unknown> {
 function tailOf(report: Report, timing: Timing | undefined): Record<string, unknown> {
   return {
     ignored: Object.fromEntries(report.ignored),
+    redacted: report.redacted,
     stat: report.stat.map(({ sort, ...rest }) => ({ kind: sort, ...rest })),
     limits: report.limits,
     ...(timing === undefined ? {} : { timing }),

@@ -62,6 +62,7 @@ const reportOf = (causes: readonly Cause[]): Report => ({
   matched: 1,
   differences: causes.reduce((sum, c) => sum + 1 + c.consequences.length, 0),
   ignored: new Map(),
+  redacted: 0,
   causes,
   stat: [],
   limits: [],

@@ -160,9 +160,13 @@ export function summaryText(report: Report): string {
   return `${counted(differences, 'difference')}: ${counted(causes.length, 'cause')}${news}${follows}; ${agree}${besides}`;
 }
 
-/** What is ignored, a line a rule; what no rule met is said too. */
-export const ignoredLines = (report: Report): string[] =>
-  [...report.ignored].map(([rule, n]) => `ignored: ${n.toLocaleString('en-US')} by ${rule}${n === 0 ? ' (it meets no difference)' : ''}`);
+/** What is ignored, a line a rule; what no rule met is said too, and what could not be compared. */
+export const ignoredLines = (report: Report): string[] => [
+  ...[...report.ignored].map(
+    ([rule, n]) => `ignored: ${n.toLocaleString('en-US')} by ${rule}${n === 0 ? ' (it meets no difference)' : ''}`,
+  ),
+  ...(report.redacted === 0 ? [] : [`not compared: ${counted(report.redacted, 'value')}, redacted`]),
+];
 
 /** A trace in a line: "Linux 6.12.117, dialect linux-6.12, x86_64, 187 events, incomplete". `told`: events as the report counts them. */
 export function traceText({ meta, reader }: Opened, told = reader.last): string {

@@ -1,5 +1,6 @@
 /** Keys in, pictures out, for two traces: compares them in slices beside the keys and brings both states to the cursor. */
 import { type Comparison, compareTraces, How } from '../../replayer/diff/compare.ts';
+import { withheldFrom } from '../../replayer/diff/meaning/withheld.ts';
 import type { ControllerHooks } from '../controller.ts';
 import type { Screenful } from '../picture.ts';
 import type { Key } from '../term/input.ts';
@@ -31,7 +32,7 @@ export class DiffController {
     this.#hooks = hooks;
     this.#picture = new DiffPicture(sides, theme);
     const side = ({ reader, table }: Sides['a']) => ({ source: reader, table });
-    this.#running = compareTraces(side(sides.a), side(sides.b));
+    this.#running = compareTraces(side(sides.a), side(sides.b), withheldFrom(sides.a.meta, sides.b.meta));
     const compared = (): Comparison | undefined => this.#comparison;
     this.#facts = {
       get rows() {

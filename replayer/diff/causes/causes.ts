@@ -5,6 +5,7 @@
 
 import { eventsIn } from '../../whole-calls.ts';
 import { How, scaled } from '../compare.ts';
+import type { Withheld } from '../meaning/withheld.ts';
 import type { Compared, SideName } from './compared.ts';
 import { Folding, STATE } from './folding.ts';
 import { type Judgement, judge } from './judge.ts';
@@ -12,6 +13,8 @@ import { knownDifference } from './known.ts';
 import type { Cause, Consequence, Difference, Opinion, Report, SideView, StatLine } from './report.ts';
 
 export interface CauseOptions {
+  /** what is not compared, for one of the traces has it redacted */
+  readonly withheld?: Withheld;
   /** the rules are asked about what differs in so many events from the beginning of a trace: the way there is long. default 1 000 000 */
   readonly longest?: number;
   /** differences that follow from others and that the rules are asked about all the same; the first ones. default 50 000 */
@@ -78,6 +81,7 @@ export class Search {
       matched: compared.matched,
       differences: differences.length,
       ignored: new Map(),
+      redacted: compared.withheld,
       causes,
       stat: statOf(causes, new Map()),
       limits: this.#limits,

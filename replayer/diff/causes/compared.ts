@@ -39,6 +39,8 @@ export interface Compared {
   readonly same: number;
   /** pairs that stand beside each other */
   readonly matched: number;
+  /** values that were not compared: those of the side with more of them */
+  readonly withheld: number;
   /**
    * In an order in which what comes earlier in a process, on either side, is earlier: a's events in theirs, and what only b has
    * where it fits. The place of a difference is its index here.

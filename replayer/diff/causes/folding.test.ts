@@ -57,6 +57,7 @@ function folded(differences: readonly Difference[], a: MadeUp, b: MadeUp = {}): 
     b: side(b),
     same: 0,
     matched: 0,
+    withheld: 0,
     differences: () => differences,
     fields: () => [],
     partner: (_, seq) => seq,

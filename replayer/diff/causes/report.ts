@@ -100,6 +100,8 @@ export interface Report {
   readonly differences: number;
   /** how many each rule has ignored, by its name */
   readonly ignored: ReadonlyMap<string, number>;
+  /** values that were not compared, for one of the traces has what they say redacted */
+  readonly redacted: number;
   /** ascending by place */
   readonly causes: readonly Cause[];
   readonly stat: readonly StatLine[];

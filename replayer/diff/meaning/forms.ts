@@ -1,10 +1,16 @@
 /** How each field of the uAPI is compared: worked out once per table from what the table says of the field. */
 import { type UapiTable, uapiTable } from '../../../hw/uapi/table.ts';
-import { type Command, type Field, type Payload, SCALAR_BYTES, type Struct } from '../../../hw/uapi/types.ts';
+import { type Command, type Field, type FileRole, type Payload, SCALAR_BYTES, type Struct } from '../../../hw/uapi/types.ts';
 import { Hash } from './hash.ts';
 
 /** The table that knows most. */
 export const NEWEST = 'linux-7.2';
+
+/** The table to read a trace's structs by: what only a newer mainline kernel knows is the same question on an older one all the same. */
+export const readingTable = (table: UapiTable): UapiTable => (table.dialect.startsWith('linux-') ? uapiTable(NEWEST) : table);
+
+/** kvm.h: memory of a VM is memory of the program */
+export const VM_MEMORY = { pointer: 'userspace_addr', length: 'memory_size' } as const;
 
 /** What a value is called, and a number in its place. */
 export interface Name {
@@ -14,10 +20,24 @@ export interface Name {
 
 /**
  * value: as it is. object, file: by who made it. created: the kernel's choice, of which only that there is one counts.
- * offset: the same, where 0 is a choice as good as any. address: of the program's memory; only that it is not NULL counts.
+ * offset: the same, where 0 is a choice as good as any. handle: the same of numbers that only one file of the kernel's gives and takes; they come
+ * back as cookie (of faults), item (of pinned pages) or window (of a VFIO device, where a region begins). address: of the program's memory; only that it is not NULL counts.
  * iova: the kernel's choice where the area was its choice, else as it is. log2: of so many entries of a queue. skip: says nothing (lengths of structs).
  */
-export type How = 'value' | 'object' | 'file' | 'created' | 'offset' | 'address' | 'iova' | 'log2' | 'skip';
+export type How =
+  | 'value'
+  | 'object'
+  | 'file'
+  | 'created'
+  | 'offset'
+  | 'handle'
+  | 'cookie'
+  | 'item'
+  | 'window'
+  | 'address'
+  | 'iova'
+  | 'log2'
+  | 'skip';
 
 /** A field and how to read it. */
 export interface Form {
@@ -43,6 +63,15 @@ export interface StructForms {
   /** behind a pointer: in other dialects its fields are the call's own */
   readonly flat: boolean;
   readonly forms: readonly Form[];
+}
+
+/** Bytes of a descriptor. */
+export const DESCRIPTOR = 4;
+export interface Descriptors {
+  /** offset of the first */
+  readonly at: number;
+  readonly count: number;
+  readonly role: FileRole;
 }
 
 /** IOMMU_TEST_CMD: `id` means what the operation says. */
@@ -98,6 +127,15 @@ const READS: Readonly<Record<string, { readonly field: string; readonly mask: nu
   'access_rw.uptr': { field: 'access_rw.flags', mask: 1 },
 };
 
+/** Fields with numbers of one file's own, by struct. */
+const NUMBERS: Readonly<Record<string, Readonly<Record<string, How>>>> = {
+  iommu_hwpt_pgfault: { cookie: 'handle' },
+  iommu_hwpt_page_response: { cookie: 'cookie' },
+  iommu_test_cmd: { 'access_pages.out_access_pages_id': 'handle', 'destroy_access_pages.access_pages_id': 'item' },
+  vfio_region_info: { offset: 'handle' },
+  vfio_device_ioeventfd: { offset: 'window' },
+};
+
 const CHOOSES: ReadonlySet<string> = new Set(['IOMMU_IOAS_MAP', 'IOMMU_IOAS_MAP_FILE', 'IOMMU_IOAS_COPY']);
 
 /** The forms of all structs of a table. */
@@ -137,6 +175,21 @@ export class Forms {
     const fits = (p: Payload): boolean => p.struct !== undefined && entryBytes !== undefined && p.struct.size <= entryBytes;
     const of = (rows: readonly Payload[]): Payload | undefined => rows.findLast((p) => is(p) && fits(p)) ?? rows.find(is);
     return of(this.table.payloads(command.name, pointer)) ?? of(uapiTable(NEWEST).payloads(callName(command.name), pointer));
+  }
+
+  /** Descriptors behind a struct, one after the other; undefined: what is there, if anything, is something else. */
+  descriptors({ struct, command }: CommandForms, bytes: number, numberIn: (field: Field) => number): Descriptors | undefined {
+    const { trailing } = struct;
+    if (trailing === undefined || bytes <= trailing.offset) return undefined;
+    const by = (name: string): number => {
+      const field = struct.byName.get(name);
+      return field === undefined ? 0 : numberIn(field);
+    };
+    const rows = trailing.payload === true ? this.table.payloads(command.name, trailing.name) : [];
+    const role = trailing.fd ?? rows.find((p) => (by(p.by) & p.mask) >>> 0 === p.value)?.fd;
+    if (role === undefined) return undefined;
+    const there = Math.floor((bytes - trailing.offset) / DESCRIPTOR);
+    return { at: trailing.offset, count: struct.byName.has('count') ? Math.min(there, by('count')) : there, role };
   }
 
   /** The struct behind a pointer, where it is one; `numberIn`: a field of the call's struct. */
@@ -204,8 +257,10 @@ function howOf(field: Field, name: string, struct: Struct): How {
   if (struct.name === 'iommu_vcmdq_alloc' && name.startsWith('data_')) return 'skip';
   if (field.creates !== undefined || (field.fd !== undefined && field.dir === 'out')) return 'created';
   if (field.fd !== undefined) return 'file';
+  const number = NUMBERS[struct.name]?.[field.name];
+  if (number !== undefined) return number;
   if (field.ref !== undefined) return 'object';
-  if (field.nested !== undefined) return 'address';
+  if (field.nested !== undefined || name === VM_MEMORY.pointer) return 'address';
   if (field.dir !== 'in' && name.endsWith('mmap_offset')) return 'offset';
   // how far VFIO's capabilities are from the beginning depends on how many there are
   if (field.chain !== undefined) return 'skip';

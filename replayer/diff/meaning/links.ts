@@ -1,10 +1,12 @@
 /** What ids, descriptors and addresses in a call stand for: the event that made the thing, whatever number it got. */
+
+import { Kind } from '../../../store/frame.ts';
 import type { AreaTree } from '../../areas.ts';
 import type { Change } from '../../change.ts';
 import { mappingAt, regionOf } from '../../cmdqv-fold.ts';
 import type { EventBytes } from '../../event.ts';
 import type { KernelObject, Uid } from '../../object-types.ts';
-import { type Context, contextOfFile, objectById, type SessionState } from '../../state.ts';
+import { type Context, contextOfFile, objectById, pinKey, type SessionState } from '../../state.ts';
 import { minus, plus, type U64, U64_MAX } from '../../u64.ts';
 
 /**
@@ -25,6 +27,12 @@ export interface Chosen {
   readonly offset: number;
 }
 
+/** A place in a file of a VFIO device: the region's index, and how far from its beginning. */
+export interface Window {
+  readonly index: number;
+  readonly offset: number;
+}
+
 /** What the reader of an event asks for, always in the same order. */
 export interface Links {
   /** `type`: '' for an id that nothing known ever had; of an object that has ended, what it was: that it has, its answer tells */
@@ -37,6 +45,12 @@ export interface Links {
   region(e: EventBytes, offset: U64): Chosen | undefined;
   /** the mapping of a vIOMMU's region that an access is through, and where in the region; undefined: not known */
   access(e: EventBytes, address: U64): Chosen | undefined;
+  /** the read that told a fault's cookie, and with which of its records; undefined: it waits for no answer */
+  cookie(e: EventBytes, cookie: number): Chosen | undefined;
+  /** the call that pinned pages for the access that was named last; undefined: none that is known */
+  item(e: EventBytes, item: number): Chosen | undefined;
+  /** where in the event's file an offset is; undefined: nothing has said which regions it has */
+  window(e: EventBytes, offset: U64): Window | undefined;
 }
 
 /** An object by its id. */
@@ -63,6 +77,9 @@ function regionsOf(context: Context): Region[] {
   return [...found.values()].sort((x, y) => (x.start < y.start ? -1 : 1));
 }
 
+/** Faults of one queue that wait for an answer: beyond that the oldest is forgotten. */
+const MOST_FAULTS = 1 << 12;
+
 /** Links by the state while the log is folded. */
 export class LiveLinks implements Links {
   state: SessionState;
@@ -71,6 +88,8 @@ export class LiveLinks implements Links {
   readonly #chosen = new Set<number>();
   /** where the regions of vIOMMUs begin, as long as there are no others; by context */
   #regions = new WeakMap<Context, Region[]>();
+  /** faults that wait for an answer, by the file of their queue */
+  readonly #faults = new Map<number, Map<number, Chosen>>();
   /** objects that the event has named so far */
   #named: (KernelObject | undefined)[] = [];
   /** what the file that it is made on stands for */
@@ -85,6 +104,7 @@ export class LiveLinks implements Links {
     const made = new LiveLinks(state);
     for (const [uid, origin] of this.#origins) made.#origins.set(uid, origin);
     for (const seq of this.#chosen) made.#chosen.add(seq);
+    for (const [file, faults] of this.#faults) if (state.files.has(file)) made.#faults.set(file, new Map(faults));
     return made;
   }
 
@@ -105,6 +125,22 @@ export class LiveLinks implements Links {
     }
   }
 
+  /** Takes cookies that an event has told (a read) or answered. → whether there are new ones */
+  hand(e: EventBytes, seq: number, cookies: readonly number[]): boolean {
+    if (cookies.length === 0) return false;
+    let faults = this.#faults.get(e.file);
+    if (faults === undefined) {
+      faults = new Map();
+      this.#faults.set(e.file, faults);
+    }
+    for (const [nth, cookie] of cookies.entries()) {
+      faults.delete(cookie);
+      if (e.kind === Kind.READ) faults.set(cookie, { origin: originOf(seq, OTHER), offset: nth });
+      if (faults.size > MOST_FAULTS) faults.delete(faults.keys().next().value!);
+    }
+    return e.kind === Kind.READ;
+  }
+
   /** Who made an object, where that is known. */
   origin(uid: Uid): Origin | undefined {
     return this.#origins.get(uid);
@@ -118,6 +154,11 @@ export class LiveLinks implements Links {
       for (const uid of c.objects.keys()) uids.add(uid);
       for (const ended of c.ended.values()) uids.add(ended.uid);
       for (const tree of c.areas.values()) for (const area of tree) areas.add(area.seq);
+      for (const pin of c.pins.values()) tell(originOf(pin.seq, OTHER));
+    }
+    for (const [file, faults] of this.#faults) {
+      if (!this.state.files.has(file)) this.#faults.delete(file);
+      else for (const { origin } of faults.values()) tell(origin);
     }
     for (const [uid, origin] of this.#origins) {
       if (uids.has(uid)) tell(origin);
@@ -211,6 +252,21 @@ export class LiveLinks implements Links {
     const offset = minus(plus(minus(address, mapping.address), mapping.offset), start);
     return { origin: originOf(mapping.seq, OTHER), offset: within(offset) };
   }
+
+  cookie(e: EventBytes, cookie: number): Chosen | undefined {
+    return this.#faults.get(e.file)?.get(cookie);
+  }
+
+  item(e: EventBytes, item: number): Chosen | undefined {
+    const access = this.#last();
+    const pin = access === undefined ? undefined : contextOfFile(this.state, e.file)?.pins.get(pinKey(access.uid, item));
+    return pin === undefined ? undefined : { origin: originOf(pin.seq, OTHER), offset: 0 };
+  }
+
+  window(e: EventBytes, offset: U64): Window | undefined {
+    const region = this.state.files.get(e.file)?.regions.find((r) => offset >= r.offset && offset < plus(r.offset, r.size));
+    return region === undefined ? undefined : { index: region.index & FAR, offset: within(minus(offset, region.offset)) };
+  }
 }
 
 /** Far from the region that it is counted from: it is not told how far. */
@@ -236,104 +292,5 @@ export function spaceOf(context: Context, object: KernelObject, depth: number): 
       return by(object.hwpt);
     default:
       return 0;
-  }
-}
-
-/** Types of objects that were met, by a number of this program's; shared by all readings. */
-const TYPES: string[] = [''];
-function typeNumber(type: string, types: string[]): number {
-  const known = types.indexOf(type);
-  return known >= 0 ? known : types.push(type) - 1;
-}
-
-/** In the place of an offset: there is nothing. */
-const NOTHING = 0;
-
-/** Links as they were found before, in the order in which they were asked for. */
-export class KeptLinks implements Links {
-  readonly #links: Int32Array;
-  readonly #types: readonly string[];
-  #next = 0;
-
-  /** `types`: those of the {@link KeepingLinks} */
-  constructor(links: Int32Array, types: readonly string[] = TYPES) {
-    this.#links = links;
-    this.#types = types;
-  }
-  #take(): number {
-    return this.#links[this.#next++] ?? 0;
-  }
-  object(): { readonly origin: Origin; readonly type: string } {
-    return { origin: this.#take(), type: this.#types[-1 - this.#take()] ?? '' };
-  }
-  file(): Origin {
-    return this.#take();
-  }
-  mapping(): Origin {
-    return this.#take();
-  }
-  chosen(): Chosen | undefined {
-    const offset = this.#take();
-    return offset === NOTHING ? undefined : { origin: this.#take(), offset: -1 - offset };
-  }
-  region(): Chosen | undefined {
-    return this.chosen();
-  }
-  access(): Chosen | undefined {
-    return this.chosen();
-  }
-}
-
-/** Passes links on and writes them down: what {@link KeptLinks} gives again. Origins are positive, other numbers n stand as -1 - n. */
-export class KeepingLinks implements Links {
-  /** those of all events, one after the other */
-  kept = new Int32Array(1 << 16);
-  count = 0;
-  /** what is asked; of another moment where the reading goes on elsewhere */
-  live: LiveLinks;
-  readonly #types: string[];
-
-  /** `types`: numbers of types, which it adds to */
-  constructor(live: LiveLinks, types: string[] = TYPES) {
-    this.live = live;
-    this.#types = types;
-  }
-  #keep(n: number): void {
-    if (this.count === this.kept.length) {
-      const larger = new Int32Array(this.kept.length * 2);
-      larger.set(this.kept);
-      this.kept = larger;
-    }
-    this.kept[this.count++] = n;
-  }
-  object(e: EventBytes, id: number): { readonly origin: Origin; readonly type: string } {
-    const found = this.live.object(e, id);
-    this.#keep(found.origin);
-    this.#keep(-1 - typeNumber(found.type, this.#types));
-    return found;
-  }
-  file(e: EventBytes, fd: number): Origin {
-    const origin = this.live.file(e, fd);
-    this.#keep(origin);
-    return origin;
-  }
-  mapping(e: EventBytes, address: U64): Origin {
-    const origin = this.live.mapping(e, address);
-    this.#keep(origin);
-    return origin;
-  }
-  chosen(e: EventBytes, space: number, iova: U64): Chosen | undefined {
-    return this.#kept(this.live.chosen(e, space, iova));
-  }
-  region(e: EventBytes, offset: U64): Chosen | undefined {
-    return this.#kept(this.live.region(e, offset));
-  }
-  access(e: EventBytes, address: U64): Chosen | undefined {
-    return this.#kept(this.live.access(e, address));
-  }
-  #kept(found: Chosen | undefined): Chosen | undefined {
-    this.#keep(found === undefined ? NOTHING : -1 - found.offset);
-    if (found !== undefined) this.#keep(found.origin);
-    return found;
   }
 }

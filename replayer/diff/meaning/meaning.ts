@@ -5,87 +5,61 @@
  * only as there or not. Times, pids, tids and the lengths of structs are not told at all.
  *
  * Not told, so not compared, yet: which addresses of the program are the same memory; the records of VFIO's capability chains
- * field by field (their bytes are compared); ids of things that were made before the recording began (compared as numbers); eventfds by who made them; what registers an MMIO access is to beyond its offset.
+ * field by field (their bytes are compared); ids of things that were made before the recording began (compared as numbers); of
+ * descriptors that no recording follows (eventfds) which of two calls are the same one's: within a call it is told; what
+ * registers an MMIO access is to beyond its offset. Nor is what `redact` has taken out of one of the traces (withheld.ts).
  */
-import { targetOfFileKind, type UapiTable, uapiTable } from '../../../hw/uapi/table.ts';
+import { targetOfFileKind, type UapiTable } from '../../../hw/uapi/table.ts';
 import type { Command, Struct } from '../../../hw/uapi/types.ts';
 import { FileKind, Kind, MMIO_SOURCE_SHIFT, PartKind, State } from '../../../store/frame.ts';
 import type { EventBytes, Span } from '../../event.ts';
+import type { ClassName } from '../../redact/classes.ts';
 import type { U64 } from '../../u64.ts';
-import { type CommandForms, callName, type Form, Forms, type How, type Name, NEWEST, named } from './forms.ts';
-import type { Links, Origin } from './links.ts';
-
-/** Takes what an event says. */
-export interface Sink {
-  /** a number that counts as it is; `place` tells values of one name apart: 0, or of which element behind which pointer */
-  value(name: Name, value: U64, place?: number): void;
-  /** something by who made it; `raw` is the number that it had, `type` '' where it is not known */
-  link(name: Name, origin: Origin, type: string, raw: U64, place?: number): void;
-  /** the number was the kernel's or the program's choice: that there is one counts */
-  chosen(name: Name, raw: U64, place?: number): void;
-  bytes(name: Name, buffer: Uint8Array, start: number, count: number, place?: number): void;
-  /** a field that is there and 0: for people, who want to tell that from one that is not there; it is no part of what counts */
-  zero?(name: Name): void;
-  /** from here on it is what was answered */
-  answer(): void;
-}
-
-export const WORDS = {
-  call: named('call'),
-  kindOfFile: named('file'),
-  file: named('on'),
-  ret: named('ret'),
-  errno: named('errno'),
-  unfinished: named('not returned'),
-  argument: named('argument'),
-  rest: named('more bytes'),
-  data: named('data'),
-} as const;
+import {
+  type CommandForms,
+  callName,
+  DESCRIPTOR,
+  type Descriptors,
+  type Form,
+  Forms,
+  type How,
+  type Name,
+  named,
+  readingTable,
+} from './forms.ts';
+import type { Chosen, Links } from './links.ts';
+import { askPlain } from './plain-calls.ts';
+import { type Sink, WORDS } from './sink.ts';
+import { NOTHING_WITHHELD, type Withheld, Withholding } from './withheld.ts';
 
 /** Places of the values of one element: more than a field has values. */
 const ELEMENT = 256;
 
-/** Words of ARGS that are told, by kind of event; null: left out. */
-export const ARGS: Partial<Readonly<Record<number, readonly (Name | null)[]>>> = {
-  [Kind.OPEN]: [null, named('flags'), named('mode')],
-  [Kind.DUP]: [null, named('flags')],
-  [Kind.MMAP]: [null, named('length'), named('prot'), named('flags')],
-  [Kind.MREMAP]: [null, named('old_length'), named('length'), named('flags')],
-  [Kind.MUNMAP]: [null, named('length')],
-  [Kind.READ]: [named('count'), named('offset')],
-  [Kind.WRITE]: [named('count'), named('offset')],
-  [Kind.MMIO]: [null, named('offset'), named('width'), null, named('flags'), named('stored')],
-  [Kind.QUEUE]: [null, named('index'), named('log2size'), named('first')],
-  [Kind.REGION]: [null, named('length')],
-};
-/** Word of an MMIO event that is the offset in its file. */
-export const MMIO_OFFSET = 1;
 /** Bytes of an entry of a command queue. */
 const QUEUE_ENTRY = 16;
-/** Where a recorder that is itself the kernel keeps its files: another folder each time. */
-const MODEL_FOLDER = /^.*\.spool\.model\//s;
-/** Texts that are told. A path of /proc and the names of sockets have numbers in them that say nothing. */
-const TEXTS: Partial<Readonly<Record<number, readonly [slot: number, name: Name][]>>> = {
-  [Kind.OPEN]: [[0, named('path')]],
-  [Kind.EXEC]: [[0, named('path')]],
-  [Kind.START]: [[0, named('exe')]],
-  [Kind.FD]: [[0, named('link')]],
-  [Kind.REGION]: [[0, named('name')]],
-};
-
 /** Kinds whose result is a number that says nothing about the call: an address, a descriptor, a pid. */
 const RESULT_CHOSEN: ReadonlySet<number> = new Set([Kind.OPEN, Kind.DUP, Kind.MMAP, Kind.MREMAP, Kind.FORK, Kind.FD]);
 
 export class Meaning {
   readonly forms: Forms;
+  readonly #withholding: Withholding;
   /** the event has made areas where the kernel chose */
   chose = false;
   /** place of the element that is being told */
   #place = 0;
 
-  constructor(table: UapiTable) {
-    // an older mainline's table is a part of the newest one's: what only the newer kernel knows is the same question all the same
-    this.forms = new Forms(table.dialect.startsWith('linux-') ? uapiTable(NEWEST) : table);
+  constructor(table: UapiTable, withheld: Withheld = NOTHING_WITHHELD) {
+    this.forms = new Forms(readingTable(table));
+    this.#withholding = new Withholding(withheld);
+  }
+
+  withholds(sort: ClassName): boolean {
+    return this.#withholding.withholds(sort);
+  }
+
+  /** Values that were not told, so far. */
+  get withheld(): number {
+    return this.#withholding.count;
   }
 
   /** The call of an ioctl, by the file that it is on; undefined: not in the table. */
@@ -102,7 +76,10 @@ export class Meaning {
     if (e.fd >= 0 && e.kind !== Kind.OPEN && e.kind !== Kind.FD) to.link(WORDS.file, links.file(e, e.fd), '', e.fd);
     to.value(WORDS.kindOfFile, e.fileKind);
     if (e.kind === Kind.IOCTL) this.#askIoctl(e, links, to);
-    else this.#askOther(e, links, to);
+    else {
+      askPlain(e, links, to, this.#withholding);
+      if (e.kind === Kind.WRITE) this.#records(e, e.in, 'write', links, to);
+    }
   }
 
   /** Tells what was answered, with the state after the event. */
@@ -120,7 +97,7 @@ export class Meaning {
     if (e.kind === Kind.MMIO) to.value(WORDS.ret, e.ret64);
     if (e.kind === Kind.IOCTL) this.#answerIoctl(e, command, links, to);
     else if (e.kind === Kind.READ) this.#records(e, e.out, 'read', links, to);
-    else if (e.out.bytes >= 0) to.bytes(WORDS.data, e.buffer, e.out.start, e.out.bytes);
+    else if (e.out.bytes >= 0) this.#withholding.bytes(to, contentOf(e), WORDS.data, e.buffer, e.out.start, e.out.bytes);
   }
 
   #askIoctl(e: EventBytes, links: Links, to: Sink): void {
@@ -130,8 +107,9 @@ export class Meaning {
     else to.value(named(callName(command.name)), 1);
     if (forms === undefined || e.in.bytes < 0) {
       if (command?.arg === 'fd-pointer' && e.in.bytes === 4) to.link(WORDS.argument, links.file(e, e.s32(e.in, 0)), '', e.u32(e.in, 0));
-      else if (e.in.bytes >= 0) to.bytes(WORDS.argument, e.buffer, e.in.start, e.in.bytes);
-      else if (command === undefined || command.arg === 'int') to.value(WORDS.argument, e.arg(0));
+      else if (e.in.bytes >= 0) this.#withholding.bytes(to, argumentOf(command), WORDS.argument, e.buffer, e.in.start, e.in.bytes);
+      else if (command === undefined) this.#withholding.word(to, WORDS.argument, e.arg(0));
+      else if (command.arg === 'int') to.value(WORDS.argument, e.arg(0));
       return;
     }
     this.#struct(e, forms, links, to);
@@ -149,19 +127,39 @@ export class Meaning {
       const read = f.reads === undefined || (e.u32(e.in, f.reads.at) & f.reads.mask) !== 0;
       if (f.field.nested !== undefined && read) this.#nested(e, forms, f, PartKind.NESTED_IN, links, to);
     }
-    this.#tail(e, e.in, forms.struct, to);
+    const fds = this.#fdsBehind(e, forms);
+    if (fds !== undefined) this.#descriptors(e, fds.at, fds.count, links, to);
+    this.#tail(e, e.in, forms.struct, to, endOf(fds, forms.struct));
+  }
+
+  #fdsBehind(e: EventBytes, forms: CommandForms): Descriptors | undefined {
+    return this.forms.descriptors(forms, e.in.bytes, (field) => e.u32(e.in, field.offset));
+  }
+
+  /** Descriptors behind a struct. Of those that no recording follows (eventfds) counts which of them are the same. */
+  #descriptors(e: EventBytes, from: number, count: number, links: Links, to: Sink): void {
+    const name = named('fd');
+    const first = new Map<number, number>();
+    for (let i = 0; i < count; i++) {
+      const fd = e.s32(e.in, from + DESCRIPTOR * i);
+      this.#file(e, name, fd, links, to, i);
+      const same = first.get(fd);
+      if (same === undefined) first.set(fd, i);
+      else if (fd >= 0) to.value(SAME, same + 1, i);
+    }
   }
 
   /**
-   * Bytes behind the struct that are not all zero. Where the kernel `refused` the call they may be anything that happened to lie
-   * behind what the program meant.
+   * Bytes behind the struct (or `from` a place further on) that are not all zero. Where the kernel `refused` the call they may be
+   * anything that happened to lie behind what the program meant.
    */
-  #tail(e: EventBytes, span: Span, struct: Struct, to: Sink, refused = false): void {
-    if (span.bytes <= struct.size) return;
+  #tail(e: EventBytes, span: Span, struct: Struct, to: Sink, from = struct.size, refused = false): void {
+    if (span.bytes <= from) return;
     let end = span.bytes;
-    while (end > struct.size && e.buffer[span.start + end - 1] === 0) end--;
-    if (end > struct.size && refused) to.chosen(WORDS.rest, end - struct.size, this.#place);
-    else if (end > struct.size) to.bytes(WORDS.rest, e.buffer, span.start + struct.size, end - struct.size, this.#place);
+    while (end > from && e.buffer[span.start + end - 1] === 0) end--;
+    if (end <= from) return;
+    if (refused) to.chosen(WORDS.rest, end - from, this.#place);
+    else this.#withholding.bytes(to, tailOf(struct), WORDS.rest, e.buffer, span.start + from, end - from, this.#place);
   }
 
   /** One field. A zero is not told: a caller that does not know the field says the same. */
@@ -172,7 +170,7 @@ export class Meaning {
       const at = base + f.offset + i * f.width;
       const place = this.#place + i;
       const value = readAt(e, span, at, f.width);
-      if (value === 0 && how !== 'file' && how !== 'offset') {
+      if (value === 0 && !ZERO_COUNTS.has(how)) {
         if (at < span.bytes) to.zero?.(name);
         continue;
       }
@@ -189,9 +187,25 @@ export class Meaning {
           to.link(name, chosen.origin, 'area', value, place);
           to.value(name, chosen.offset, place);
         }
+      } else if (how === 'cookie') this.#given(name, links.cookie(e, Number(value)), 'fault', value, to, place);
+      else if (how === 'item') this.#given(name, links.item(e, Number(value)), 'pages', value, to, place);
+      else if (how === 'window') {
+        const window = links.window(e, value);
+        if (window !== undefined) to.value(WORDS.window, window.index, place);
+        to.value(name, window?.offset ?? value, place);
       } else if (how === 'log2') to.value(name, QUEUE_ENTRY * 2 ** Math.min(Number(value), 40), place);
       else to.chosen(name, value, place);
     }
+  }
+
+  /** A number that one file of the kernel's gave. */
+  #given(name: Name, found: Chosen | undefined, type: string, value: U64, to: Sink, place: number): void {
+    if (found === undefined) {
+      to.value(name, value, place);
+      return;
+    }
+    to.link(name, found.origin, type, value, place);
+    to.value(name, found.offset, place);
   }
 
   #file(e: EventBytes, name: Name, fd: number, links: Links, to: Sink, place: number): void {
@@ -209,7 +223,7 @@ export class Meaning {
     if (nested === undefined || span === undefined || nested.dir === 'mapped') return;
     const struct = this.#pointedTo(e, forms, f);
     if (struct === undefined) {
-      to.bytes(f.name, e.buffer, span.start, span.bytes);
+      this.#withholding.bytes(to, nested.of === 'bitmap' ? [] : DATA, f.name, e.buffer, span.start, span.bytes);
       return;
     }
     const entry = nested.of === 'entries' && nested.entry !== undefined ? forms.struct.byName.get(nested.entry) : undefined;
@@ -241,7 +255,7 @@ export class Meaning {
       this.#place = flat ? 0 : behind.hash + (at / stride) * ELEMENT;
       const one: Span = { start: span.start + at, bytes: Math.min(stride, span.bytes - at) };
       for (const f of forms) if (f.offset < one.bytes) this.#field(e, one, 0, f, f.how, links, to);
-      this.#tail(e, one, struct, to, e.error !== 0);
+      this.#tail(e, one, struct, to, struct.size, e.error !== 0);
     }
     this.#place = 0;
   }
@@ -250,7 +264,7 @@ export class Meaning {
     const forms = command === undefined ? undefined : this.forms.command(command);
     if (e.out.bytes < 0) return;
     if (forms === undefined) {
-      to.bytes(WORDS.data, e.buffer, e.out.start, e.out.bytes);
+      this.#withholding.bytes(to, argumentOf(command), WORDS.data, e.buffer, e.out.start, e.out.bytes);
       return;
     }
     const op = forms.arms.get(e.u32(e.in, 4));
@@ -264,81 +278,52 @@ export class Meaning {
       if (tells) this.#field(e, e.out, 0, f, f.how === 'iova' && chose ? 'created' : f.how, links, to);
       if (f.field.nested !== undefined && touched) this.#nested(e, forms, f, PartKind.NESTED_OUT, links, to);
     }
-    if (e.error === 0) this.#tail(e, e.out, forms.struct, to);
+    if (e.error === 0) this.#tail(e, e.out, forms.struct, to, endOf(this.#fdsBehind(e, forms), forms.struct));
+  }
+
+  /** Cookies of faults that a read has told or a write has answered. */
+  cookies(e: EventBytes): readonly number[] {
+    if (e.fileKind !== FileKind.FAULT || (e.kind !== Kind.READ && e.kind !== Kind.WRITE) || e.state === State.ENTERED) return [];
+    const [span, struct] = [e.kind === Kind.READ ? e.out : e.in, this.forms.table.record('FAULT', e.kind === Kind.READ ? 'read' : 'write')];
+    const at = struct?.byName.get('cookie')?.offset;
+    if (struct === undefined || at === undefined) return [];
+    const whole = Math.floor(Math.min(span.bytes, e.ret) / struct.size);
+    return Array.from({ length: Math.max(0, whole) }, (_, i) => e.u32(span, i * struct.size + at));
   }
 
   /** Records of fault and event queues. The type of a vEVENTQ's records is not known here: bytes, behind the header. */
   #records(e: EventBytes, span: Span, call: 'read' | 'write', links: Links, to: Sink): void {
     if (span.bytes < 0) return;
     const struct = e.fileKind === FileKind.FAULT ? this.forms.table.record('FAULT', call) : undefined;
-    if (struct === undefined) to.bytes(WORDS.data, e.buffer, span.start, span.bytes);
+    if (struct === undefined) this.#withholding.bytes(to, contentOf(e), WORDS.data, e.buffer, span.start, span.bytes);
     else this.#elements(e, span, struct, struct.size, links, to, WORDS.data);
   }
+}
 
-  #askOther(e: EventBytes, links: Links, to: Sink): void {
-    // who saw an access is no part of it
-    to.value(named('how'), e.kind === Kind.MMIO ? e.request & ((1 << MMIO_SOURCE_SHIFT) - 1) : e.request);
-    const place = e.kind === Kind.MMIO && e.fileKind === FileKind.IOMMUFD ? links.access(e, e.arg(0)) : undefined;
-    if (place !== undefined) {
-      to.link(named('mapping'), place.origin, 'mapping', e.arg(0));
-      to.value(named('offset'), place.offset);
-    }
-    ARGS[e.kind]?.forEach((name, i) => {
-      if (i === MMIO_OFFSET && place !== undefined) return;
-      if (name !== null && e.args.bytes >= 8 * (i + 1)) to.value(name, e.arg(i));
-    });
-    for (const [slot, name] of TEXTS[e.kind] ?? []) this.#text(e, slot, name, to);
-    switch (e.kind) {
-      case Kind.MMAP:
-        this.#offset(e, links, to);
-        break;
-      case Kind.MUNMAP:
-      case Kind.MREMAP:
-        to.link(named('addr'), links.mapping(e, e.arg(0)), 'mapping', e.arg(0));
-        break;
-      case Kind.RETURN:
-        // of a call that is not in the log
-        to.chosen(WORDS.call, e.arg(0));
-        break;
-      case Kind.QUEUE: {
-        const { origin, type } = links.object(e, Number(e.arg(0)));
-        to.link(named('object'), origin, type, e.arg(0));
-        break;
-      }
-      case Kind.WRITE:
-        this.#records(e, e.in, 'write', links, to);
-        break;
-      case Kind.EXIT:
-        to.value(named('status'), e.ret);
-        break;
-      default:
-        if (e.in.bytes >= 0) to.bytes(WORDS.data, e.buffer, e.in.start, e.in.bytes);
-    }
-  }
+/** Values where 0 is one as good as any. */
+const ZERO_COUNTS: ReadonlySet<How> = new Set(['file', 'offset', 'handle', 'cookie', 'item', 'window']);
+const SAME = named('the same descriptor as');
 
-  /** What is mapped. Of an iommufd the kernel chose where a region begins; of a device the offset says which region it is. */
-  #offset(e: EventBytes, links: Links, to: Sink): void {
-    const name = named('offset');
-    if (e.fileKind !== FileKind.IOMMUFD) {
-      to.value(name, e.arg(4));
-      return;
-    }
-    const region = links.region(e, e.arg(4));
-    if (region === undefined) to.chosen(name, e.arg(4));
-    else {
-      to.link(named('region'), region.origin, 'VIOMMU', e.arg(4));
-      to.value(name, region.offset);
-    }
-  }
+// what `redact` changes bytes with (replayer/redact/frame.ts)
+const DATA: readonly ClassName[] = ['data'];
+const PAYLOAD: readonly ClassName[] = ['data', 'pointers'];
+const BDFS: readonly ClassName[] = ['bdfs'];
+const NOTHING: readonly ClassName[] = [];
+/** Files whose content is records of the kernel's, or registers of a device. */
+const RECORDS: ReadonlySet<number> = new Set([FileKind.FAULT, FileKind.VEVENTQ, FileKind.VFIO_DEVICE]);
 
-  #text(e: EventBytes, slot: number, name: Name, to: Sink): void {
-    const part = e.part(PartKind.TEXT, slot);
-    if (part === undefined) return;
-    const text = e.text(slot);
-    const plain = e.kind === Kind.START ? text.slice(text.lastIndexOf('/') + 1) : text.replace(MODEL_FOLDER, '').replace(/\d+/g, '#');
-    const bytes = Buffer.from(e.kind === Kind.OPEN || e.kind === Kind.EXEC ? text : plain);
-    to.bytes(name, bytes, 0, bytes.length);
-  }
+/** Where what is told field by field ends. */
+const endOf = (fds: Descriptors | undefined, { size }: Struct): number => (fds === undefined ? size : fds.at + DESCRIPTOR * fds.count);
+const contentOf = (e: EventBytes): readonly ClassName[] =>
+  e.kind === Kind.QUEUE || e.kind === Kind.MMIO || RECORDS.has(e.fileKind) ? NOTHING : DATA;
+const argumentOf = (command: Command | undefined): readonly ClassName[] =>
+  command === undefined ? DATA : command.arg === 'string' ? BDFS : NOTHING;
+
+function tailOf({ trailing, fields }: Struct): readonly ClassName[] {
+  // capabilities and lists of numbers are the kernel's
+  if (trailing === undefined) return fields.some((f) => f.chain !== undefined) ? NOTHING : DATA;
+  if (trailing.struct === 'vfio_pci_dependent_device') return BDFS;
+  return trailing.payload === true ? PAYLOAD : NOTHING;
 }
 
 /** Kind, kind of file and call as one number; of IOMMU_TEST_CMD with its operation. */

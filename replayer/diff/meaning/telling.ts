@@ -4,8 +4,10 @@ import { EventBytes } from '../../event.ts';
 import type { U64 } from '../../u64.ts';
 import type { WholeCalls } from '../../whole-calls.ts';
 import type { Name } from './forms.ts';
-import { KeptLinks, type Origin } from './links.ts';
-import type { Meaning, Sink } from './meaning.ts';
+import { KeptLinks } from './kept-links.ts';
+import type { Origin } from './links.ts';
+import type { Meaning } from './meaning.ts';
+import type { Sink } from './sink.ts';
 
 /** A value of both events; undefined: the event does not say it, which counts as if it said 0. */
 export interface FieldPair {

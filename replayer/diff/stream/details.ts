@@ -5,7 +5,8 @@ import type { Change } from '../../change.ts';
 import type { EventBytes } from '../../event.ts';
 import { emptyState } from '../../state.ts';
 import { ended, nameOf } from '../causes/difference-words.ts';
-import { eventOf, KeepingLinks, LiveLinks, type Origin } from '../meaning/links.ts';
+import { KeepingLinks } from '../meaning/kept-links.ts';
+import { eventOf, LiveLinks, type Origin } from '../meaning/links.ts';
 import type { LiveLane, MakerName } from './lanes.ts';
 import type { Before } from './order.ts';
 

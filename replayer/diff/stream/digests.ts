@@ -54,6 +54,8 @@ export interface TraceDigest {
   readonly last: number;
   /** events that the trace says it has lost */
   readonly lost: number;
+  /** values that were not told */
+  readonly withheld: number;
   readonly processes: readonly ProcessDigest[];
   /** of the processes, one after the other; see sketch.ts */
   readonly sketches: Uint32Array;
@@ -197,7 +199,7 @@ export class Digests implements Listener {
     open.low = open.high = open.asked = open.count = 0;
   }
 
-  result(lost: number): TraceDigest {
+  result(lost: number, withheld: number): TraceDigest {
     for (const lanes of this.#open.values()) for (const open of lanes.values()) this.#close(open);
     for (const process of this.#order) {
       // in which order threads came to their ends does not matter
@@ -216,6 +218,7 @@ export class Digests implements Listener {
       events: this.#events,
       last: this.#last,
       lost,
+      withheld,
       processes: this.#order,
       sketches: this.#sketches.slice(0, this.#order.length * SKETCH),
       asks: this.#asks.result(),

@@ -8,7 +8,8 @@ import { FRAME_HEADER, Kind, PART_HEADER, PartKind, State } from '../../../store
 import type { EventBytes, Span } from '../../event.ts';
 import type { Plan } from '../../plan.ts';
 import type { Form, How } from '../meaning/forms.ts';
-import { calledOf, type Meaning, WORDS } from '../meaning/meaning.ts';
+import { calledOf, type Meaning } from '../meaning/meaning.ts';
+import { WORDS } from '../meaning/sink.ts';
 import { Sort, Sums, saltOf } from './sums.ts';
 
 /** How a word is added. */
@@ -146,7 +147,7 @@ export class Recipes {
     const forms = command === undefined ? undefined : this.#meaning.forms.command(command);
     if (command === undefined || forms === undefined || e.in.bytes < 0) return null;
     if (e.in.bytes > forms.struct.size || e.out.bytes > forms.struct.size || e.fd < 0) return null;
-    const maker = new Maker(e);
+    const maker = new Maker(e, this.#meaning.withholds('data'));
     const op = forms.arms.get(e.u32(e.in, 4));
     let nestedOut = false;
     for (const f of forms.forms) {
@@ -204,20 +205,25 @@ class TermList {
   }
 }
 
+/** Only behind pointers, or in calls that are rare. */
+const RARE: ReadonlySet<How> = new Set(['offset', 'log2', 'handle', 'cookie', 'item', 'window']);
+
 class Maker {
   readonly ask = new TermList();
   readonly answer = new TermList();
   impossible = false;
   readonly #e: EventBytes;
+  /** bytes that no struct is in are not told: that is counted elsewhere */
+  readonly #withholds: boolean;
 
-  constructor(e: EventBytes) {
+  constructor(e: EventBytes, withholds: boolean) {
     this.#e = e;
+    this.#withholds = withholds;
   }
 
   field(to: TermList, span: Span, f: Form, how: How): void {
     if (how === 'skip') return;
-    // rare, and only behind pointers
-    if (how === 'offset' || how === 'log2') this.impossible = true;
+    if (RARE.has(how)) this.impossible = true;
     const e = this.#e;
     for (let i = 0; i < f.count; i++) {
       const offset = f.offset + i * f.width;
@@ -257,6 +263,7 @@ class Maker {
     if (nested === undefined || span === undefined || nested.dir === 'mapped') return true;
     if (nested.of === 'struct' || nested.of === 'payload' || nested.of === 'entries') return false;
     const at = span.start - e.offset;
+    if (nested.of !== 'bitmap' && this.#withholds) return false;
     const reads = kind === PartKind.NESTED_IN ? f.reads : undefined;
     const [flags, mask] = [reads === undefined ? 0 : e.in.start - e.offset + reads.at, reads?.mask ?? 0];
     if (reads !== undefined && (reads.at + 4 > e.in.bytes || flags % 4 !== 0)) return false;

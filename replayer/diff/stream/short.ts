@@ -8,7 +8,8 @@ import type { EventBytes } from '../../event.ts';
 import { readU64, type U64 } from '../../u64.ts';
 import { named } from '../meaning/forms.ts';
 import { type Origin, OTHER, whichOf } from '../meaning/links.ts';
-import { ARGS, calledAs, MMIO_OFFSET, WORDS } from '../meaning/meaning.ts';
+import { calledAs } from '../meaning/meaning.ts';
+import { ARGS, OFFSET_WORD, WORDS } from '../meaning/sink.ts';
 import type { About } from './about.ts';
 import { type Lanes, type LiveLane, type MakerName, NO_MAKER } from './lanes.ts';
 import { Do, type Recipe, type Recipes, type Terms } from './recipes.ts';
@@ -53,6 +54,8 @@ const KIND_OF_FILE = saltOf(WORDS.kindOfFile, 0, Sort.VALUE);
 const HOW = saltOf(named('how'), 0, Sort.VALUE);
 const MAPPING = saltOf(named('mapping'), 0, Sort.LINK);
 const OFFSET = saltOf(named('offset'), 0, Sort.VALUE);
+const WINDOW = saltOf(WORDS.window, 0, Sort.VALUE);
+const MMIO_OFFSET = OFFSET_WORD[Kind.MMIO]!;
 /** Words of ARGS that an access tells. */
 const ACCESS = ARGS[Kind.MMIO]!.flatMap((name, i) => (name === null ? [] : [{ word: i, salt: saltOf(name, 0, Sort.VALUE) }]));
 const ACCESS_IN_PLACE = ACCESS.filter(({ word }) => word !== MMIO_OFFSET);
@@ -148,8 +151,13 @@ export class ShortWay {
       this.#about(MAPPING, through.name, OTHER, true);
       this.#put(OFFSET, high * 0x1_0000_0000 + low - through.base, 0);
     }
+    const window = fileKind === FileKind.VFIO_DEVICE ? this.#tracking.live.window(e, readU64(e.view, (args + 8) << 2)) : undefined;
+    if (window !== undefined) {
+      this.#put(WINDOW, window.index, 0);
+      this.#put(OFFSET, window.offset, 0);
+    }
     const count = words[args + 1]! >> 3;
-    for (const { word, salt } of through === undefined ? ACCESS : ACCESS_IN_PLACE) {
+    for (const { word, salt } of through === undefined && window === undefined ? ACCESS : ACCESS_IN_PLACE) {
       if (word >= count) break;
       const w = args + 6 + 2 * word;
       this.#put(salt, words[w]! | 0, words[w + 1]! | 0);

@@ -5,7 +5,7 @@ import { TraceReader } from '../../../store/read.ts';
 import { tableOf } from '../../fold.ts';
 import { type Answer, type Failure, type FarTrace, NearSide, type Request } from './side.ts';
 
-const { path, last } = workerData as FarTrace;
+const { path, last, withheld } = workerData as FarTrace;
 let side: NearSide | undefined;
 /** Opened when it is asked for the first time: what is wrong with the file is an answer. */
 function opened(): NearSide {
@@ -16,7 +16,7 @@ function opened(): NearSide {
       scan: (from?: number, to = last) => reader.scan(from, Math.min(to, last)),
       seqs: reader.seqs.bind(reader),
     };
-    side = new NearSide(source, tableOf(reader.meta));
+    side = new NearSide(source, tableOf(reader.meta), withheld === undefined ? {} : { withheld });
   }
   return side;
 }

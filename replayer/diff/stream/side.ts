@@ -6,6 +6,7 @@ import type { FrameSource } from '../../fold.ts';
 import { type WholeCalls, wholeCalls } from '../../whole-calls.ts';
 import { type Judgement, judge } from '../causes/judge.ts';
 import { Meaning } from '../meaning/meaning.ts';
+import type { Withheld } from '../meaning/withheld.ts';
 import { Detailing, type Details } from './details.ts';
 import type { DiffSide } from './differ.ts';
 import { type BlockSizes, Digests, type TraceDigest } from './digests.ts';
@@ -33,6 +34,8 @@ export interface NearOptions {
   readonly progress?: (at: number) => void;
   /** the same of the way along which the rules are asked */
   readonly judging?: (at: number) => void;
+  /** what is not told */
+  readonly withheld?: Withheld;
 }
 
 /** Reads one trace, in this thread. */
@@ -40,6 +43,8 @@ export class NearSide implements DiffSide {
   readonly #source: WholeCalls;
   readonly #table: UapiTable;
   readonly #options: NearOptions;
+  /** what the stream is allowed to tell */
+  readonly #seeing: StreamOptions;
   #interval: number;
   #checkpoints: Checkpoint[] = [];
 
@@ -47,12 +52,13 @@ export class NearSide implements DiffSide {
     this.#source = wholeCalls(source);
     this.#table = table;
     this.#options = options;
+    this.#seeing = options.withheld === undefined ? {} : { withheld: options.withheld };
     this.#interval = options.interval ?? INTERVAL;
   }
 
   digestNow(): TraceDigest {
     const digests = new Digests(this.#options.sizes);
-    const stream = new EventStream(this.#table, digests);
+    const stream = new EventStream(this.#table, digests, this.#seeing);
     this.#checkpoints = [];
     let next = this.#interval;
     for (const batch of this.#source.scan(1, this.#source.last)) {
@@ -67,7 +73,7 @@ export class NearSide implements DiffSide {
       }
       next = seq + this.#interval;
     }
-    return digests.result(stream.lost);
+    return digests.result(stream.lost, stream.withheld);
   }
 
   recordsNow(stretches: readonly Stretch[]): Recorded {
@@ -101,7 +107,7 @@ export class NearSide implements DiffSide {
   /** Goes along the trace through the spans, which are ascending by their beginnings, each from the checkpoint before it. */
   #along(spans: readonly { readonly first: number; readonly last: number }[], listener: Listener, options: StreamOptions): void {
     let at = 0;
-    let stream = new EventStream(this.#table, listener, options);
+    let stream = new EventStream(this.#table, listener, { ...this.#seeing, ...options });
     for (const { first, last } of spans) {
       if (last <= at) continue;
       const from = this.#checkpoints.findLast((c) => c.seq < first);
@@ -147,6 +153,7 @@ export type Answer = { readonly value: Value } | { readonly failure: Failure };
 export interface FarTrace {
   readonly path: string;
   readonly last: number;
+  readonly withheld?: Withheld;
 }
 
 /** In a thread of its own. */

@@ -9,6 +9,7 @@ import { EventBytes } from '../../event.ts';
 import { planOf } from '../../plan.ts';
 import type { WholeBatch } from '../../whole-calls.ts';
 import { calledOf, Meaning } from '../meaning/meaning.ts';
+import type { Withheld } from '../meaning/withheld.ts';
 import { About } from './about.ts';
 import type { Detailing } from './details.ts';
 import { type LaneListener, Lanes } from './lanes.ts';
@@ -29,6 +30,8 @@ export interface StreamOptions {
   readonly links?: boolean;
   /** looks at some events more closely */
   readonly details?: Detailing;
+  /** what is not told; of a stream that goes on from another one what that one does not tell */
+  readonly withheld?: Withheld;
 }
 
 export class EventStream {
@@ -56,7 +59,7 @@ export class EventStream {
     this.#listener = listener;
     this.#links = options.links ?? false;
     this.#details = options.details;
-    this.#meaning = from === undefined ? new Meaning(table) : from.#meaning;
+    this.#meaning = from === undefined ? new Meaning(table, options.withheld) : from.#meaning;
     this.#recipes = from === undefined ? new Recipes(this.#meaning, plan) : from.#recipes;
     this.#tracking = new Tracking(plan, from === undefined ? undefined : from.#tracking);
     this.#lanes = new Lanes(listener, from === undefined ? undefined : from.#lanes);
@@ -116,7 +119,8 @@ export class EventStream {
     let changes: readonly Change[] = [];
     if (!tracking.calm(e)) changes = tracking.fold(e, seq, chose);
     // an answer may name what the event has made
-    const maker = changes.length > 0 && makes(changes, chose);
+    const faults = e.fileKind === FileKind.FAULT && live.hand(e, seq, this.#meaning.cookies(e));
+    const maker = faults || (changes.length > 0 && makes(changes, chose));
     if (maker) tracking.name(seq, this.#lanes.made(lane, sums.askedLow, sums.askedHigh));
     this.#meaning.answer(e, links, sums);
     const isCall = e.kind === Kind.IOCTL && e.state !== State.ENTERED && e.fileKind === FileKind.IOMMUFD;
@@ -146,6 +150,11 @@ export class EventStream {
     this.#meaning.ask(e, details.links, this.#sums);
     this.#meaning.answer(e, details.links, this.#sums);
     details.take(e, this.#said.lane, this.#previous, [], (thing) => this.#tracking.nameOf(thing));
+  }
+
+  /** Values that were not told, so far. */
+  get withheld(): number {
+    return this.#meaning.withheld;
   }
 
   /** Events that the trace says it has lost, so far. */

@@ -11,12 +11,13 @@ import type { FieldPair } from '../compare.ts';
 import { eventOf, type Origin, whichOf } from '../meaning/links.ts';
 import { Meaning } from '../meaning/meaning.ts';
 import { fieldsOf, type Teller } from '../meaning/telling.ts';
+import type { Withheld } from '../meaning/withheld.ts';
 import type { Beside, Place } from './beside.ts';
 import type { Details } from './details.ts';
 import { compareStreams, type Detailed, type DiffSide, type StreamComparison, type StreamDifference } from './differ.ts';
 import { Block, type ProcessDigest, type TraceDigest } from './digests.ts';
 
-/** One of the two traces: it is read as a stream by `side`, and event by event from `source`. */
+/** One of the two traces: it is read as a stream by `side`, which withholds the same as is said to the search, and event by event from `source`. */
 export interface StreamedTrace {
   readonly side: DiffSide;
   readonly source: TimelineSource;
@@ -42,10 +43,10 @@ class StreamedSide implements ComparedSide, Teller {
   readonly #places = new Map<number, Place>();
   readonly #seqs = new Map<number, Map<number, number>>();
 
-  constructor({ source, table }: StreamedTrace, digest: TraceDigest, { seqs, details }: Detailed) {
+  constructor({ source, table }: StreamedTrace, digest: TraceDigest, { seqs, details }: Detailed, withheld: Withheld | undefined) {
     this.source = wholeCalls(source);
     this.table = table;
-    this.meaning = new Meaning(table);
+    this.meaning = new Meaning(table, withheld);
     this.lost = digest.lost;
     this.types = details.types;
     this.#details = details;
@@ -135,13 +136,15 @@ class Streamed implements Compared {
   readonly b: StreamedSide;
   readonly same: number;
   readonly matched: number;
+  readonly withheld: number;
   readonly #found: readonly StreamDifference[];
   readonly #beside: Beside;
 
-  constructor({ matched, differences, beside }: StreamComparison, a: StreamedSide, b: StreamedSide) {
+  constructor({ matched, differences, beside, digests }: StreamComparison, a: StreamedSide, b: StreamedSide) {
     this.a = a;
     this.b = b;
     this.matched = matched;
+    this.withheld = Math.max(digests.a.withheld, digests.b.withheld);
     this.same = matched - differences.reduce((n, d) => n + Number(d.kind === 'changed'), 0);
     this.#found = differences;
     this.#beside = beside;
@@ -178,10 +181,10 @@ class Streamed implements Compared {
 }
 
 /** → what the search for causes asks. Rejects with a StoreError where a trace is damaged. */
-async function streamedComparison(a: StreamedTrace, b: StreamedTrace): Promise<Compared> {
+async function streamedComparison(a: StreamedTrace, b: StreamedTrace, withheld: Withheld | undefined): Promise<Compared> {
   const found = await compareStreams(a.side, b.side);
   const { digests, details } = found;
-  return new Streamed(found, new StreamedSide(a, digests.a, details.a), new StreamedSide(b, digests.b, details.b));
+  return new Streamed(found, new StreamedSide(a, digests.a, details.a, withheld), new StreamedSide(b, digests.b, details.b, withheld));
 }
 
 /** Compares two traces and finds the causes; `progress` is told how far it is, from 0 to 1. Rejects with a StoreError where one is damaged. */
@@ -191,7 +194,7 @@ export async function streamForCauses(
   options: CauseOptions = {},
   progress: (at: number) => void = () => {},
 ): Promise<Report> {
-  const search = new Search(await streamedComparison(a, b), options);
+  const search = new Search(await streamedComparison(a, b, options.withheld), options);
   for (const at of search.run()) progress(0.6 + 0.1 * at);
   // the farther side first: it has a thread of its own, or waits
   const { questions } = search;

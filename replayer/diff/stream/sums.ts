@@ -5,7 +5,7 @@
 import type { U64 } from '../../u64.ts';
 import type { Name } from '../meaning/forms.ts';
 import { type Origin, whichOf } from '../meaning/links.ts';
-import type { Sink } from '../meaning/meaning.ts';
+import type { Sink } from '../meaning/sink.ts';
 import type { About } from './about.ts';
 
 const TWO32 = 0x1_0000_0000;

@@ -188,7 +188,7 @@ export class Tracking {
 /** Has the event made something that later ones may refer to? */
 export function makes(changes: readonly Change[], chose: boolean): boolean {
   for (const c of changes) {
-    if (c.op === 'object.create' || c.op === 'mapping.add' || c.op === 'call.enter') return true;
+    if (c.op === 'object.create' || c.op === 'pin.add' || c.op === 'mapping.add' || c.op === 'call.enter') return true;
     if (c.op === 'file' && c.from === undefined) return true;
     if (c.op === 'area.add' && chose) return true;
   }
