@@ -1,13 +1,14 @@
 /** Does a part of a session still show what it is to show? */
 import type { MachineName } from '../../hw/iommufd/machine.ts';
-import type { DialectName, UapiTable } from '../../hw/uapi/table.ts';
+import { type DialectName, type UapiTable, uapiTable } from '../../hw/uapi/table.ts';
 import { FrameCursor, Kind, PartKind } from '../../store/frame.ts';
-import { type ModelRun, type ModelRunOptions, runOnModel } from '../program/run.ts';
+import { type ModelRunOptions, runOnModel } from '../program/run.ts';
 import { repeats } from '../program/values.ts';
 import type { Query } from '../query.ts';
 import { framesSource } from '../script.ts';
 import { wholeCalls } from '../whole-calls.ts';
 import { why } from '../why.ts';
+import type { KernelRunner, SessionRun } from './on-kernel.ts';
 import { errorOf, type Kept, meets } from './property.ts';
 import { type Subject, subjectOfRun } from './subject.ts';
 
@@ -24,12 +25,12 @@ export interface Wish {
   readonly difference: string | undefined;
 }
 
-/** Part of a subject, run on the model. */
+/** Part of a subject that shows it. */
 export interface Attempt {
   readonly subject: Subject;
   /** indexes of the steps, ascending */
   readonly steps: readonly number[];
-  readonly run: ModelRun;
+  readonly run: SessionRun;
   /** index of the frame that the chosen step ends with; -1: none has to be there */
   readonly at: number;
   /** the same as a subject of its own: all its steps are what `steps` are */
@@ -45,6 +46,8 @@ export interface JudgeOptions {
   readonly wish: Wish;
   readonly table: UapiTable;
   readonly machine: MachineName | undefined;
+  /** answers instead of the model */
+  readonly kernel?: KernelRunner | undefined;
   /** asked instead of the wish */
   readonly oracle: Oracle | undefined;
   /** most events that a result may have */
@@ -57,6 +60,8 @@ export class Judge {
   trials = 0;
   /** answers that are the recording's are as good as the model's, which has none of its own */
   allowsUnsure = false;
+  /** how often a part is run until it shows it: more than once where a kernel answers otherwise from run to run */
+  tries = 1;
 
   constructor(options: JudgeOptions) {
     this.#options = options;
@@ -68,17 +73,37 @@ export class Judge {
 
   /** The answer of the chosen step is the recording's, to what was asked there. */
   get isOfRecording(): boolean {
-    return this.#options.wish.kept?.what === 'disagrees';
+    return this.#options.wish.kept?.what === 'disagrees' && !this.asksKernel;
+  }
+
+  get asksKernel(): boolean {
+    return this.#options.kernel !== undefined;
+  }
+
+  /** Whose rules what comes of a run is held against. */
+  get #rules(): UapiTable {
+    const { kernel, table } = this.#options;
+    return kernel === undefined ? table : uapiTable(kernel.dialect);
   }
 
   /** Runs some steps; undefined where what comes of it does not show it, or is no session that could have been. */
   attempt(subject: Subject, steps: readonly number[]): Attempt | undefined {
+    for (let i = 0; i < this.tries; i++) {
+      const found = this.once(subject, steps);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  /** The same, run once. */
+  once(subject: Subject, steps: readonly number[]): Attempt | undefined {
     this.trials++;
-    const { wish, oracle, most, table } = this.#options;
-    const run = this.#run(subject, steps);
+    const { wish, oracle, most, table, kernel } = this.#options;
+    const run = kernel === undefined ? this.#onModel(subject, steps) : kernel.run(subject, steps);
+    if (run === undefined) return undefined;
     const at = run.stepOf.lastIndexOf(subject.chosen < 0 ? Number.NaN : subject.chosen);
     if (run.frames.length > most || (subject.chosen >= 0 && at < 0)) return undefined;
-    const unsure = wish.kept === undefined ? unsureOf(run, subject) : '';
+    const unsure = wish.kept === undefined && kernel === undefined ? unsureOf(run, subject) : '';
     if (oracle === undefined && (!this.#shows(subject, steps, run, at) || (unsure !== '' && !this.allowsUnsure))) return undefined;
     const result = subjectOfRun(run, subject, table);
     if (result === undefined) return undefined;
@@ -86,16 +111,15 @@ export class Judge {
     return ok ? { subject, steps, run, at, result, unsure } : undefined;
   }
 
-  #run(subject: Subject, steps: readonly number[], dialect?: DialectName): ModelRun {
-    const { machine, wish } = this.#options;
-    const options: ModelRunOptions = { steps, machine, dialect };
-    return runOnModel(subject.program, wish.kept?.what === 'disagrees' ? { ...options, recorded: subject.chosen } : options);
+  #onModel(subject: Subject, steps: readonly number[], dialect?: DialectName): SessionRun {
+    const options: ModelRunOptions = { steps, machine: this.#options.machine, dialect };
+    return runOnModel(subject.program, this.isOfRecording ? { ...options, recorded: subject.chosen } : options);
   }
 
-  #shows(subject: Subject, steps: readonly number[], run: ModelRun, at: number): boolean {
-    const { wish, table } = this.#options;
+  #shows(subject: Subject, steps: readonly number[], run: SessionRun, at: number): boolean {
+    const { wish } = this.#options;
     const frames = framesOf(run, subject.chosen);
-    if (!frames.some((i) => meets(wish.query, run, i, table.dialect))) return false;
+    if (!frames.some((i) => meets(wish.query, run, i, this.#rules.dialect))) return false;
     const { kept } = wish;
     switch (kept?.what) {
       case undefined:
@@ -107,35 +131,36 @@ export class Judge {
           (d) => frames.includes(d.seq - 1) && d.field === wish.otherwise?.field && d.rule === wish.otherwise.rule,
         );
       case 'differs':
-        return difference(run, this.#run(subject, steps, kept.dialect), subject, at) === wish.difference;
+        return difference(run, this.#onModel(subject, steps, kept.dialect), subject, at) === wish.difference;
     }
   }
 
   /** Is it the same rule that refuses the call? */
-  #isByRule(run: ModelRun, chosen: number): boolean {
-    const { wish, table, machine } = this.#options;
+  #isByRule(run: SessionRun, chosen: number): boolean {
+    const { wish, machine } = this.#options;
     if (wish.rule === undefined) return true;
-    const source = wholeCalls(framesSource(run.frames, table.dialect));
+    const rules = this.#rules;
+    const source = wholeCalls(framesSource(run.frames, rules.dialect));
     const [at = 0] = framesOf(run, chosen);
-    return why(source, table, at + 1, { machine })?.rule === wish.rule;
+    return why(source, rules, at + 1, { machine })?.rule === wish.rule;
   }
 }
 
 /** The frames of a step: two of a call that was stored before it returned. */
-function framesOf(run: ModelRun, step: number): number[] {
+function framesOf(run: SessionRun, step: number): number[] {
   const first = run.stepOf.indexOf(step);
   const last = run.stepOf.lastIndexOf(step);
   return first < 0 ? [] : first === last ? [last] : [first, last];
 }
 
 /** Why the chosen step is as it was recorded, whatever was before it. */
-function unsureOf(run: ModelRun, { program, chosen }: Subject): string {
+function unsureOf(run: SessionRun, { program, chosen }: Subject): string {
   if (program.steps[chosen]?.kind === Kind.QUEUE) return 'registers of hardware';
   return run.taken.find((t) => t.step === chosen && t.what === 'answer')?.reason ?? '';
 }
 
 /** How two kernels answer a step: '' alike. `at`: index of its frame in `a`. */
-export function difference(a: ModelRun, b: ModelRun, subject: Subject, at: number): string {
+export function difference(a: SessionRun, b: SessionRun, subject: Subject, at: number): string {
   return differenceOf(a.frames[at], b.frames[b.stepOf.lastIndexOf(subject.chosen)], subject);
 }
 

@@ -1,7 +1,7 @@
 /**
  * The shortest session that still shows something of a recording: first the steps that it can rest on, found by what calls name and
- * make; then delta debugging on these; then processes, threads and fields. Whether it is still shown, the model of the kernel says,
- * or a command of the user's. Deterministic.
+ * make; then delta debugging on these; then processes, threads and fields. Whether it is still shown, the model of the kernel says, a
+ * kernel, or a command of the user's. Deterministic as far as these are.
  */
 import { Kind, MMIO_SOURCE_SHIFT, MmioHow } from '../../store/frame.ts';
 import type { Step } from '../program/program.ts';
@@ -18,8 +18,10 @@ import { type Subject, subjectFrom } from './subject.ts';
 const MOST_STEPS = 400;
 /** Of the request of an access: load, store or both. */
 const HOW = (1 << MMIO_SOURCE_SHIFT) - 1;
+/** How often a kernel is asked the same, to see whether it answers alike each time. */
+const RUNS = 3;
 
-export type Phase = 'looking for what it rests on' | 'leaving out calls' | 'joining processes' | 'simplifying fields';
+export type Phase = 'looking for what it rests on' | 'asking once more' | 'leaving out calls' | 'joining processes' | 'simplifying fields';
 
 export interface Progress {
   readonly phase: Phase;
@@ -35,6 +37,14 @@ export interface Found {
   readonly trials: number;
   /** it is something that hardware says: all that was done to it before has stayed */
   readonly keptAll: boolean;
+  /** of a kernel: how often it was asked the session in the end, and how often that showed it; undefined where it was stopped before */
+  readonly asked: Asked | undefined;
+}
+
+/** How often the same session was run, and how often it showed it. */
+export interface Asked {
+  readonly times: number;
+  readonly shown: number;
 }
 
 export class Reducer {
@@ -45,6 +55,7 @@ export class Reducer {
   /** numbers of events that stay because hardware may rest on them, of which the model knows nothing */
   readonly #held = new Set<number>();
   #phase: Phase = 'looking for what it rests on';
+  #asked: Asked | undefined;
 
   /** `hints`: steps that are likely to matter */
   constructor(subject: Subject, hints: readonly number[], options: JudgeOptions) {
@@ -55,13 +66,15 @@ export class Reducer {
 
   /** The shortest session so far. */
   get best(): Found | undefined {
-    return this.#best === undefined ? undefined : { attempt: this.#best, trials: this.judge.trials, keptAll: this.#held.size > 0 };
+    if (this.#best === undefined) return undefined;
+    return { attempt: this.#best, trials: this.judge.trials, keptAll: this.#held.size > 0, asked: this.#asked };
   }
 
   /** Makes it shorter and shorter; yields after each trial. Nothing is found where the whole session does not show it either. */
   *run(): Generator<Progress, Found | undefined> {
     yield* this.#first();
     if (this.#best === undefined) return undefined;
+    if (this.judge.asksKernel && (yield* this.#again(this.#best)).shown < RUNS) this.judge.tries = RUNS;
     this.#phase = 'leaving out calls';
     yield* this.#fewer();
     for (let events = 0; events !== this.#best.run.frames.length; ) {
@@ -74,7 +87,19 @@ export class Reducer {
       this.#phase = 'leaving out calls';
       yield* this.#fewer();
     }
+    if (this.judge.asksKernel) this.#asked = yield* this.#again(this.#best);
     return this.best;
+  }
+
+  /** Runs the same some more times. */
+  *#again({ subject, steps }: Attempt): Generator<Progress, Asked> {
+    this.#phase = 'asking once more';
+    let shown = 0;
+    for (let i = 0; i < RUNS; i++) {
+      if (this.judge.once(subject, steps) !== undefined) shown++;
+      yield this.#now();
+    }
+    return { times: RUNS, shown };
   }
 
   #now(): Progress {

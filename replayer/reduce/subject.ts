@@ -59,7 +59,7 @@ export function subjectFrom(frames: readonly Buffer[], stepOf: readonly number[]
 }
 
 /** What came of a run, as a subject. */
-export const subjectOfRun = (run: ModelRun, of: Subject, table: UapiTable): Subject | undefined =>
+export const subjectOfRun = (run: Pick<ModelRun, 'frames' | 'stepOf'>, of: Subject, table: UapiTable): Subject | undefined =>
   subjectFrom(run.frames, run.stepOf, of, table);
 
 /** Copies of frames, numbered from 1; RETURNs name their calls by the new numbers. */

@@ -487,7 +487,7 @@ export const COMMANDS: readonly CommandRow[] = [
     summary: 'the shortest session that still shows something',
     description:
       'Of the events that are such as EXPR says the earliest is taken, or the one of --at. First the calls are found that it can rest on, by what they name and make; then whatever can go without it goes, part by part, ' +
-      'until no single call can. Each session on the way could have been: no call names what nobody has made, unless it did so before. The model of the kernel answers, and the call is to be refused by the same rule as in the recording. ' +
+      'until no single call can. Each session on the way could have been: no call names what nobody has made, unless it did so before. The model of the kernel answers, or the kernel of this machine; the call is to be refused by the same rule as in the recording. ' +
       'EXPR is a filter expression (help expressions); numbers in it that are given anew each time (events, times, processes, descriptors, ids) only say which event is meant. Or it is lint(RULE), a lint of check; disagrees, an answer that the rules ' +
       'would not give; differs(DIALECT), a call that the rules of another kernel answer otherwise; each of these may go on with && EXPR.',
     args: [TRACE],
@@ -495,14 +495,23 @@ export const COMMANDS: readonly CommandRow[] = [
       { flags: '--keep <expr>', text: 'what is still to be shown' },
       { flags: '--at <seq>', text: 'number of the event that is meant, where several are such' },
       {
+        flags: '--on <what>',
+        text: 'who answers the calls of each session: the model of kernel and hardware, or the kernel of this machine',
+        choices: ['model', 'kernel'],
+        default: 'model',
+      },
+      {
         flags: '--oracle <command>',
-        text: 'ask a command instead of the model: it is given the path of a trace, and exits with 0 (still shows it), 1 (does not) or 125 (cannot tell)',
+        text: 'ask a command whether a session still shows it: it is given the path of a trace, and exits with 0 (still shows it), 1 (does not) or 125 (cannot tell)',
       },
       {
         flags: '-o, --output <file>',
         text: 'the new trace (default: TRACE-reduced.irr, here); an existing file is not replaced',
         completes: 'file',
       },
+      { flags: '--mmio', text: 'kernel: also the loads and stores of mapped regions' },
+      { flags: '--vfio', text: 'kernel: do not ask before VFIO devices, real hardware, are touched' },
+      { flags: '--timeout <seconds>', text: 'kernel: what a call may take longer than it took in the recording (default: 10)' },
       JSON_OPTION,
       COLOR,
     ],
@@ -511,10 +520,12 @@ export const COMMANDS: readonly CommandRow[] = [
       ["reduce bug.irr --keep 'errno != 0' --at 1204 -o small.irr", 'event 1204'],
       ["reduce bug.irr --keep 'lint(leak)' -o small.irr", 'a context that ends with objects in it'],
       ["reduce bug.irr --keep 'differs(linux-6.12)' -o small.irr", 'where an older kernel answers otherwise'],
+      ["reduce bug.irr --keep 'errno == EIO' --on kernel -o small.irr", 'every session on the way is issued on the kernel of this machine'],
       ['reduce bug.irr --oracle ./still-crashes.sh -o small.irr', 'by a script that runs it and looks'],
     ],
     exits: [
-      ['1', 'the model, or the oracle, does not show it in the whole session; nothing was written'],
+      ['1', 'the model, the kernel or the oracle does not show it in the whole session; nothing was written'],
+      ['3', 'kernel: a call hangs; the shortest so far was written'],
       ['130', 'stopped by Ctrl-C; the shortest so far was written'],
     ],
     load: () => import('./reduce.ts'),

@@ -1,29 +1,28 @@
 /** `reduce`: the shortest session that still shows something of a recording. */
 import { basename } from 'node:path';
-import { checkFree, NOWHERE, writeWhole } from '../../recorder/whole-trace.ts';
+import { checkFree, writeWhole } from '../../recorder/whole-trace.ts';
 import { runOnModel } from '../../replayer/program/run.ts';
-import { stepText } from '../../replayer/program/text.ts';
 import { machineOf } from '../../replayer/recorded-machine.ts';
 import { explanationOf, hintsOf, isRefused } from '../../replayer/reduce/choose.ts';
 import { difference, type JudgeOptions, type Wish } from '../../replayer/reduce/judge.ts';
-import { type Found, Reducer } from '../../replayer/reduce/reduce.ts';
+import { readKeep } from '../../replayer/reduce/property.ts';
+import { Reducer } from '../../replayer/reduce/reduce.ts';
 import type { Subject } from '../../replayer/reduce/subject.ts';
 import type { Why } from '../../replayer/why.ts';
-import type { TraceMeta } from '../../store/meta.ts';
-import { type Io, type Options, PROGRAM, type Run } from './commands.ts';
+import type { Io, Options, Run } from './commands.ts';
 import { UsageError } from './errors.ts';
 import { freeName } from './free-name.ts';
 import { Interrupt, inTurns, Status } from './long-work.ts';
-import { paint } from './output.ts';
 import { type Choice, choose, chosenSubject, programTo } from './reduce-choice.ts';
+import { KernelOracle, Stuck } from './reduce-kernel.ts';
 import { commandOracle } from './reduce-oracle.ts';
+import { metaOf, tell } from './reduce-tell.ts';
 import { countOf, type Opened, openTrace } from './trace.ts';
-import { version } from './version.ts';
 
 /** Ended by Ctrl-C. */
 const INTERRUPTED = 130;
-/** Events whose numbers in the recording are kept in the new trace. */
-const MOST_NUMBERS = 10_000;
+/** A call did not return, and hangs. */
+const HUNG = 3;
 
 export const run: Run = async ([path = ''], options, io) => {
   const keep = typeof options.keep === 'string' ? options.keep : undefined;
@@ -31,20 +30,37 @@ export const run: Run = async ([path = ''], options, io) => {
   if (keep === undefined && oracle === undefined)
     throw new UsageError('reduce: what shall stay?', "say it with --keep EXPR (--keep 'errno == EBUSY'), or ask a command with --oracle");
   const at = countOf('--at', options.at as string | undefined, 1);
+  checkKernelOptions(options, keep);
   const opened = openTrace(path);
   const interrupt = new Interrupt();
+  let kernel: KernelOracle | undefined;
   try {
     const output = typeof options.output === 'string' ? options.output : freeName(`${basename(path, '.irr')}-reduced`);
     checkFree(output);
     const choice = keep === undefined ? NOTHING : await choose(opened, keep, at, interrupt);
-    const job = choice === undefined ? undefined : await prepared(opened, choice, oracle !== undefined, interrupt);
+    const isModel = oracle === undefined && options.on !== 'kernel';
+    const job = choice === undefined ? undefined : await prepared(opened, choice, isModel, interrupt);
     if (job === undefined) return stopped(io);
-    return await reduced({ opened, output, keep, oracle, options, interrupt, ...job }, io);
+    kernel = options.on === 'kernel' ? new KernelOracle(options) : undefined;
+    return await reduced({ opened, output, keep, oracle, kernel, options, interrupt, ...job }, io);
   } finally {
+    kernel?.done();
     interrupt.done();
     opened.reader.close();
   }
 };
+
+function checkKernelOptions(options: Options, keep: string | undefined): void {
+  const other = (['mmio', 'vfio', 'timeout'] as const).find((word) => options[word] !== undefined);
+  if (options.on !== 'kernel' && other !== undefined)
+    throw new UsageError(`reduce: --${other} goes with --on kernel`, 'the model touches no hardware');
+  const kept = options.on === 'kernel' && keep !== undefined ? readKeep(keep) : undefined;
+  if (typeof kept === 'object' && kept.kept?.what === 'differs')
+    throw new UsageError(
+      'reduce: differs(…) compares the rules of two kernels, which only the model has',
+      "leave --on kernel out, or keep what this kernel answers: --keep 'errno == …'",
+    );
+}
 
 /** With an oracle alone: nothing has to stay. */
 const NOTHING: Choice = { seq: 0, query: { op: 'all' }, kept: undefined, otherwise: undefined };
@@ -61,7 +77,7 @@ interface Job {
   readonly wish: Wish;
 }
 
-async function prepared(opened: Opened, choice: Choice, asksCommand: boolean, interrupt: Interrupt): Promise<Job | undefined> {
+async function prepared(opened: Opened, choice: Choice, isModel: boolean, interrupt: Interrupt): Promise<Job | undefined> {
   const { seq, query, kept, otherwise } = choice;
   const program = await programTo(opened, seq === 0 ? opened.reader.last : seq, interrupt);
   if (program === undefined) return undefined;
@@ -70,17 +86,20 @@ async function prepared(opened: Opened, choice: Choice, asksCommand: boolean, in
     seq === 0 || !isRefused(program.steps[subject.chosen]!.frame)
       ? undefined
       : explanationOf(opened.reader, opened.table, seq, machineOf(opened.meta));
-  if (!asksCommand && kept?.what !== 'disagrees') refuseUnexplained(seq, because, opened);
-  const rule = program.steps[subject.chosen]?.split === undefined && because?.rule !== '' ? because?.rule : undefined;
+  if (isModel && kept?.what !== 'disagrees') refuseUnexplained(seq, because, opened);
   const wish: Wish = {
     query,
     kept,
-    rule: kept?.what === 'disagrees' ? undefined : rule,
+    rule: kept?.what === 'disagrees' || program.steps[subject.chosen]?.split !== undefined ? undefined : ruleOf(because),
     otherwise,
     difference: kept?.what === 'differs' ? differenceAt(opened, subject, kept.dialect) : undefined,
   };
   return { choice, subject, hints: hintsOf(program, because), wish };
 }
+
+/** The rule that refused the call, where it did. */
+const ruleOf = (because: Why | undefined): string | undefined =>
+  because === undefined || because.rule === '' || because.otherwise !== undefined ? undefined : because.rule;
 
 function differenceAt(opened: Opened, subject: Subject, dialect: NonNullable<Parameters<typeof runOnModel>[1]>['dialect']): string {
   const machine = machineOf(opened.meta);
@@ -92,17 +111,27 @@ function refuseUnexplained(seq: number, because: Why | undefined, { table }: Ope
   if (because?.otherwise === undefined) return;
   throw new UsageError(
     `reduce: the model cannot show event ${seq}: by the rules of ${table.dialect} ${because.call} is answered otherwise (${because.otherwise})`,
-    'keep the disagreement itself with --keep disagrees, or ask a kernel with --oracle',
+    'keep the disagreement itself with --keep disagrees, or ask the kernel of this machine with --on kernel',
   );
 }
 
-interface Task extends Job {
+export interface Task extends Job {
   readonly opened: Opened;
   readonly output: string;
   readonly keep: string | undefined;
   readonly oracle: string | undefined;
+  /** who answers; undefined: the model */
+  readonly kernel: KernelOracle | undefined;
   readonly options: Options;
   readonly interrupt: Interrupt;
+}
+
+/** How the search ended. */
+export interface Ending {
+  /** it came to its end */
+  readonly complete: boolean;
+  /** sessions that a command could not tell of */
+  readonly unknown: number;
 }
 
 async function reduced(task: Task, io: Io): Promise<number> {
@@ -112,100 +141,42 @@ async function reduced(task: Task, io: Io): Promise<number> {
     wish,
     table: opened.table,
     machine: machineOf(opened.meta),
+    kernel: task.kernel?.runner,
     oracle: command?.ask,
     most: opened.reader.last,
   };
   const reducer = new Reducer(subject, hints, judge);
-  const status = new Status();
-  try {
-    await inTurns(reducer.run(), interrupt, (p) =>
-      status.say(`${p.phase}: ${p.events === 0 ? 'all' : p.events} events, ${p.trials} trials`),
-    );
-  } finally {
-    status.done();
-    command?.done();
-  }
+  const stuck = await searched(reducer, task, io).finally(() => command?.done());
   const found = reducer.best;
   if (found === undefined) {
     if (interrupt.stopped) return stopped(io);
-    io.note(
-      `nothing was written: ${oracle === undefined ? 'the whole session on the model does not show it' : 'by the oracle the whole session does not show it'}`,
-    );
+    io.note(`nothing was written: ${failureOf(task)}`);
     return 1;
   }
   writeWhole(output, found.attempt.run.frames, metaOf(task, found));
-  await tell(task, found, command?.unknown() ?? 0, io);
-  return interrupt.stopped ? INTERRUPTED : 0;
+  await tell(task, found, { complete: !interrupt.stopped && !stuck, unknown: command?.unknown() ?? 0 }, io);
+  return interrupt.stopped ? INTERRUPTED : stuck ? HUNG : 0;
 }
 
-/** Numbers that the events have in the recording; 0: it has none. */
-const numbersOf = ({ attempt: { subject, run } }: Found): number[] => run.stepOf.map((i) => subject.was[i] ?? 0);
-
-function metaOf({ opened, choice, keep, oracle }: Task, found: Found | undefined): TraceMeta {
-  const { meta, path, reader, table } = opened;
-  const machine = machineOf(meta);
-  const was = found === undefined ? [] : numbersOf(found);
-  return {
-    ...NOWHERE,
-    ...(machine === undefined ? { source: 'reduce' } : { source: 'model', modelMachine: machine }),
-    tool: `${PROGRAM} ${version()}`,
-    machine: meta.machine,
-    command: ['reduce', basename(path)],
-    dialect: table.dialect,
-    reduced: {
-      of: basename(path),
-      digest: reader.digest,
-      events: reader.last,
-      keep: keep ?? null,
-      seq: choice.seq === 0 ? null : choice.seq,
-      oracle: oracle === undefined ? 'model' : 'command',
-      trials: found?.trials ?? 0,
-      was: was.length <= MOST_NUMBERS ? was : null,
-    },
-  };
-}
-
-async function tell(
-  { opened, output, options, choice, wish, interrupt, keep }: Task,
-  found: Found,
-  unknown: number,
-  io: Io,
-): Promise<void> {
-  const { attempt, trials } = found;
-  const { frames } = attempt.run;
-  const was = numbersOf(found);
-  const { program } = attempt.result;
-  const out = io.out(options.json !== true);
-  const complete = !interrupt.stopped;
-  if (options.json === true)
-    out.json({
-      v: 1,
-      output,
-      keep: keep ?? null,
-      seq: choice.seq === 0 ? null : choice.seq,
-      rule: wish.rule ?? null,
-      events: frames.length,
-      of: opened.reader.last,
-      was,
-      trials,
-      unknown,
-      unsure: attempt.unsure === '' ? null : attempt.unsure,
-      complete,
-    });
-  else {
-    const width = String(opened.reader.last).length;
-    for (const step of program.steps) {
-      const number = was[step.seq - 1] ?? 0;
-      out.line(paint('dim', `${String(number === 0 ? '-' : number).padStart(width)} `), stepText(program, step, opened.table));
-      await out.drain();
-    }
-  }
-  io.note(
-    `reduced ${opened.reader.last} events to ${frames.length} in ${output}${complete ? '' : ': stopped, so it may not be the shortest'}`,
-  );
-  if (attempt.unsure !== '')
-    io.note(
-      `the answer of event ${choice.seq} is as it was recorded, for the model does not know it (${attempt.unsure}): ${found.keptAll ? 'all that was done to the hardware before it stays' : 'what it rests on may be missing'}`,
+/** Searches as long as it may. Is the kernel stuck? */
+async function searched(reducer: Reducer, { interrupt, kernel }: Task, io: Io): Promise<boolean> {
+  const status = new Status();
+  const rate = (): string => (kernel === undefined ? '' : `, ${kernel.rate} a second`);
+  try {
+    await inTurns(reducer.run(), interrupt, (p) =>
+      status.say(`${p.phase}: ${p.events === 0 ? 'all' : p.events} events, ${p.trials} trials${rate()}`),
     );
-  if (unknown > 0) io.note(`the oracle could not tell of ${unknown} sessions`);
+    return false;
+  } catch (error) {
+    if (!(error instanceof Stuck)) throw error;
+    io.note(error.message);
+    return true;
+  } finally {
+    status.done();
+  }
+}
+
+function failureOf({ oracle, kernel }: Task): string {
+  if (oracle !== undefined) return 'by the oracle the whole session does not show it';
+  return kernel === undefined ? 'the whole session on the model does not show it' : kernel.failure;
 }

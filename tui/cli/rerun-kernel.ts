@@ -4,35 +4,12 @@ import { basename } from 'node:path';
 import { rerun } from '../../recorder/rerun.ts';
 import { checkFree } from '../../recorder/whole-trace.ts';
 import type { Program } from '../../replayer/program/program.ts';
-import { type Compiled, compilePlan } from '../../replayer/rerun/compile.ts';
+import { compilePlan } from '../../replayer/rerun/compile.ts';
 import { encodePlan } from '../../replayer/rerun/plan.ts';
 import { type Io, type Options, PROGRAM } from './commands.ts';
-import { UsageError } from './errors.ts';
+import { leftText, timeoutMs } from './kernel-words.ts';
 import type { Opened } from './trace.ts';
 import { version } from './version.ts';
-
-/** Reasons that are told in one line. */
-const REASONS = 4;
-const MOST_SECONDS = 86_400;
-
-function milliseconds(given: Options[string]): number | undefined {
-  if (given === undefined) return undefined;
-  const seconds = Number(given);
-  if (!(seconds > 0 && seconds <= MOST_SECONDS))
-    throw new UsageError(`rerun: --timeout ${String(given)}`, `seconds, more than 0 and at most ${MOST_SECONDS}`);
-  return Math.max(1, Math.round(seconds * 1000));
-}
-
-/** Which steps are not issued, in one line; '' none. */
-function leftText({ left }: Compiled): string {
-  if (left.length === 0) return '';
-  const reasons = new Map<string, number>();
-  for (const { why } of left) reasons.set(why, (reasons.get(why) ?? 0) + 1);
-  const most = [...reasons].sort((a, b) => b[1] - a[1]);
-  const told = most.slice(0, REASONS).map(([why, n]) => `${why} (${n})`);
-  if (most.length > REASONS) told.push('…');
-  return `${left.length} events are not issued again: ${told.join(', ')}`;
-}
 
 export interface KernelOutcome {
   /** exit status; undefined: the trace in the output is to be compared */
@@ -44,11 +21,11 @@ export interface KernelOutcome {
 
 /** Issues the program, or writes its plan. `output` is made. Throws a StoreError or IrrError. */
 export async function runOnKernel(a: Opened, program: Program, output: string, options: Options, io: Io): Promise<KernelOutcome> {
-  const limitMs = milliseconds(options.timeout);
+  const limitMs = timeoutMs('rerun', options.timeout);
   const compiled = compilePlan(program, { mmio: options.mmio === true, ...(limitMs === undefined ? {} : { limitMs }) });
   const bytes = encodePlan(compiled.plan);
   const left = compiled.left.map(({ step, why }) => ({ seq: program.steps[step]?.seq ?? 0, why }));
-  const text = leftText(compiled);
+  const text = leftText(compiled.left.map(({ why }) => why));
   if (text !== '') io.note(text);
   if (typeof options.emitPlan === 'string') {
     checkFree(options.emitPlan);
