@@ -1,11 +1,11 @@
 /** Parts of a session, issued on a real kernel: what is asked comes from the session, every answer from the kernel. */
 import { type DialectName, uapiTable } from '../../hw/uapi/table.ts';
 import { IrrError } from '../../store/errors.ts';
-import { FRAME_AT } from '../../store/frame.ts';
+import { FRAME_AT, Kind } from '../../store/frame.ts';
 import { type CheckReport, check } from '../check.ts';
 import { align, drained } from '../diff/align/align.ts';
 import type { Taken } from '../program/run.ts';
-import { compilePlan } from '../rerun/compile.ts';
+import { type Compiled, compilePlan } from '../rerun/compile.ts';
 import type { Plan } from '../rerun/plan.ts';
 import { framesSource } from '../script.ts';
 import { renumbered, type Subject, subjectFrom } from './subject.ts';
@@ -55,20 +55,22 @@ export class KernelRunner {
     const part = subjectFrom(asked.frames, asked.stepOf, subject, uapiTable(subject.program.dialect));
     if (part === undefined) return undefined;
     const compiled = compilePlan(part.program, { mmio, limitMs });
-    for (const { step, why } of compiled.left) this.#leave(part, step, why);
+    for (const { step, why } of compiled.left) this.left.set(part.was[step]!, why);
+    refuseUnissued(part, compiled);
     const frames = issue(compiled.plan);
     if (frames === undefined) return undefined;
     const stepOf = partnersOf(part, frames).map((i) => (i < 0 ? -1 : asked.stepOf[part.program.steps[i]!.seq - 1]!));
     return new KernelRun(renumbered(frames), stepOf, dialect);
   }
+}
 
-  #leave(part: Subject, step: number, why: string): void {
-    if (step === part.chosen)
-      throw new IrrError('not-issued', `event ${part.was[step]} is not issued on a kernel: ${why}`, {
-        hint: 'the model can show it: leave --on kernel out',
-      });
-    this.left.set(part.was[step]!, why);
-  }
+/** What is not done again can never be shown. Descriptors that a call makes are told of by themselves. */
+function refuseUnissued({ program, chosen, was }: Subject, { stepOf, left }: Compiled): void {
+  if (chosen < 0 || stepOf.includes(chosen) || program.steps[chosen]!.kind === Kind.FD) return;
+  const why = left.find(({ step }) => step === chosen)?.why ?? 'it is no call';
+  throw new IrrError('not-issued', `event ${was[chosen]} is not issued on a kernel: ${why}`, {
+    hint: 'the model can show it: leave --on kernel out',
+  });
 }
 
 class KernelRun implements SessionRun {

@@ -22,7 +22,7 @@ export class Stuck extends IrrError {
 
 export class KernelOracle {
   readonly runner: KernelRunner;
-  readonly #issuer = new Issuer();
+  readonly #issuer: Issuer;
   readonly #words: string[];
   #mayTouchDevices: boolean;
   #asked = 0;
@@ -40,6 +40,7 @@ export class KernelOracle {
       limitMs: timeoutMs('reduce', options.timeout) ?? LIMIT_MS,
     };
     this.runner = new KernelRunner(kernel);
+    this.#issuer = new Issuer();
   }
 
   /** Of what was issued last; undefined before. */

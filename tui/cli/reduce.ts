@@ -12,6 +12,7 @@ import type { Why } from '../../replayer/why.ts';
 import type { Io, Options, Run } from './commands.ts';
 import { UsageError } from './errors.ts';
 import { freeName } from './free-name.ts';
+import { timeoutMs } from './kernel-words.ts';
 import { Interrupt, inTurns, Status } from './long-work.ts';
 import { type Choice, choose, chosenSubject, programTo } from './reduce-choice.ts';
 import { KernelOracle, Stuck } from './reduce-kernel.ts';
@@ -54,6 +55,7 @@ function checkKernelOptions(options: Options, keep: string | undefined): void {
   const other = (['mmio', 'vfio', 'timeout'] as const).find((word) => options[word] !== undefined);
   if (options.on !== 'kernel' && other !== undefined)
     throw new UsageError(`reduce: --${other} goes with --on kernel`, 'the model touches no hardware');
+  timeoutMs('reduce', options.timeout);
   const kept = options.on === 'kernel' && keep !== undefined ? readKeep(keep) : undefined;
   if (typeof kept === 'object' && kept.kept?.what === 'differs')
     throw new UsageError(
