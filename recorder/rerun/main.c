@@ -23,11 +23,6 @@
 #include "irr_ioctl.h"
 #include "rerun.h"
 
-enum { DONE = 0, DIFFERS = 1, WRONG = 2, HUNG = 3 };
-
-#define WATCH_NS 5000000L
-#define DYING_NS UINT64_C(2000000000) /* how long those that were killed are waited for */
-
 struct options options;
 
 static const char usage[] =
@@ -36,7 +31,7 @@ static const char usage[] =
 	"  --check    look at PLAN and issue nothing\n"
 	"  --mmio     also loads and stores of mapped regions\n"
 	"  --vfio     do not ask before VFIO devices, real hardware, are touched\n"
-	"  --durable  write SPOOL to the disk before every call\n"
+	"  --durable  SPOOL is on its disk, synced, before every call: it survives a panic\n"
 	"  --verbose  name every call on standard error before it is made\n"
 	"  --limit    what a call may take longer than it took in the recording, in seconds\n"
 	"exit status: 0 every call ended as in the recording, 1 some did not, 2 wrong use or a bad plan, 3 a call did not return\n";
@@ -52,35 +47,15 @@ __attribute__((noreturn, format(printf, 1, 2))) static void fail(const char *for
 	exit(WRONG);
 }
 
-/* "event 63: ioctl 0x3b90" */
-static const char *step_name(uint32_t index)
-{
-	static __thread char text[96];
-	const struct irr_plan_step *s = &plan.steps[index];
-	int n = snprintf(text, sizeof text, "event %llu: %s", (unsigned long long)s->seq, kind_name(s->kind));
-	if (s->kind == IRR_KIND_IOCTL)
-		snprintf(text + n, sizeof text - (size_t)n, " 0x%x", s->request);
-	return text;
-}
-
-static const char *error_name(int error)
-{
-	const char *name = error ? strerrorname_np(error) : "no error";
-	return name ? name : "an unknown error";
-}
-
 void before_call(const struct irr_plan_step *s)
 {
-	if (options.verbose) {
-		char line[160];
-		int n = snprintf(line, sizeof line, PROGRAM ": [%d] %s\n", (int)getpid(), step_name((uint32_t)(s - plan.steps)));
-		irr_sys(SYS_write, 2, (long)line, n, 0, 0, 0);
-	}
-	if (!options.durable)
+	if (options.durable)
+		durable_before_call();
+	if (!options.verbose)
 		return;
-	long fd = irr_sys(SYS_openat, AT_FDCWD, (long)options.spool, O_RDWR | O_CLOEXEC, 0, 0, 0);
-	irr_sys(SYS_fdatasync, fd, 0, 0, 0, 0, 0);
-	irr_sys(SYS_close, fd, 0, 0, 0, 0, 0);
+	char line[160];
+	int n = snprintf(line, sizeof line, PROGRAM ": [%d] %s\n", (int)getpid(), step_name((uint32_t)(s - plan.steps)));
+	irr_sys(SYS_write, 2, (long)line, n, 0, 0, 0);
 }
 
 /* ---- one process of the plan ---- */
@@ -187,96 +162,6 @@ static bool launch(uint32_t process)
 	return child > 0;
 }
 
-/* ---- watching ---- */
-
-static void kill_all(void)
-{
-	atomic_store(&shared->given_up, 1);
-	for (uint32_t i = 0; i < plan.n_processes; i++) {
-		uint32_t pid = atomic_load(&tables.pid[i]);
-		if (pid && !process_gone(pid))
-			kill((pid_t)pid, SIGKILL);
-	}
-	/* One that hangs inside the kernel does not die: it is left alone. */
-	for (uint64_t until = now_ns() + DYING_NS; now_ns() < until;) {
-		struct timespec t = { .tv_nsec = WATCH_NS };
-		pid_t pid = waitpid(-1, NULL, WNOHANG);
-		if (pid < 0)
-			return;
-		if (pid == 0)
-			nanosleep(&t, NULL);
-	}
-}
-
-static uint64_t limit_of(uint32_t step) { return plan.head->limit_ms * UINT64_C(1000000) + plan.steps[step].took; }
-
-/* A call that does not return. -1 none */
-static int64_t hanging(void)
-{
-	for (unsigned i = 0; i < FLIGHTS; i++) {
-		struct flight *f = &shared->flight[i];
-		uint32_t step = atomic_load(&f->step);
-		if (step && now_ns() - atomic_load(&f->since) > limit_of(step - 1) && atomic_load(&f->step) == step)
-			return step - 1;
-	}
-	return -1;
-}
-
-/* Waits for the end. Returns the exit status. */
-static int watch(void)
-{
-	uint64_t progress = now_ns();
-	uint32_t last = 0;
-	for (;;) {
-		while (waitpid(-1, NULL, WNOHANG) > 0)
-			;
-		if (turns_done())
-			return DONE;
-		int64_t step = hanging();
-		if (step >= 0) {
-			fprintf(stderr, PROGRAM ": %s did not return within %.1f seconds; given up\n", step_name((uint32_t)step), (double)limit_of((uint32_t)step) / 1e9);
-			return HUNG;
-		}
-		uint32_t turn = atomic_load(&shared->turn);
-		if (turn != last)
-			progress = now_ns();
-		last = turn;
-		if (turn < plan.n_steps) {
-			uint32_t pid = atomic_load(&tables.pid[plan.steps[turn].process]);
-			if (pid && process_gone(pid) && atomic_load(&shared->turn) == turn) {
-				fprintf(stderr, PROGRAM ": the process of %s is gone; given up\n", step_name(turn));
-				return HUNG;
-			}
-			if (now_ns() - progress > 2 * limit_of(turn)) {
-				fprintf(stderr, PROGRAM ": %s is not reached; given up\n", step_name(turn));
-				return HUNG;
-			}
-		}
-		struct timespec t = { .tv_nsec = WATCH_NS };
-		nanosleep(&t, NULL);
-	}
-}
-
-static int told(int status)
-{
-	uint32_t differ = atomic_load(&shared->differ), skipped = atomic_load(&shared->skipped), first = atomic_load(&shared->first_differ);
-	fprintf(stderr, PROGRAM ": issued %u of %u steps", atomic_load(&shared->issued), plan.n_steps);
-	if (skipped)
-		fprintf(stderr, ", %u could not be issued", skipped);
-	if (differ && first) {
-		int recorded = plan.steps[first - 1].error;
-		fprintf(stderr, "; %u ended otherwise than in the recording, first %s: %s instead of ", differ, step_name(first - 1), error_name(atomic_load(&shared->first_error)));
-		fprintf(stderr, "%s", error_name(recorded));
-	}
-	fputc('\n', stderr);
-	uint64_t lost = 0;
-	for (unsigned i = 0; i < 4; i++)
-		lost += atomic_load(&irr_spool->lost[i]);
-	if (lost)
-		fprintf(stderr, PROGRAM ": %llu calls were not issued, for there was no room to record them\n", (unsigned long long)lost);
-	return status == DONE && (differ || skipped || lost) ? DIFFERS : status;
-}
-
 /* ---- arguments ---- */
 
 /* Real hardware is touched only if somebody says so. */
@@ -311,8 +196,11 @@ static void spool_at(const char *given)
 	else if (getcwd(folder, sizeof folder) == NULL || (size_t)snprintf(path, sizeof path, "%s/%s", folder, given) >= sizeof path)
 		fail("%s: its path is too long", given);
 	options.spool = path;
-	if (!irr_spool_open(path))
-		fail("%s: cannot be made: a file that can be mapped shared is needed (on 9p and some network file systems none can)", given);
+	const char *wrong = options.durable ? durable_make(path) : NULL;
+	if (wrong)
+		fail("%s: %s", given, wrong);
+	if (!options.durable && !irr_spool_open(path))
+		fail("%s: cannot be made: a file that can be mapped shared is needed (on 9p and some network file systems none can; --durable does without)", given);
 }
 
 static void room_for_files(void)

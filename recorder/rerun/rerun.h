@@ -63,6 +63,7 @@ struct shared {
 	_Atomic uint32_t changes; /* what threads wait on */
 	_Atomic uint32_t waiters;
 	_Atomic uint32_t given_up;
+	_Atomic uint32_t log_asked, log_done; /* calls that are to be in the log, and that are */
 	_Atomic uint32_t issued, skipped, differ, first_differ; /* first_differ: index + 1 */
 	_Atomic int32_t first_error;
 	struct flight flight[FLIGHTS];
@@ -115,13 +116,37 @@ bool define(const struct irr_plan_step *s, unsigned in, unsigned part, const voi
 void ended(const struct irr_plan_step *s);
 void foreign_files(uint32_t process, bool sockets);
 
-/* ---- issuing (issue.c, calls.c) ---- */
+/* ---- a log that survives the machine (durable.c) ---- */
+
+/* Makes the log, which must not be there yet, and the spool. NULL, or what is wrong with it in words. */
+const char *durable_make(const char *path);
+/* Returns when the call that has been entered is in the log. */
+void durable_before_call(void);
+/* The watcher writes what was asked for; where nothing was it waits so long. false: the log cannot be written, as was said. */
+bool durable_serve(long ns);
+/* All that there is. */
+bool durable_finish(void);
+
+/* ---- watching (watch.c) ---- */
+
+/* "event 63: ioctl 0x3b90" */
+const char *step_name(uint32_t index);
+/* Waits for the end. Returns the exit status. */
+int watch(void);
+void kill_all(void);
+/* Says how it ended. Returns the exit status. */
+int told(int status);
+
+/* ---- issuing (main.c, calls.c) ---- */
 
 struct options {
 	bool durable, verbose, mmio;
 	const char *spool, *plan;
+	const char *log; /* of the watcher: what the spool is copied to */
 };
 extern struct options options;
+
+enum { DONE = 0, DIFFERS = 1, WRONG = 2, HUNG = 3 };
 
 void process_run(uint32_t process);
 /* Becomes another image of this program, which goes on behind a step. Returns an errno, negative. */
