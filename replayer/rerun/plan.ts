@@ -3,6 +3,9 @@
  * recorder/rerun. The same layout for C is recorder/rerun/irr_plan.h, which says what the fields are; plan.test.ts holds the two together.
  */
 
+import zlib from 'node:zlib';
+import { type Fields, type Row, Rows } from './rows.ts';
+
 export const PLAN_MAGIC = 'IRRPLAN1';
 export const PLAN_VERSION = 1;
 
@@ -45,9 +48,6 @@ export const PlanRegionFlag = { MAY_BE_HUGE: 1 } as const;
 export const PlanPlace = { FD: 0, RET: 1, PART: 2, OUT: 3, NESTED: 4 } as const;
 export const PlanHow = { BYTES: 1, AWAY: 2, FILE: 3, IN_FILE: 4 } as const;
 export const PlanUseFlag = { ENDED: 1 } as const;
-
-type FieldType = 'u8' | 'u16' | 'u32' | 'i32' | 'u64' | 'i64';
-const WIDTH: Readonly<Record<FieldType, number>> = { u8: 1, u16: 2, u32: 4, i32: 4, u64: 8, i64: 8 };
 
 /** Fields of the records, in order; none has room before it that is not named. */
 export const PLAN_RECORDS = {
@@ -105,13 +105,11 @@ export const PLAN_RECORDS = {
   use: { symbol: 'u32', width: 'u8', in: 'u8', part: 'u16', offset: 'u32', flags: 'u32', addend: 'u64' },
   define: { symbol: 'u32', width: 'u8', in: 'u8', part: 'u16', offset: 'u32', reserved: 'u32' },
   memory: { symbol: 'u32', how: 'u32', offset: 'u64', bytes: 'u64', data: 'u64', file: 'u32', reserved: 'u32' },
-} as const satisfies Readonly<Record<string, Readonly<Record<string, FieldType>>>>;
+} as const satisfies Readonly<Record<string, Fields>>;
 
 export type PlanRecordName = keyof typeof PLAN_RECORDS;
-/** A record; reserved fields are 0 and are left out. */
-export type PlanRecord<N extends PlanRecordName> = {
-  readonly [F in Exclude<keyof (typeof PLAN_RECORDS)[N], 'reserved'>]: (typeof PLAN_RECORDS)[N][F] extends 'u64' | 'i64' ? bigint : number;
-};
+export type PlanRecord<N extends PlanRecordName> = Row<(typeof PLAN_RECORDS)[N]>;
+export type PlanRows<N extends PlanRecordName> = Rows<(typeof PLAN_RECORDS)[N]>;
 
 /** A plan, decoded. */
 export interface Plan {
@@ -121,17 +119,17 @@ export interface Plan {
   readonly limitMs: number;
   /** `uname -r` of the recorded kernel, at most 63 bytes */
   readonly kernel: string;
-  readonly processes: readonly PlanRecord<'process'>[];
-  readonly symbols: readonly PlanRecord<'symbol'>[];
-  readonly regions: readonly PlanRecord<'region'>[];
-  readonly holes: readonly PlanRecord<'hole'>[];
-  readonly steps: readonly PlanRecord<'step'>[];
-  readonly parts: readonly PlanRecord<'part'>[];
-  readonly uses: readonly PlanRecord<'use'>[];
-  readonly defines: readonly PlanRecord<'define'>[];
+  readonly processes: PlanRows<'process'>;
+  readonly symbols: PlanRows<'symbol'>;
+  readonly regions: PlanRows<'region'>;
+  readonly holes: PlanRows<'hole'>;
+  readonly steps: PlanRows<'step'>;
+  readonly parts: PlanRows<'part'>;
+  readonly uses: PlanRows<'use'>;
+  readonly defines: PlanRows<'define'>;
   readonly overlaps: readonly number[];
   readonly ends: readonly number[];
-  readonly memories: readonly PlanRecord<'memory'>[];
+  readonly memories: PlanRows<'memory'>;
   readonly data: Buffer;
 }
 
@@ -152,10 +150,6 @@ const KERNEL_BYTES = PLAN_AT.tables - PLAN_AT.kernel;
 const SECTION_BYTES = 16;
 export const PLAN_HEADER = PLAN_AT.tables + SECTION_BYTES * PLAN_TABLES;
 
-/** Bytes of a record. */
-export const planRecordBytes = (name: PlanRecordName): number =>
-  Object.values<FieldType>(PLAN_RECORDS[name]).reduce((sum, type) => sum + WIDTH[type], 0);
-
 /** In the order of PlanTable; without a record: numbers of 4 bytes. */
 const ORDER = [
   ['processes', 'process'],
@@ -173,27 +167,10 @@ const ORDER = [
 
 const align8 = (n: number): number => Math.ceil(n / 8) * 8;
 
-function putRecord(
-  b: Buffer,
-  at: number,
-  fields: Readonly<Record<string, FieldType>>,
-  record: Readonly<Record<string, number | bigint>>,
-): void {
-  for (const name in fields) {
-    const type = fields[name]!;
-    const value = record[name] ?? 0;
-    if (type === 'u64' || type === 'i64') b.writeBigUInt64LE(BigInt.asUintN(64, BigInt(value)), at);
-    else if (type === 'i32') b.writeInt32LE(Number(value), at);
-    else b.writeUIntLE(Number(value), at, WIDTH[type]);
-    at += WIDTH[type];
-  }
-}
-
 /** The bytes of a plan. */
 export function encodePlan(plan: Plan): Buffer {
-  const size = (record: PlanRecordName | undefined): number => (record === undefined ? 4 : planRecordBytes(record));
-  const sizes = ORDER.map(([table, record]) => plan[table].length * size(record));
-  const total = [...sizes, plan.data.length].reduce((sum, n) => sum + align8(n), PLAN_HEADER);
+  const sections = [...ORDER.map(([table]) => sectionOf(plan[table])), { bytes: plan.data, count: plan.data.length }];
+  const total = sections.reduce((sum, { bytes }) => sum + align8(bytes.length), PLAN_HEADER);
   const b = Buffer.alloc(total);
   b.write(PLAN_MAGIC, PLAN_AT.magic, 'latin1');
   b.writeUInt32LE(PLAN_VERSION, PLAN_AT.version);
@@ -203,24 +180,26 @@ export function encodePlan(plan: Plan): Buffer {
   b.writeUInt32LE(plan.limitMs, PLAN_AT.limit_ms);
   Buffer.from(plan.kernel).copy(b, PLAN_AT.kernel, 0, KERNEL_BYTES - 1);
   let at = PLAN_HEADER;
-  const section = (table: number, count: number, bytes: number): void => {
+  for (const [table, { bytes, count }] of sections.entries()) {
     b.writeBigUInt64LE(BigInt(at), PLAN_AT.tables + SECTION_BYTES * table);
     b.writeBigUInt64LE(BigInt(count), PLAN_AT.tables + SECTION_BYTES * table + 8);
-    at += align8(bytes);
-  };
-  for (const [i, [table, record]] of ORDER.entries()) {
-    if (record === undefined) for (const [n, value] of plan[table].entries()) b.writeUInt32LE(value, at + 4 * n);
-    else {
-      const fields: Readonly<Record<string, FieldType>> = PLAN_RECORDS[record];
-      const bytes = size(record);
-      for (const [n, row] of plan[table].entries()) putRecord(b, at + n * bytes, fields, row);
-    }
-    section(i, plan[table].length, sizes[i]!);
+    b.set(bytes, at);
+    at += align8(bytes.length);
   }
-  plan.data.copy(b, at);
-  section(PlanTable.DATA, plan.data.length, plan.data.length);
   b.writeUInt32LE(crc32(b.subarray(PLAN_HEADER)), PLAN_AT.checksum);
   return b;
+}
+
+interface Section {
+  readonly bytes: Uint8Array;
+  readonly count: number;
+}
+
+function sectionOf(table: Rows<Fields> | readonly number[]): Section {
+  if (table instanceof Rows) return { bytes: table.bytes, count: table.length };
+  const bytes = Buffer.alloc(4 * table.length);
+  for (const [n, value] of table.entries()) bytes.writeUInt32LE(value, 4 * n);
+  return { bytes, count: table.length };
 }
 
 const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
@@ -229,9 +208,11 @@ const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
   return c;
 });
 
-/** As zlib's crc32(). */
-export function crc32(bytes: Uint8Array): number {
+/** As zlib's crc32(), which the first releases of Node 20 do not have. */
+export function ownCrc32(bytes: Uint8Array): number {
   let c = 0xffff_ffff;
-  for (const byte of bytes) c = CRC_TABLE[(c ^ byte) & 0xff]! ^ (c >>> 8);
+  for (let i = 0; i < bytes.length; i++) c = CRC_TABLE[(c ^ bytes[i]!) & 0xff]! ^ (c >>> 8);
   return (c ^ 0xffff_ffff) >>> 0;
 }
+
+export const crc32: (bytes: Uint8Array) => number = (zlib as Partial<typeof zlib>).crc32 ?? ownCrc32;
