@@ -1,5 +1,7 @@
 /** Frames of a run: what was asked with what was answered here. Where nothing but bytes differs they are written in place. */
+import type { Answer } from '../../hw/iommufd/call.ts';
 import { encodeFrame, FRAME_AT, FrameCursor, makeArgs, makePart, type Part, PartKind, State } from '../../store/frame.ts';
+import type { Asked } from '../asked.ts';
 import type { Step } from './program.ts';
 
 /** The call fails; what it would have written stays as it was. */
@@ -101,4 +103,29 @@ export function returning(step: Step, whole: Buffer, seq: number): Buffer {
   const file = header.file === 0 ? 0 : cursor.file;
   const { pid, tid, error, ret } = cursor;
   return encodeFrame({ ...header, pid, tid, fd, file, error, ret, state: State.RETURNED, parts: [makeArgs(seq), ...parts] });
+}
+
+/** The struct afterwards; what the rules leave open is as in the recording where the call passed there, too. */
+export function structAfter(asked: Asked, answer: Answer, same: boolean): Buffer {
+  const there = asked.after?.bytes;
+  const out = Buffer.from((same ? there : undefined) ?? asked.struct.bytes);
+  const said = answer.out;
+  if (said === undefined) return answer.errno === '' && there === undefined ? out : Buffer.from(asked.struct.bytes);
+  for (let i = 0; i < out.length && i < said.length; i++) {
+    if (answer.open?.[i] !== 1) out[i] = said[i]!;
+    else if (!same) out[i] = 0;
+  }
+  return out;
+}
+
+/** Buffers that were written; a guess gives way to what the recording has. */
+export function nestedOf(asked: Asked, answer: Answer, same: boolean): Answer['nestedOut'] {
+  const { nestedOut, undeterminedOutputs } = answer;
+  if (!same || nestedOut.size === 0 || undeterminedOutputs.size === 0) return nestedOut;
+  const known = new Map(nestedOut);
+  for (const field of undeterminedOutputs.keys()) {
+    const at = asked.command?.struct?.byName.get(field)?.offset ?? -1;
+    if (known.has(at)) known.set(at, undefined);
+  }
+  return known;
 }

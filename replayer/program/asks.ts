@@ -23,7 +23,7 @@ import { isAddress } from './memory.ts';
 import { added, type Draft, Numbers } from './numbers.ts';
 import type { Use } from './program.ts';
 import type { Mutable } from './symbols.ts';
-import type { Known } from './things.ts';
+import type { Known, RegionSymbols } from './things.ts';
 
 /** An id or a descriptor that nothing known was: what it is shows in the answer. */
 export interface Unsettled {
@@ -44,6 +44,7 @@ const WORD = {
   mapFlags: 3,
   mapOffset: 4,
   rwOffset: 1,
+  accessOffset: 1,
   address: 0,
   socket: 0,
 } as const;
@@ -84,7 +85,9 @@ export class Asks extends Numbers implements FieldSink {
         this.#transfer();
         break;
       case Kind.MMIO:
-        if (e.request >>> MMIO_SOURCE_SHIFT === MmioSource.TRAPPED) this.#range(WORD.address);
+        if (e.request >>> MMIO_SOURCE_SHIFT !== MmioSource.TRAPPED) break;
+        this.#range(WORD.address);
+        if (e.args.bytes >= 16) this.#offset(WORD.accessOffset);
         break;
       case Kind.SENDFD:
         if (e.args.bytes >= 8 && e.arg32(WORD.socket) >= 0) this.#fd(this.word(WORD.socket), e.arg32(WORD.socket), 'SOCKET');
@@ -214,23 +217,26 @@ export class Asks extends Numbers implements FieldSink {
     if (e.args.bytes < 40) return;
     const address = e.arg(0);
     if (address !== 0 && (e.arg32(WORD.mapFlags) & MAP_FIXED) !== 0) this.#range(0);
-    const offset = e.arg(WORD.mapOffset);
+    const region = this.#offset(WORD.mapOffset);
+    if (region !== undefined && BigInt(e.arg(WORD.mapLength)) === this.things.symbols.at(region.length).recorded)
+      this.use(this.word(WORD.mapLength), 8, { symbol: region.length, addend: 0n, ended: false });
+  }
+
+  /** Where it is in a mapped file: in a region of a VFIO device, or of a vIOMMU, which is returned. */
+  #offset(word: number): RegionSymbols | undefined {
+    const e = this.e;
+    const offset = e.arg(word);
     if (e.fileKind === FileKind.VFIO_DEVICE) {
       const known = this.things.window(e.file, offset);
-      if (known !== undefined) this.use(this.word(WORD.mapOffset), 8, known);
-      return;
+      if (known !== undefined) this.use(this.word(word), 8, known);
+      return undefined;
     }
     const place = this.links.region(e, offset);
     const region = place === undefined ? undefined : this.things.regions.get(eventOf(place.origin));
-    if (region === undefined) return;
-    const { symbols } = this.things;
-    this.use(this.word(WORD.mapOffset), 8, {
-      symbol: region.offset,
-      addend: BigInt(offset) - symbols.at(region.offset).recorded,
-      ended: false,
-    });
-    if (BigInt(e.arg(WORD.mapLength)) === symbols.at(region.length).recorded)
-      this.use(this.word(WORD.mapLength), 8, { symbol: region.length, addend: 0n, ended: false });
+    if (region === undefined) return undefined;
+    const addend = BigInt(offset) - this.things.symbols.at(region.offset).recorded;
+    this.use(this.word(word), 8, { symbol: region.offset, addend, ended: false });
+    return region;
   }
 
   /** An address that is a mapping's, or memory where the program put one over it. */

@@ -27,9 +27,10 @@ import {
 import type { Asked } from '../asked.ts';
 import { Checker, type CheckReport } from '../check.ts';
 import type { SessionState } from '../state.ts';
-import { entering, fail, placed, refused, returning, withOut } from './answers.ts';
+import { entering, fail, nestedOf, placed, refused, returning, structAfter, withOut } from './answers.ts';
 import { Bindings } from './bindings.ts';
 import type { Program, Step } from './program.ts';
+import { schedule, type Turn } from './turns.ts';
 import { instantiate, put, type Values } from './values.ts';
 
 export interface ModelRunOptions {
@@ -83,30 +84,6 @@ export function runOnModel(program: Program, options: ModelRunOptions = {}): Mod
   runner.tells(turns);
   for (const { step, index, returns } of turns) runner.issue(step, index, returns);
   return runner.finish();
-}
-
-interface Turn {
-  readonly step: Step;
-  readonly index: number;
-  /** of a call that was stored before it returned: it returns now */
-  readonly returns: boolean;
-}
-
-/** Steps in the order of their events; calls that were split have two. */
-function schedule(program: Program, steps: ArrayLike<number> | undefined): Turn[] {
-  const turns: (Turn & { readonly seq: number })[] = [];
-  let late = false;
-  const count = steps?.length ?? program.steps.length;
-  for (let i = 0; i < count; i++) {
-    const index = steps === undefined ? i : steps[i]!;
-    const step = program.steps[index];
-    if (step === undefined) continue;
-    turns.push({ step, index, returns: false, seq: step.seq });
-    if (step.split === undefined || step.split.seq === 0) continue;
-    turns.push({ step, index, returns: true, seq: step.split.seq });
-    late = true;
-  }
-  return late ? turns.sort((a, b) => a.seq - b.seq) : turns;
 }
 
 interface Fresh {
@@ -392,31 +369,6 @@ class Runner {
     done.writeBigInt64LE(ret, FRAME_AT.ret);
     return done;
   }
-}
-
-/** The struct afterwards; what the rules leave open is as in the recording where the call passed there, too. */
-function structAfter(asked: Asked, answer: Answer, same: boolean): Buffer {
-  const there = asked.after?.bytes;
-  const out = Buffer.from((same ? there : undefined) ?? asked.struct.bytes);
-  const said = answer.out;
-  if (said === undefined) return answer.errno === '' && there === undefined ? out : Buffer.from(asked.struct.bytes);
-  for (let i = 0; i < out.length && i < said.length; i++) {
-    if (answer.open?.[i] !== 1) out[i] = said[i]!;
-    else if (!same) out[i] = 0;
-  }
-  return out;
-}
-
-/** Buffers that were written; a guess gives way to what the recording has. */
-function nestedOf(asked: Asked, answer: Answer, same: boolean): Answer['nestedOut'] {
-  const { nestedOut, undeterminedOutputs } = answer;
-  if (!same || nestedOut.size === 0 || undeterminedOutputs.size === 0) return nestedOut;
-  const known = new Map(nestedOut);
-  for (const field of undeterminedOutputs.keys()) {
-    const at = asked.command?.struct?.byName.get(field)?.offset ?? -1;
-    if (known.has(at)) known.set(at, undefined);
-  }
-  return known;
 }
 
 const KINDS: Readonly<Record<string, number>> = {
