@@ -35,21 +35,25 @@ export class Files {
     return undefined;
   }
 
-  /** Has its last descriptor been closed? Then it is held no more; gives its inode. */
-  ended(file: number): bigint | undefined {
+  /**
+   * Has its last descriptor been closed? Then it is held no more. `gone` hears of its inode while that is still its own: let go,
+   * it may be the next file's at once.
+   */
+  ended(file: number, gone: (inode: bigint) => void): boolean {
     const held = this.#held.get(file);
-    if (held === undefined) return undefined;
+    if (held === undefined) return false;
     for (;;) {
       try {
         const n = readSync(held.fd, this.#byte, 0, 16, null);
         if (n > 0) continue; // the byte that says readable; what is behind it counts
-        this.#held.delete(file);
-        closeSync(held.fd);
-        return held.inode;
       } catch {
         if (held.readable) this.#mark(held);
-        return undefined;
+        return false;
       }
+      gone(held.inode);
+      this.#held.delete(file);
+      closeSync(held.fd);
+      return true;
     }
   }
 

@@ -151,9 +151,7 @@ export class ModelServer {
   /** A file may have ended; 0: any of them. → true: it has */
   #closed(file: number): boolean {
     if (file === 0) return this.#sweep();
-    const inode = this.#files.ended(file);
-    if (inode === undefined) return false;
-    this.#places.forget(inode);
+    if (!this.#files.ended(file, (inode) => this.#places.forget(inode))) return false;
     this.#shown.closed(file);
     this.#hardware?.follow();
     return true;

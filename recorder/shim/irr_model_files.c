@@ -44,6 +44,19 @@ static void remember(uint64_t inode, uint64_t known)
 	}
 }
 
+/* Must come before the last descriptor goes: then the inode may be another file's. */
+static void forget(uint64_t inode, uint64_t known)
+{
+	for (uint32_t i = 0; i < 64; i++) {
+		struct irr_model_file *f = &files()[(inode + i) % IRR_MODEL_FILE_MAX];
+		if (atomic_load_explicit(&f->inode, memory_order_acquire) != inode || atomic_load_explicit(&f->known, memory_order_acquire) != known)
+			continue;
+		atomic_store_explicit(&f->known, 0, memory_order_release);
+		atomic_store_explicit(&f->inode, 0, memory_order_release);
+		return;
+	}
+}
+
 /* Makes an open file and a descriptor of it; negative: errno. The recorder takes its name away. */
 int irr_model_new_file(uint64_t known, int flags)
 {
@@ -65,8 +78,11 @@ int irr_model_new_file(uint64_t known, int flags)
 void irr_model_drop_file(int fd, uint64_t known)
 {
 	char path[IRR_TALK_PATH];
+	struct stat st;
 	irr_talk_path(path, "file", irr_file_of(known));
 	irr_sys(SYS_unlinkat, AT_FDCWD, (long)path, 0, 0, 0, 0);
+	if (irr_sys(SYS_newfstatat, fd, (long)"", (long)&st, AT_EMPTY_PATH, 0, 0) == 0)
+		forget(st.st_ino, known);
 	irr_talk_shut(fd);
 }
 

@@ -1,3 +1,5 @@
+import type { FileRole, ObjectType } from '../../hw/uapi/types.ts';
+
 /**
  * Calls that syzkaller describes itself (sys/linux/dev_iommu.txt, as of 2026): by the command or IOMMU_TEST_CMD's operation, with
  * what must hold for a call to be one of that kind. Where nothing holds, the descriptions of syz-descriptions.ts are needed.
@@ -9,7 +11,7 @@ export interface KnownCall {
   /** fields and the number that each has */
   readonly when?: Readonly<Record<string, number>>;
   /** type of the object whose id the call names */
-  readonly object?: readonly string[];
+  readonly object?: readonly ObjectType[];
   /** bytes of the struct there, where it is shorter than the newest */
   readonly size?: number;
   /** memory that the call names is whole pages */
@@ -39,11 +41,12 @@ export const KNOWN: readonly KnownCall[] = [
   { name: 'ioctl$IOMMU_TEST_OP_SET_TEMP_MEMORY_LIMIT', of: 'IOMMU_TEST_OP_SET_TEMP_MEMORY_LIMIT', when: { id: 0 } },
 ];
 
-/** What syzkaller calls ids and descriptors, and those that it has none for: `resource` lines, by type of object or role of file. */
-export const OBJECT_RESOURCES: Readonly<Record<string, string>> = {
+/** What syzkaller calls ids and descriptors, by type of object or role of file. */
+export const OBJECT_RESOURCES: Readonly<Partial<Record<ObjectType, string>>> = {
   IOAS: 'ioas_handle',
   HWPT_PAGING: 'hwpt_handle',
   HWPT_NESTED: 'hwpt_handle',
   DEVICE: 'device_handle',
+  SELFTEST: 'selftest_device_handle',
 };
-export const FILE_RESOURCES: Readonly<Record<string, string>> = { IOMMUFD: 'fd_iommufd', ACCESS: 'fd_access' };
+export const FILE_RESOURCES: Readonly<Partial<Record<FileRole, string>>> = { IOMMUFD: 'fd_iommufd', ACCESS: 'fd_access' };

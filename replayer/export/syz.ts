@@ -1,11 +1,11 @@
 /**
- * A program in syzkaller's text (docs/program_syntax.md there): one sequence of calls. Calls that no description fits are given as
- * bytes (ANY), with ids in them as resources all the same.
+ * A program in syzkaller's text (docs/program_syntax.md there): one sequence of calls. Calls that no struct fits are given as bytes,
+ * with ids among them as resources all the same.
  */
 import { errnoName } from '../../hw/errno.ts';
 import { testOpOf } from '../../hw/uapi/codec.ts';
 import { targetOfFileKind } from '../../hw/uapi/table.ts';
-import type { Command, Field, Struct, TestOp } from '../../hw/uapi/types.ts';
+import type { Command, Field, ObjectType, Struct, TestOp } from '../../hw/uapi/types.ts';
 import { SCALAR_BYTES } from '../../hw/uapi/types.ts';
 import { Kind, type Part, PartKind, Rw } from '../../store/frame.ts';
 import { fdUse, type Program, type Step, type Use, whereIs } from '../program/program.ts';
@@ -14,7 +14,7 @@ import { tableOf } from './c-program.ts';
 import { commentText } from './c-text.ts';
 import { issuedOf, type Left, textOf } from './issued.ts';
 import { numberAt, usesIn } from './parts.ts';
-import { Descriptions, describedFields, isResource } from './syz-descriptions.ts';
+import { Descriptions, describedFields, isResource, type Piece } from './syz-descriptions.ts';
 import { KNOWN, type KnownCall } from './syz-known.ts';
 
 /** Where programs have their memory; arguments first, then the regions. */
@@ -22,7 +22,10 @@ const ARGUMENTS = 0x7f00_0000_0000n;
 const REGIONS = 0x7f00_0020_0000n;
 /** All the memory that a program has. */
 const MEMORY_END = ARGUMENTS + 0x100_0000n;
+/** Where it is when a program runs, on a 64-bit machine. */
+const RUNS_AT = 0x2000_0000_0000n;
 const PAGE = 4096n;
+const IOMMUFD = '/dev/iommu';
 const AT_FDCWD = '0xffffffffffffff9c';
 const NO_FD = '0xffffffffffffffff';
 const MAP_FIXED = 0x10n;
@@ -138,7 +141,8 @@ class Writer {
     if (use === undefined) return hex(value);
     const variable = this.#variables.get(use.symbol);
     if (resource && variable !== undefined) return use.addend === 0n ? variable : `${variable}+${hex(use.addend)}`;
-    return hex(this.#address(use) ?? value);
+    const address = this.#address(use);
+    return hex(address === undefined ? value : address - ARGUMENTS + RUNS_AT);
   }
 
   #fd(step: Step): string {
@@ -162,12 +166,17 @@ class Writer {
 
   /** `r4 = ` where the result is asked with later. */
   #assigned(step: Step, call: string): string {
-    if (step.error !== 0 || !step.returned) return call;
+    const made = step.error === 0 && step.returned ? this.#resultOf(step) : undefined;
+    return made === undefined ? call : `${this.#define(made)} = ${call}`;
+  }
+
+  /** The symbol that a step's result is. */
+  #resultOf(step: Step): number | undefined {
     const made = step.defines.find((d) => {
       const where = whereIs(step, d.at);
       return where !== undefined && where.in !== 'part' && this.#wanted.has(d.symbol);
     });
-    return made === undefined ? call : `${this.#define(made.symbol)} = ${call}`;
+    return made?.symbol;
   }
 
   // ---- calls
@@ -179,7 +188,7 @@ class Writer {
       case Kind.OPEN: {
         const flags = hex(this.#word(step, 1).value);
         const text = textOf(step);
-        const name = text.toString('latin1') === '/dev/iommu' ? 'openat$iommufd' : 'openat';
+        const name = text.toString('latin1') === IOMMUFD ? 'openat$iommufd' : this.#descriptions.open(text.toString('latin1'));
         return this.#assigned(step, `${name}(${AT_FDCWD}, ${this.#room(text.length + 1)}=${path(text)}, ${flags}, 0x0)`);
       }
       case Kind.CLOSE:
@@ -235,17 +244,18 @@ class Writer {
     const request = hex(step.request);
     if (asked === undefined) {
       const { value, use } = this.#word(step, 0);
-      return `ioctl(${this.#fd(step)}, ${request}, ${this.#number(value, use, false)})`;
+      const name = this.#descriptions.raw({ given: 'NUMBER', file: this.#makesFile(step) });
+      return this.#assigned(step, `${name}(${this.#fd(step)}, ${request}, ${this.#number(value, use, false)})`);
     }
     const struct = command?.arg === 'struct' ? command.struct : undefined;
     if (command === undefined || struct === undefined) return this.#plain(step, asked);
     const op = testOpOf(table, command, asked.bytes);
     if (command.name === 'IOMMU_TEST_CMD' && op === undefined) return this.#plain(step, asked);
     const known = this.#known(step, command, struct, op, asked);
-    if (known === undefined && (!this.#isWhole(struct, op, asked) || struct.trailing !== undefined || !this.#says(struct, op, asked)))
-      return this.#plain(step, asked);
-    const name = known?.name ?? this.#descriptions.need(command, op, asked.bytes.length);
-    return `${name}(${this.#fd(step)}, ${request}, ${this.#room(struct.size)}={${this.#fields(step, struct, op, asked).join(', ')}})`;
+    if (known === undefined && !(this.#isWhole(struct, op, asked) && this.#says(step, struct, op, asked))) return this.#plain(step, asked);
+    const name = known?.name ?? this.#descriptions.need(command, op, asked.bytes.length, this.#objectOf(step, command, asked));
+    const fields = this.#fields(step, struct, op, asked, known !== undefined);
+    return this.#assigned(step, `${name}(${this.#fd(step)}, ${request}, ${this.#room(struct.size)}={${fields.join(', ')}})`);
   }
 
   /** Is it all of the struct, or of an older one: whole fields, and no fewer than the kernel takes? */
@@ -264,7 +274,7 @@ class Writer {
       const size = k.size ?? struct.size;
       if (k.of !== (op?.name ?? command.name) || asked.bytes.length !== size || numberAt(asked.bytes, 0, 4) !== BigInt(size)) return false;
       if (
-        !this.#says(struct, op, asked) ||
+        !this.#says(step, struct, op, asked) ||
         struct.fields.some(
           (f) => f.zero === true && f.offset + f.size <= size && numberAt(asked.bytes, f.offset, Math.min(8, f.size)) !== 0n,
         )
@@ -276,8 +286,8 @@ class Writer {
         )
       )
         return false;
-      const id = uses.get(field('id')?.offset ?? -1);
-      if (k.object !== undefined && (id === undefined || !k.object.includes(this.#program.symbols[id.symbol]!.type))) return false;
+      // an id that no call made may be any
+      if (k.object !== undefined && !k.object.includes(this.#objectOf(step, command, asked) ?? k.object[0]!)) return false;
       const memory = uses.get(field('user_va')?.offset ?? -1);
       const at = memory === undefined ? undefined : this.#address(memory);
       return (
@@ -286,14 +296,28 @@ class Writer {
     });
   }
 
-  /** Do the fields say all that is in the struct? */
-  #says(struct: Struct, op: TestOp | undefined, asked: Part): boolean {
+  /** Do the fields say all that is in the struct? What only the kernel writes must be 0, and a pointer into memory of the program. */
+  #says(step: Step, struct: Struct, op: TestOp | undefined, asked: Part): boolean {
+    if (struct.trailing !== undefined) return false;
+    const uses = usesIn(step, asked);
     const said = new Uint8Array(asked.bytes.length);
-    for (const f of describedFields(struct, op)) said.fill(1, f.offset, f.offset + f.size);
+    for (const f of describedFields(struct, op)) {
+      const use = uses.get(f.offset);
+      const isKnown = f.nested === undefined || (use !== undefined && this.#address(use) !== undefined);
+      if (f.dir !== 'out' && isKnown) said.fill(1, f.offset, f.offset + f.size);
+    }
     return asked.bytes.every((b, i) => b === 0 || said[i] === 1);
   }
 
-  #fields(step: Step, struct: Struct, op: TestOp | undefined, asked: Part): string[] {
+  /** Type of the object whose id IOMMU_DESTROY is given. */
+  #objectOf(step: Step, command: Command, asked: Part): ObjectType | undefined {
+    const id = command.name === 'IOMMU_DESTROY' ? usesIn(step, asked).get(command.struct?.byName.get('id')?.offset ?? -1) : undefined;
+    const symbol = id === undefined ? undefined : this.#program.symbols[id.symbol];
+    return symbol?.sort === 'object' ? (symbol.type as ObjectType) : undefined;
+  }
+
+  /** @param known syzkaller describes the call itself */
+  #fields(step: Step, struct: Struct, op: TestOp | undefined, asked: Part, known: boolean): string[] {
     const uses = usesIn(step, asked);
     const out = step.parts.find((p) => p.kind === PartKind.OUT);
     const start = out === undefined ? -1 : out.bytes.byteOffset - step.frame.byteOffset;
@@ -304,16 +328,17 @@ class Writer {
         const made =
           step.error === 0 && start >= 0 ? step.defines.find((d) => d.at === start + f.offset && this.#wanted.has(d.symbol)) : undefined;
         if (made !== undefined && isResource(f)) return `<${this.#define(made.symbol)}=>0x0`;
+        if (f.count !== undefined && width === 1) return data(asked.bytes.subarray(f.offset, f.offset + f.size));
         if (f.count !== undefined)
           return `[${Array.from({ length: f.count }, (_, i) => hex(numberAt(asked.bytes, f.offset + i * width, width))).join(', ')}]`;
         const use = uses.get(f.offset);
         const value = numberAt(asked.bytes, f.offset, width);
-        if (f.nested !== undefined && use !== undefined) return this.#pointer(step, struct, f, use, asked);
+        if (f.nested !== undefined && use !== undefined) return this.#pointer(step, struct, f, use, asked, known);
         return this.#number(value, use, isResource(f));
       });
   }
 
-  #pointer(step: Step, struct: Struct, f: Field, use: Use, asked: Part): string {
+  #pointer(step: Step, struct: Struct, f: Field, use: Use, asked: Part, known: boolean): string {
     const at = this.#address(use);
     if (at === undefined) return hex(numberAt(asked.bytes, f.offset, 8));
     if (f.nested!.dir === 'mapped') {
@@ -323,11 +348,11 @@ class Writer {
     }
     const given = step.parts.find((p) => p.kind === PartKind.NESTED_IN && p.slot === f.offset);
     const taken = step.parts.find((p) => p.kind === PartKind.NESTED_OUT && p.slot === f.offset);
-    if (f.nested!.of === 'struct')
+    if (known && f.nested!.of === 'struct')
       return `&(${hex(at)})=[${this.#ranges((given ?? taken)?.bytes ?? new Uint8Array(), given !== undefined)}]`;
-    if (given === undefined) return `&(${hex(at)})=""/${taken?.bytes.length ?? 1}`;
-    const inside = usesIn(step, given);
-    return inside.size === 0 ? `&(${hex(at)})=${data(given.bytes)}` : `&(${hex(at)})=ANY=[${this.#any(given, inside)}]`;
+    const room = `""/${(given ?? taken)?.bytes.length ?? 1}`;
+    if (f.nested!.dir === 'out') return `&(${hex(at)})=${room}`;
+    return `&(${hex(at)})=${given === undefined ? `[@bytes=${room}]` : this.#pieces(step, given)}`;
   }
 
   /** Ranges of IOVAs: pairs of u64. */
@@ -338,31 +363,44 @@ class Writer {
     return rows.join(', ');
   }
 
-  /** Bytes with variables in them. */
-  #any(part: Part, uses: ReadonlyMap<number, Use>): string {
+  /** Bytes with ids, descriptors and pointers among them. */
+  #pieces(step: Step, part: Part): string {
     const items: string[] = [];
+    const add = (piece: Piece, text: string): void => {
+      items.push(`@${piece}=${text}`);
+    };
     let from = 0;
     const bytesTo = (to: number): void => {
-      if (to > from) items.push(`@ANYBLOB=${data(part.bytes.subarray(from, to))}`);
+      if (to > from) add('bytes', data(part.bytes.subarray(from, to)));
     };
-    for (const [at, use] of [...uses].sort((a, b) => a[0] - b[0])) {
+    for (const [at, use] of [...usesIn(step, part)].sort((a, b) => a[0] - b[0])) {
       const variable = this.#variables.get(use.symbol);
       const address = this.#address(use);
-      if (at < from || (variable === undefined && address === undefined)) continue;
+      if (at < from || use.width !== (address === undefined ? 4 : 8) || (variable === undefined && address === undefined)) continue;
       bytesTo(at);
-      if (address !== undefined) items.push(`@ANYPTR64=&(${hex(address)})=ANY=[]`);
-      else items.push(`@ANYRES${8 * use.width}=${variable}`);
+      if (address !== undefined) add('pointer', `&(${hex(address)})`);
+      else
+        add(
+          this.#program.symbols[use.symbol]!.sort === 'fd' ? 'file' : 'id',
+          `${variable}${use.addend === 0n ? '' : `+${hex(use.addend)}`}`,
+        );
       from = at + use.width;
     }
     bytesTo(part.bytes.length);
-    return items.join(', ');
+    return `[${items.join(', ')}]`;
   }
 
   /** A call that no description fits. */
   #plain(step: Step, asked: Part): string {
-    const uses = usesIn(step, asked);
     const room = this.#room(asked.bytes.length);
-    const arg = uses.size === 0 ? `${room}=${data(asked.bytes)}` : `${room}=ANY=[${this.#any(asked, uses)}]`;
-    return `ioctl(${this.#fd(step)}, ${hex(step.request)}, ${arg})`;
+    const file = this.#makesFile(step);
+    if (!file && usesIn(step, asked).size === 0) return `ioctl(${this.#fd(step)}, ${hex(step.request)}, ${room}=${data(asked.bytes)})`;
+    const name = this.#descriptions.raw({ given: 'BYTES', file });
+    return this.#assigned(step, `${name}(${this.#fd(step)}, ${hex(step.request)}, ${room}=${this.#pieces(step, asked)})`);
+  }
+
+  /** Is the call's result a descriptor that is asked with later? */
+  #makesFile(step: Step): boolean {
+    return step.error === 0 && step.returned && this.#resultOf(step) !== undefined;
   }
 }
