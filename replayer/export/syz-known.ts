@@ -34,10 +34,13 @@ export const KNOWN: readonly KnownCall[] = [
   { name: 'ioctl$IOMMU_VFIO_IOAS$SET', of: 'IOMMU_VFIO_IOAS', when: { op: 1 } },
   { name: 'ioctl$IOMMU_VFIO_IOAS$CLEAR', of: 'IOMMU_VFIO_IOAS', when: { op: 2, ioas_id: 0 } },
   { name: 'ioctl$IOMMU_HWPT_ALLOC$NONE', of: 'IOMMU_HWPT_ALLOC', when: { data_type: 0, data_len: 0, data_uptr: 0 }, size: 40 },
+  { name: 'ioctl$IOMMU_HWPT_SET_DIRTY_TRACKING', of: 'IOMMU_HWPT_SET_DIRTY_TRACKING' },
   { name: 'ioctl$IOMMU_TEST_OP_ADD_RESERVED', of: 'IOMMU_TEST_OP_ADD_RESERVED' },
   { name: 'ioctl$IOMMU_TEST_OP_MOCK_DOMAIN', of: 'IOMMU_TEST_OP_MOCK_DOMAIN' },
   { name: 'ioctl$IOMMU_TEST_OP_CREATE_ACCESS', of: 'IOMMU_TEST_OP_CREATE_ACCESS' },
   { name: 'ioctl$IOMMU_TEST_OP_DESTROY_ACCESS_PAGES', of: 'IOMMU_TEST_OP_DESTROY_ACCESS_PAGES' },
+  { name: 'ioctl$IOMMU_TEST_OP_MOCK_DOMAIN_REPLACE', of: 'IOMMU_TEST_OP_MOCK_DOMAIN_REPLACE' },
+  { name: 'ioctl$IOMMU_TEST_OP_ACCESS_REPLACE_IOAS', of: 'IOMMU_TEST_OP_ACCESS_REPLACE_IOAS' },
   { name: 'ioctl$IOMMU_TEST_OP_SET_TEMP_MEMORY_LIMIT', of: 'IOMMU_TEST_OP_SET_TEMP_MEMORY_LIMIT', when: { id: 0 } },
 ];
 

@@ -73,7 +73,7 @@ function held({ text, descriptions }: { readonly text: string; readonly descript
   expect(text + descriptions).not.toMatch(/[^\n\t -~]/);
   const grammar = new Grammar();
   grammar.program(text);
-  const described = new Set([...descriptions.matchAll(/^(ioctl\$rr_\w+)\(/gm)].map((m) => m[1]!));
+  const described = new Set([...descriptions.matchAll(/^((?:ioctl|openat)\$rr_\w+)\(/gm)].map((m) => m[1]!));
   const plain = [
     'openat',
     'openat$iommufd',
@@ -93,8 +93,8 @@ function held({ text, descriptions }: { readonly text: string; readonly descript
   const known = new Set([...KNOWN.map((k) => k.name), ...plain]);
   for (const call of grammar.calls) expect(known.has(call) || described.has(call), call).toBe(true);
   // what a description names is there: structs, sets of flags, resources
-  const names = new Set([...descriptions.matchAll(/^(?:resource )?(\w+)(?: = |\[| \{)/gm)].map((m) => m[1]!));
-  for (const [, name = ''] of descriptions.matchAll(/\b((?:fd_)?rr_[a-z]\w*)(?=[\],\t])/g))
+  const names = new Set([...descriptions.matchAll(/^(?:resource )?(\w+)(?: = |\[| [{[])/gm)].map((m) => m[1]!));
+  for (const [, name = ''] of descriptions.matchAll(/\b(rr_[a-z]\w*)(?=[\],\t])/g))
     if (!name.startsWith('rr_IOMMU')) expect(names, name).toContain(name);
   return grammar.calls;
 }

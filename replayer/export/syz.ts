@@ -7,9 +7,10 @@ import { testOpOf } from '../../hw/uapi/codec.ts';
 import { targetOfFileKind } from '../../hw/uapi/table.ts';
 import type { Command, Field, ObjectType, Struct, TestOp } from '../../hw/uapi/types.ts';
 import { SCALAR_BYTES } from '../../hw/uapi/types.ts';
-import { Kind, type Part, PartKind, Rw } from '../../store/frame.ts';
+import { Close, Kind, type Part, PartFlag, PartKind, Rw } from '../../store/frame.ts';
 import { fdUse, type Program, type Step, type Use, whereIs } from '../program/program.ts';
 import { aboutOf } from './about.ts';
+import { castOf } from './actors.ts';
 import { tableOf } from './c-program.ts';
 import { commentText } from './c-text.ts';
 import { issuedOf, type Left, textOf } from './issued.ts';
@@ -53,7 +54,10 @@ class Writer {
   readonly #regions = new Map<number, bigint>();
   /** where mappings are */
   readonly #mappings = new Map<number, bigint>();
+  /** takes away what is not to be there */
+  readonly #holes: string[] = [];
   readonly #left: Left[] = [];
+  readonly #sent: ReadonlyMap<number, number>;
   #argument = ARGUMENTS;
   #region = REGIONS;
   #calls = 0;
@@ -61,20 +65,23 @@ class Writer {
   constructor(program: Program) {
     this.#program = program;
     this.#descriptions = new Descriptions(tableOf(program));
+    this.#sent = castOf(program).sent;
   }
 
   write(name: string): SyzSource {
     const { steps, left } = issuedOf(this.#program);
     for (const i of steps) for (const u of this.#program.steps[i]!.uses) this.#wanted.add(u.symbol);
-    const lines = this.#files();
+    const files = this.#files();
+    const lines: string[] = [];
     for (const i of steps) {
       const step = this.#program.steps[i]!;
-      const call = this.#line(step);
+      const call = this.#line(step, i);
       if (call === undefined) continue;
       this.#calls++;
       const error = step.returned && step.error !== 0 ? `: ${errnoName(step.error)}` : '';
       lines.push(`# #${step.seq}${error}`, call);
     }
+    lines.unshift(...files, ...this.#holes);
     const build = [
       'For syz-execprog. One sequence: processes and threads are made one after another, in the recorded order.',
       'IOVAs, offsets and cookies that the kernel chose are numbers as they were recorded, for no description makes them known.',
@@ -132,6 +139,8 @@ class Writer {
       at = ((this.#region + align - 1n) / align) * align + (region.start % align);
       this.#region = at + region.bytes + PAGE;
       this.#regions.set(use.symbol, at);
+      for (const hole of region.backing === 'nothing' ? [{ offset: 0n, bytes: region.bytes }] : region.holes)
+        this.#holes.push(`munmap(&(${hex(at + hole.offset)}/${hex(hole.bytes)})=nil, ${hex(hole.bytes)})`);
     }
     return at + use.addend;
   }
@@ -164,6 +173,11 @@ class Writer {
     return `&(${hex(at)})`;
   }
 
+  /** Room for bytes behind which nothing is; where not even the first could be read, nothing. */
+  #roomAtEnd(bytes: number): string {
+    return bytes === 0 ? '0x0' : `&(${hex(MEMORY_END - BigInt(bytes))})`;
+  }
+
   /** `r4 = ` where the result is asked with later. */
   #assigned(step: Step, call: string): string {
     const made = step.error === 0 && step.returned ? this.#resultOf(step) : undefined;
@@ -181,7 +195,7 @@ class Writer {
 
   // ---- calls
 
-  #line(step: Step): string | undefined {
+  #line(step: Step, index: number): string | undefined {
     switch (step.kind) {
       case Kind.IOCTL:
         return this.#ioctl(step);
@@ -192,9 +206,11 @@ class Writer {
         return this.#assigned(step, `${name}(${AT_FDCWD}, ${this.#room(text.length + 1)}=${path(text)}, ${flags}, 0x0)`);
       }
       case Kind.CLOSE:
-        return step.request === 1 ? `close(${this.#fd(step)})` : this.#leave(step, 'descriptors closed by their range');
+        return this.#close(step);
       case Kind.DUP:
         return this.#assigned(step, `dup(${this.#fd(step)})`);
+      case Kind.FD:
+        return this.#receive(step, index);
       case Kind.MMAP:
         return this.#mmap(step);
       case Kind.MUNMAP: {
@@ -210,6 +226,21 @@ class Writer {
       default:
         return this.#leave(step, 'no call that a sequence has: processes, messages, accesses of mapped memory');
     }
+  }
+
+  #close(step: Step): string | undefined {
+    if (step.request !== Close.CLOSE) return this.#leave(step, 'descriptors closed by their range');
+    const use = fdUse(step);
+    const owner = use === undefined ? step.process : this.#program.symbols[use.symbol]!.process;
+    if (owner !== step.process) return this.#leave(step, 'a copy that fork(2) made is closed: one sequence has no copies');
+    return `close(${this.#fd(step)})`;
+  }
+
+  /** A descriptor that came in a message is a duplicate of the one that was sent. */
+  #receive(step: Step, index: number): string | undefined {
+    const sent = this.#program.steps[this.#sent.get(index) ?? -1];
+    if (sent === undefined) return this.#leave(step, 'a descriptor came in a message: it is not known from where');
+    return this.#assigned(step, `dup(${this.#fd(sent)})`);
   }
 
   #mmap(step: Step): string | undefined {
@@ -251,6 +282,7 @@ class Writer {
     if (command === undefined || struct === undefined) return this.#plain(step, asked);
     const op = testOpOf(table, command, asked.bytes);
     if (command.name === 'IOMMU_TEST_CMD' && op === undefined) return this.#plain(step, asked);
+    if ((asked.flags & PartFlag.FAULT) !== 0) return this.#plain(step, asked);
     const known = this.#known(step, command, struct, op, asked);
     if (known === undefined && !(this.#isWhole(struct, op, asked) && this.#says(step, struct, op, asked))) return this.#plain(step, asked);
     const name = known?.name ?? this.#descriptions.need(command, op, asked.bytes.length, this.#objectOf(step, command, asked));
@@ -378,7 +410,7 @@ class Writer {
       const address = this.#address(use);
       if (at < from || use.width !== (address === undefined ? 4 : 8) || (variable === undefined && address === undefined)) continue;
       bytesTo(at);
-      if (address !== undefined) add('pointer', `&(${hex(address)})`);
+      if (address !== undefined) add('pointer', `&(${hex(address)})=""`);
       else
         add(
           this.#program.symbols[use.symbol]!.sort === 'fd' ? 'file' : 'id',
@@ -392,8 +424,9 @@ class Writer {
 
   /** A call that no description fits. */
   #plain(step: Step, asked: Part): string {
-    const room = this.#room(asked.bytes.length);
+    const room = (asked.flags & PartFlag.FAULT) !== 0 ? this.#roomAtEnd(asked.bytes.length) : this.#room(asked.bytes.length);
     const file = this.#makesFile(step);
+    if (room === '0x0') return `ioctl(${this.#fd(step)}, ${hex(step.request)}, ${room})`;
     if (!file && usesIn(step, asked).size === 0) return `ioctl(${this.#fd(step)}, ${hex(step.request)}, ${room}=${data(asked.bytes)})`;
     const name = this.#descriptions.raw({ given: 'BYTES', file });
     return this.#assigned(step, `${name}(${this.#fd(step)}, ${hex(step.request)}, ${room}=${this.#pieces(step, asked)})`);
