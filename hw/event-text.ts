@@ -13,6 +13,7 @@ import { errnoName, errnoText } from './errno.ts';
 import { type AccessPlace, accessNote, loadedWords } from './event-access.ts';
 import { Printing, printKind } from './event-calls.ts';
 import { ARG_WORDS, FRAME_NUMBERS, KIND_NAMES, MMIO_FLAG, MMIO_HOW, MMIO_SOURCES, usualWords } from './event-words.ts';
+import { quoteText } from './quote.ts';
 import { exactTook, secondsText, tookText } from './time-text.ts';
 import type { UapiTable } from './uapi/table.ts';
 import type { Meaning } from './uapi/view.ts';
@@ -245,7 +246,10 @@ function partNotes(p: Printing, part: PartLike): string[] {
     if (part.address !== 0n && part.kind !== PART.TEXT && part.kind !== PART.ARGS) notes.push(`${label} at 0x${part.address.toString(16)}`);
   }
   const words = part === p.e.parts.find((x) => x.kind === PART.ARGS && x.slot === 0);
-  if (!p.toldParts.has(part) && !words) notes.push(`${label} ${p.bytes(part.bytes)}`);
+  const told = p.toldParts.has(part) || words;
+  // what the recorder saw of the memory that the call maps
+  if (!told && p.kind === 'ioctl' && part.kind === PART.TEXT && part.slot === 0) notes.push(`memory ${quoteText(part.bytes)}`);
+  else if (!told) notes.push(`${label} ${p.bytes(part.bytes)}`);
   if (words && part.bytes.length % 8 !== 0) notes.push(`${label} end in ${p.bytes(part.bytes.subarray(part.bytes.length & ~7))}`);
   return notes;
 }

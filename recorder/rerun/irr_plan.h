@@ -95,7 +95,7 @@ enum irr_plan_file {
 struct irr_plan_symbol {
 	uint8_t sort;     /* enum irr_plan_sort */
 	uint8_t what;     /* of NOTHING: the sort that it would be, OBJECT, FD or COOKIE. Of FD: enum irr_plan_file */
-	uint16_t reserved;
+	uint16_t page_shift; /* of FD: log2 of the bytes of the huge pages that the file is of; 0: others */
 	uint32_t context; /* objects and cookies of different contexts are different things with the same numbers */
 	uint64_t value;   /* before a step makes it known */
 	uint64_t bytes;   /* of FD: how long the file is */
@@ -149,6 +149,7 @@ enum irr_plan_how {
 	IRR_MEMORY_AWAY = 2,  /* it cannot be reached while the call is made; whole pages */
 	IRR_MEMORY_FILE = 3,  /* from here on it is a shared mapping of a file; whole pages */
 	IRR_MEMORY_IN_FILE = 4, /* these bytes are in a file that no step makes */
+	IRR_MEMORY_HUGE = 5,    /* from here on it lies in huge pages; whole ones */
 };
 
 struct irr_plan_memory {
@@ -156,8 +157,8 @@ struct irr_plan_memory {
 	uint32_t how;    /* enum irr_plan_how */
 	uint64_t offset; /* in its region, or in the file */
 	uint64_t bytes;
-	uint64_t data;   /* BYTES, IN_FILE: in DATA. FILE: offset in the file, whole pages */
-	uint32_t file;   /* FILE: symbol of the descriptor */
+	uint64_t data;   /* BYTES, IN_FILE: in DATA. FILE: offset in the file, whole pages. HUGE: bytes of a page */
+	uint32_t file;   /* FILE: symbol of the descriptor. HUGE: 1 where it is shared */
 	uint32_t reserved;
 };
 

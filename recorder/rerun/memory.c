@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Memory that calls point to: the regions of the plan, made anew in each image, and room for arguments. */
 #define _GNU_SOURCE
+#include <linux/mman.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,13 +109,43 @@ static void map_file(uint64_t at, const struct irr_plan_memory *m)
 	file_at[i].data = m->data;
 }
 
+/* Before anything else of it is done: nobody has its pages yet. */
+static void map_huge(uint64_t at, const struct irr_plan_memory *m)
+{
+	int flags = MAP_ANONYMOUS | (m->file ? MAP_SHARED : MAP_PRIVATE) | MAP_HUGETLB | __builtin_ctzll(m->data) << MAP_HUGE_SHIFT;
+	/* Made elsewhere and moved: what cannot be had leaves what is there. */
+	void *p = at % m->data ? MAP_FAILED : mmap(NULL, m->bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+	if (p != MAP_FAILED && mremap(p, m->bytes, m->bytes, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)at) != MAP_FAILED)
+		return;
+	atomic_fetch_add(&shared->small, 1);
+	if (p == MAP_FAILED)
+		return;
+	munmap(p, m->bytes);
+	map_at(at, m->bytes, PROT_READ | PROT_WRITE, MAP_FIXED);
+}
+
+/* A file in huge pages cannot be written, but mapped. */
+static void fill_file(const struct irr_plan_memory *m)
+{
+	int fd = (int)atomic_load(&tables.value[m->symbol]);
+	unsigned shift = plan.symbols[m->symbol].page_shift;
+	/* One of another length, or that is gone, is not filled. */
+	if (pwrite(fd, plan.data + m->data, m->bytes, (off_t)m->offset) >= 0 || !shift)
+		return;
+	uint64_t page = UINT64_C(1) << shift, from = m->offset & ~(page - 1), bytes = (m->offset + m->bytes - from + page - 1) & ~(page - 1);
+	uint8_t *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)from);
+	if (p == MAP_FAILED)
+		return;
+	store((uint64_t)(p + (m->offset - from)), plan.data + m->data, m->bytes);
+	munmap(p, bytes);
+}
+
 void memory_before(const struct irr_plan_step *s)
 {
 	for (uint32_t i = 0; i < s->memories; i++) {
 		const struct irr_plan_memory *m = &plan.memories[s->memory + i];
 		if (m->how == IRR_MEMORY_IN_FILE) {
-			ssize_t n = pwrite((int)atomic_load(&tables.value[m->symbol]), plan.data + m->data, m->bytes, (off_t)m->offset);
-			(void)n; /* the file has another length, or is gone: then it is not filled */
+			fill_file(m);
 			continue;
 		}
 		uint32_t region = (uint32_t)plan.symbols[m->symbol].region;
@@ -125,6 +156,8 @@ void memory_before(const struct irr_plan_step *s)
 			store(at, plan.data + m->data, m->bytes);
 		else if (m->how == IRR_MEMORY_AWAY)
 			mprotect((void *)at, m->bytes, PROT_NONE);
+		else if (m->how == IRR_MEMORY_HUGE)
+			map_huge(at, m);
 		else
 			map_file(at, m);
 	}

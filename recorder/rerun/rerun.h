@@ -65,6 +65,7 @@ struct shared {
 	_Atomic uint32_t given_up;
 	_Atomic uint32_t log_asked, log_done; /* calls that are to be in the log, and that are */
 	_Atomic uint32_t issued, skipped, differ, first_differ; /* first_differ: index + 1 */
+	_Atomic uint32_t small; /* ranges and files that were of huge pages and are not here */
 	_Atomic int32_t first_error;
 	struct flight flight[FLIGHTS];
 };

@@ -2,6 +2,7 @@
 /* What the symbols of a plan are in this run. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/memfd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -97,12 +98,27 @@ static int socket_pair(uint32_t symbol)
 	return out_of_the_way(fds[0]);
 }
 
+/* Its pages are taken at once: a call that finds none would fail otherwise than it did. */
+static int huge_file(const struct irr_plan_symbol *s)
+{
+	int fd = memfd_create("iommufd-rr", MFD_HUGETLB | (unsigned)s->page_shift << MFD_HUGE_SHIFT);
+	if (fd >= 0 && ftruncate(fd, (off_t)s->bytes) == 0 && fallocate(fd, 0, 0, (off_t)s->bytes) == 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	atomic_fetch_add(&shared->small, 1);
+	return -1;
+}
+
 static int made(uint32_t symbol)
 {
 	const struct irr_plan_symbol *s = &plan.symbols[symbol];
 	int fd;
 	switch (s->what) {
 	case IRR_MADE_MEMORY:
+		fd = s->page_shift ? huge_file(s) : -1;
+		if (fd >= 0)
+			return fd;
 		fd = memfd_create("iommufd-rr", 0);
 		if (fd >= 0 && ftruncate(fd, (off_t)s->bytes) != 0)
 			return -1;

@@ -112,6 +112,9 @@ int told(int status)
 		fprintf(stderr, "%s", error_name(recorded));
 	}
 	fputc('\n', stderr);
+	uint32_t small = atomic_load(&shared->small);
+	if (small)
+		fprintf(stderr, PROGRAM ": %u ranges of memory or files were of huge pages and are not here: too few are free, see /proc/sys/vm/nr_hugepages\n", small);
 	uint64_t lost = 0;
 	for (unsigned i = 0; i < 4; i++)
 		lost += atomic_load(&irr_spool->lost[i]);

@@ -16,7 +16,7 @@
 /* What happened. Numbers are stored in traces: add, never renumber. */
 enum irr_kind {
 	IRR_KIND_PAD = 0,     /* spool only: unused room up to the end of a segment */
-	IRR_KIND_IOCTL = 1,   /* request = ioctl number; parts IN, OUT, NESTED_IN, NESTED_OUT */
+	IRR_KIND_IOCTL = 1,   /* request = ioctl number; parts IN, OUT, NESTED_IN, NESTED_OUT; TEXT of a call that maps memory for DMA: what that is (irr_backing.h), absent where it is not known */
 	IRR_KIND_OPEN = 2,    /* ret = new fd; request = enum irr_open; ARGS dirfd, flags, mode; TEXT path */
 	IRR_KIND_CLOSE = 3,   /* request = enum irr_close; ARGS first, last, flags for close_range */
 	IRR_KIND_DUP = 4,     /* fd -> ret; request = enum irr_dup; ARGS new fd or minimum, flags */

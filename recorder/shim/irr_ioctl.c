@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include "irr.h"
+#include "irr_backing.h"
 #include "irr_ioctl.h"
 #include "irr_kvm.h"
 #include "irr_queue.h"
@@ -246,6 +247,8 @@ int irr_ioctl(int fd, unsigned long request, void *arg, int (*real)(int, unsigne
 	int saved = errno;
 	if (irr_unlikely(request == 0x3b80 && irr_hw_queues != NULL))
 		irr_queue_destroying(irr_fd(fd), arg);
+	char backing[IRR_BACKING_ROOM];
+	size_t backing_bytes = irr_backing(request, arg, backing);
 	uint64_t t_enter = irr_now();
 	uint64_t known = irr_fd(fd);
 	if (irr_unlikely(!known) && fd >= 0)
@@ -262,7 +265,7 @@ int irr_ioctl(int fd, unsigned long request, void *arg, int (*real)(int, unsigne
 		head = (uint32_t)irr_copy(in, arg, head);
 		count = find_nested(r, in, head, nested);
 	}
-	uint32_t room = (word ? irr_room(8) : 0) + (bytes ? 2 * irr_room(bytes) : 0);
+	uint32_t room = (word ? irr_room(8) : 0) + (bytes ? 2 * irr_room(bytes) : 0) + (backing_bytes ? irr_room(backing_bytes) : 0);
 	for (unsigned i = 0; i < count; i++)
 		room += (nested[i].dir == 3 ? 2 : 1) * nested_room(&nested[i]);
 
@@ -290,6 +293,8 @@ int irr_ioctl(int fd, unsigned long request, void *arg, int (*real)(int, unsigne
 	for (unsigned i = 0; i < count; i++)
 		if (nested[i].dir & 1)
 			memory_part(&c, IRR_PART_NESTED_IN, 0, nested[i].slot, nested[i].from, nested[i].take, nested[i].wanted);
+	if (backing_bytes)
+		memcpy(irr_part(&c, IRR_PART_TEXT, 0, 0, (uint32_t)backing_bytes, backing_bytes, 0), backing, backing_bytes);
 	irr_enter(&c);
 
 	errno = saved;

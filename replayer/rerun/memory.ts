@@ -15,6 +15,7 @@ import { Fields } from '../program/fields.ts';
 import type { Program, Region, Step } from '../program/program.ts';
 import { contextOfFile, emptyState, objectById } from '../state.ts';
 import { type U64, u64 } from '../u64.ts';
+import { backingOf, HugeRanges } from './backing.ts';
 import { PlanHow } from './plan.ts';
 
 /** How memory is at a step. */
@@ -30,9 +31,9 @@ export interface MemoryAt {
   readonly bytes: bigint;
   /** BYTES, IN_FILE: what is there; else empty */
   readonly data: Uint8Array;
-  /** FILE: symbol of the descriptor, else 0 */
+  /** FILE: symbol of the descriptor; HUGE: 1 where it is shared; else 0 */
   readonly file: number;
-  /** FILE: offset in the file, bytes */
+  /** FILE: offset in the file, bytes; HUGE: bytes of a page */
   readonly fileOffset: bigint;
 }
 
@@ -40,6 +41,8 @@ export interface Memories {
   readonly at: readonly MemoryAt[];
   /** bytes of files that no step makes, by symbol of the descriptor */
   readonly fileBytes: ReadonlyMap<number, bigint>;
+  /** those of them that are of huge pages: bytes of a page */
+  readonly filePages: ReadonlyMap<number, bigint>;
 }
 
 const PAGE = 4096n;
@@ -60,6 +63,9 @@ export function memoriesOf(program: Program): Memories {
   for (const { index, buffer, offset } of framesIn(program)) reader.event(index, buffer, offset);
   // what was read first is stored last
   reader.at.push(...reader.mapped.reverse());
+  reader.at.unshift(...reader.huge.finish(program, reader.at));
+  // what is a file's by single pages must be of such
+  for (const m of reader.at) if (m.how === PlanHow.FILE) reader.filePages.delete(m.file);
   return reader;
 }
 
@@ -90,6 +96,10 @@ function framesIn(program: Program): Placed[] {
 class Reader implements Memories {
   readonly at: MemoryAt[] = [];
   readonly fileBytes = new Map<number, bigint>();
+  readonly filePages = new Map<number, bigint>();
+  readonly huge = new HugeRanges();
+  /** files whose length the recorder has seen */
+  readonly #seen = new Set<number>();
   /** what was read of memory of other processes than the one that read it: it is there when they map it */
   readonly mapped: MemoryAt[] = [];
   readonly #program: Program;
@@ -135,6 +145,7 @@ class Reader implements Memories {
       else if (this.#mapFile !== undefined && name === 'IOMMU_IOAS_MAP_FILE') this.#sized(step, this.#mapFile.struct);
       else if (name === 'IOMMU_IOAS_IOVA_RANGES') this.#listed(index, step);
       if (step.error === EFAULT) this.#faulted(index, step);
+      if (e.part(PartKind.TEXT, 0) !== undefined) this.#backed(step, name);
     }
     this.#folder.fold(buffer, offset);
   }
@@ -289,7 +300,7 @@ class Reader implements Memories {
     if (e.in.bytes < struct.size || (step.error !== 0 && step.error !== EINVAL)) return;
     const file = this.#foreign(step, e.s32(e.in, at('fd')));
     const end = BigInt(e.u64(e.in, at('start'))) + BigInt(e.u64(e.in, at('length')));
-    if (file < 0 || end % PAGE !== 0n || end === 0n) return;
+    if (file < 0 || this.#seen.has(file) || end % PAGE !== 0n || end === 0n) return;
     const least = this.#least.get(file) ?? 0n;
     if (step.error === 0) {
       if (end > least) this.#least.set(file, end);
@@ -297,12 +308,34 @@ class Reader implements Memories {
     } else if (end - PAGE >= least && end - PAGE < (this.fileBytes.get(file) ?? end)) this.fileBytes.set(file, end - PAGE);
   }
 
-  /** A call that maps memory failed on it: its last page was not there, as far as other calls do not say better. */
-  #faulted(index: number, step: Step): void {
+  /** What the recorder has seen of what a call maps. */
+  #backed(step: Step, name: string | undefined): void {
+    const e = this.#event;
+    const backing = backingOf(e.text(0));
+    if (backing === undefined) return;
+    if (backing.fileBytes === undefined) {
+      for (const { address, bytes } of this.#mapping()) {
+        const region = this.#region(step, address);
+        if (region !== undefined) this.huge.tell(step.process, region, address, bytes, backing);
+      }
+      return;
+    }
+    const fd = name === 'IOMMU_IOAS_MAP_FILE' ? (this.#mapFile?.struct.byName.get('fd')?.offset ?? -1) : -1;
+    const file = fd < 0 || fd + 4 > e.in.bytes ? -1 : this.#foreign(step, e.s32(e.in, fd));
+    if (file < 0) return;
+    if (!this.#seen.has(file)) this.fileBytes.delete(file);
+    this.#seen.add(file);
+    // it may grow from call to call
+    if (backing.fileBytes > (this.fileBytes.get(file) ?? 0n)) this.fileBytes.set(file, backing.fileBytes);
+    if (backing.page > PAGE) this.filePages.set(file, backing.page);
+  }
+
+  /** What the call wants to be mapped of memory. */
+  #mapping(): readonly { readonly address: bigint; readonly bytes: bigint }[] {
     const e = this.#event;
     const command = this.#fields.command(e);
     const forms = command === undefined ? undefined : this.#fields.of(command);
-    if (forms === undefined) return;
+    if (forms === undefined) return [];
     const found: { readonly address: bigint; readonly bytes: bigint }[] = [];
     this.#fields.asked(e, forms, {
       field: () => undefined,
@@ -311,7 +344,12 @@ class Reader implements Memories {
           found.push({ address: BigInt(value), bytes: BigInt(bytes) });
       },
     });
-    for (const { address, bytes } of found) {
+    return found;
+  }
+
+  /** A call that maps memory failed on it: its last page was not there, as far as other calls do not say better. */
+  #faulted(index: number, step: Step): void {
+    for (const { address, bytes } of this.#mapping()) {
       const end = address + bytes;
       const page = end - 1n - ((end - 1n) % PAGE);
       const region = this.#region(step, page);

@@ -46,7 +46,7 @@ export const PlanFile = { BY_STEP: 0, NOTHING: 1, MEMORY: 2, EVENTFD: 3, IOMMUFD
 export const PlanBacking = { NOTHING: 0, MEMORY: 1 } as const;
 export const PlanRegionFlag = { MAY_BE_HUGE: 1 } as const;
 export const PlanPlace = { FD: 0, RET: 1, PART: 2, OUT: 3, NESTED: 4 } as const;
-export const PlanHow = { BYTES: 1, AWAY: 2, FILE: 3, IN_FILE: 4 } as const;
+export const PlanHow = { BYTES: 1, AWAY: 2, FILE: 3, IN_FILE: 4, HUGE: 5 } as const;
 export const PlanUseFlag = { ENDED: 1 } as const;
 
 /** Fields of the records, in order; none has room before it that is not named. */
@@ -55,7 +55,7 @@ export const PLAN_RECORDS = {
   symbol: {
     sort: 'u8',
     what: 'u8',
-    reserved: 'u16',
+    pageShift: 'u16',
     context: 'u32',
     value: 'u64',
     bytes: 'u64',

@@ -45,7 +45,7 @@ export class Writer {
   readonly #memories = new Rows(PLAN_RECORDS.memory);
   /** by index of a step in the program */
   readonly #memoriesAt = new Map<number, MemoryAt[]>();
-  readonly #fileBytes: Memories['fileBytes'];
+  readonly #memoriesOf: Memories;
   readonly #data = new Pool();
   /** SENDFD steps whose descriptor nobody has taken yet, by process and descriptor */
   readonly #sent = new Map<string, number[]>();
@@ -53,7 +53,7 @@ export class Writer {
 
   constructor(program: Program, stepOf: readonly number[], memories: Memories) {
     this.#program = program;
-    this.#fileBytes = memories.fileBytes;
+    this.#memoriesOf = memories;
     for (const m of memories.at) {
       const all = this.#memoriesAt.get(m.step) ?? [];
       all.push(m);
@@ -188,7 +188,7 @@ export class Writer {
       ),
       symbols: Rows.of(
         PLAN_RECORDS.symbol,
-        program.symbols.map((s) => symbolRecord(s, this.#fileBytes.get(s.index))),
+        program.symbols.map((s) => symbolRecord(s, this.#memoriesOf)),
       ),
       regions: Rows.of(PLAN_RECORDS.region, regions),
       holes,
@@ -204,13 +204,14 @@ export class Writer {
   }
 }
 
-function symbolRecord(s: ProgramSymbol, told: bigint | undefined): PlanRecord<'symbol'> {
+function symbolRecord(s: ProgramSymbol, { fileBytes, filePages }: Memories): PlanRecord<'symbol'> {
   const foreign = s.sort === 'fd' && s.step < 0;
   const what = s.sort === 'nothing' ? PlanSort[s.type as 'object' | 'fd' | 'cookie'] : foreign ? (FOREIGN[s.type] ?? PlanFile.NOTHING) : 0;
-  const bytes = told ?? (s.bytes > 0n ? ((s.bytes + PAGE - 1n) / PAGE) * PAGE : MEMFD_BYTES);
+  const bytes = fileBytes.get(s.index) ?? (s.bytes > 0n ? ((s.bytes + PAGE - 1n) / PAGE) * PAGE : MEMFD_BYTES);
   return {
     sort: PlanSort[s.sort],
     what: what ?? PlanSort.object,
+    pageShift: what === PlanFile.MEMORY ? Math.log2(Number(filePages.get(s.index) ?? 1n)) : 0,
     context: s.context,
     value: BigInt.asUintN(64, unbound(s)),
     bytes: foreign ? bytes : 0n,

@@ -7,6 +7,8 @@ import { programOf } from '../../replayer/program/program-of.ts';
 import { type ModelRun, runOnModel } from '../../replayer/program/run.ts';
 import { stepText } from '../../replayer/program/text.ts';
 import { machineOf } from '../../replayer/recorded-machine.ts';
+import { memoriesOf } from '../../replayer/rerun/memory.ts';
+import { PlanHow } from '../../replayer/rerun/plan.ts';
 import type { TraceMeta } from '../../store/meta.ts';
 import { type Io, type Options, PROGRAM, type Run } from './commands.ts';
 import { SideFacts } from './diff-facts.ts';
@@ -90,6 +92,7 @@ async function dryRun(opened: Opened, io: Io): Promise<number> {
     await out.drain();
   }
   tellRegions(program, out);
+  tellHugePages(program, out);
   return 0;
 }
 
@@ -106,6 +109,21 @@ function tellRegions(program: Program, out: Out): void {
     const what = r.backing === 'nothing' ? 'where nothing is mapped' : `${r.pinned ? 'memory that is mapped for DMA' : 'memory'}${holes}`;
     out.line(paint('dim', `# ${name}: 0x${r.bytes.toString(16)} bytes, at 0x${r.start.toString(16)} in the recording: ${what}`));
   }
+}
+
+/** On a kernel. Where too few are free there, irr-rerun says so and takes others. */
+function tellHugePages(program: Program, out: Out): void {
+  const { at, filePages, fileBytes } = memoriesOf(program);
+  const tell = (symbol: number, where: string, page: bigint): void =>
+    out.line(paint('dim', `# ${program.symbols[symbol]?.name ?? '?'}: ${where} in huge pages of ${page / 1024n} KiB`));
+  for (const m of at)
+    if (m.how === PlanHow.HUGE)
+      tell(
+        m.symbol,
+        `0x${m.bytes.toString(16)} bytes from 0x${m.offset.toString(16)} on, ${m.file === 0 ? 'private' : 'shared'},`,
+        m.fileOffset,
+      );
+  for (const [symbol, page] of filePages) tell(symbol, `a file of 0x${(fileBytes.get(symbol) ?? 0n).toString(16)} bytes`, page);
 }
 
 function metaOf({ path, meta, reader }: Opened, dialect: DialectName): TraceMeta {
