@@ -143,6 +143,7 @@ class Reader {
       this.#replies.answer(e, draft, member.now, event);
     }
     if (e.kind === Kind.EXIT) this.#gone(e.pid);
+    if (e.kind === Kind.CLOSE) this.#things.closed(e);
     finished(draft, event);
   }
 

@@ -1,5 +1,5 @@
 /** What ids, descriptors, addresses and cookies stand for while a log is read: the symbols that they are now. */
-import { FileKind, Found, Kind, Start } from '../../store/frame.ts';
+import { Close, FileKind, Found, Kind, Start } from '../../store/frame.ts';
 import type { Change } from '../change.ts';
 import { spaceOf } from '../diff/meaning/links.ts';
 import type { EventBytes } from '../event.ts';
@@ -40,6 +40,8 @@ export interface RegionSymbols {
   readonly offset: number;
   readonly length: number;
 }
+
+const CLOSE_RANGE_CLOEXEC = 4;
 
 const exactly = (symbol: number): Known => ({ symbol, addend: 0n, ended: false });
 
@@ -125,17 +127,26 @@ export class Things {
     return this.#fds.get(pid)?.get(fd);
   }
 
-  /** The symbol of a descriptor that the recorder does not follow. */
+  /** The symbol of a descriptor that the recorder does not follow. One that is of another kind than before is another. */
   foreign(pid: number, fd: number, role: string): number {
     const known = inner(this.#foreign, pid);
-    let symbol = known.get(fd);
-    if (symbol === undefined) {
-      symbol = this.symbols.make({ sort: 'fd', type: role, recorded: BigInt(fd), step: -1, process: this.members.of(pid).index });
-      known.set(fd, symbol);
+    const before = known.get(fd);
+    const s = before === undefined ? undefined : this.symbols.at(before);
+    if (before !== undefined && s !== undefined && (s.type === role || role === '' || s.type === '')) {
+      if (s.type === '') s.type = role;
+      return before;
     }
-    const s = this.symbols.at(symbol);
-    if (s.type === '') s.type = role;
+    const symbol = this.symbols.make({ sort: 'fd', type: role, recorded: BigInt(fd), step: -1, process: this.members.of(pid).index });
+    known.set(fd, symbol);
     return symbol;
+  }
+
+  /** close_range(2): what has such a number from now on is another file. Single ones that nobody follows are closed unseen. */
+  closed(e: EventBytes): void {
+    if (e.error !== 0 || e.request === Close.CLOSE || e.args.bytes < 24 || (e.arg32(2) & CLOSE_RANGE_CLOEXEC) !== 0) return;
+    const [first, last] = [e.arg32(0) >>> 0, e.arg32(1) >>> 0];
+    const known = this.#foreign.get(e.pid);
+    for (const fd of known?.keys() ?? []) if (fd >= first && fd <= last) known?.delete(fd);
   }
 
   #setFd(c: Change & { op: 'fd' }, { e, step, ends }: Event, begun: ReadonlySet<number>, gone: ReadonlySet<number>): void {

@@ -52,7 +52,7 @@ function whyNot(step: Step, mmio: boolean): string | undefined {
   if (step.role === 'fact') {
     if (step.kind === Kind.START) return '';
     if (step.kind === Kind.FD && step.request === Found.INHERITED) return '';
-    if (step.kind === Kind.FD || step.kind === Kind.QUEUE || step.kind === Kind.RETURN) return undefined;
+    if (step.kind === Kind.FD || step.kind === Kind.RETURN) return undefined;
     return step.why;
   }
   if (step.role === 'receipt') return '';

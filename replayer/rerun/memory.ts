@@ -12,7 +12,7 @@ import { spaceOf } from '../diff/meaning/links.ts';
 import { EventBytes } from '../event.ts';
 import { planOf } from '../plan.ts';
 import { Fields } from '../program/fields.ts';
-import type { Program, Region, Step } from '../program/program.ts';
+import { type Program, type Region, type Step, symbolAt } from '../program/program.ts';
 import { contextOfFile, emptyState, objectById } from '../state.ts';
 import { type U64, u64 } from '../u64.ts';
 import { backingOf, HugeRanges } from './backing.ts';
@@ -145,7 +145,7 @@ class Reader implements Memories {
       else if (this.#mapFile !== undefined && name === 'IOMMU_IOAS_MAP_FILE') this.#sized(step, this.#mapFile.struct);
       else if (name === 'IOMMU_IOAS_IOVA_RANGES') this.#listed(index, step);
       if (step.error === EFAULT) this.#faulted(index, step);
-      if (e.part(PartKind.TEXT, 0) !== undefined) this.#backed(step, name);
+      if (e.part(PartKind.TEXT, 0) !== undefined) this.#backed(step);
     }
     this.#folder.fold(buffer, offset);
   }
@@ -231,7 +231,7 @@ class Reader implements Memories {
     for (const { area, from, to } of this.#in(this.#areas(true), iova, length)) {
       const data = out.subarray(Number(from - iova), Number(to - iova));
       if (area.kind === 'file') {
-        const file = this.#foreign(step, area.fd);
+        const file = this.#foreign(step, area);
         const offset = BigInt(area.source) + from - BigInt(area.start);
         if (file >= 0) this.#tell({ step: index, how: PlanHow.IN_FILE, symbol: file, offset, bytes: to - from, data });
       }
@@ -274,7 +274,7 @@ class Reader implements Memories {
       if (address % PAGE !== fileOffset % PAGE) continue;
       const start = address - (address % PAGE);
       const region = this.#region(step, start);
-      const file = this.#foreign(step, area.fd);
+      const file = this.#foreign(step, area);
       if (region === undefined || file < 0) continue;
       const end = address + to - from;
       const bytes = ((end - start + PAGE - 1n) / PAGE) * PAGE;
@@ -287,9 +287,20 @@ class Reader implements Memories {
     }
   }
 
-  /** The symbol of a descriptor of a process that no step makes; -1 none. */
-  #foreign(step: Step, fd: number): number {
-    const { symbols } = this.#program;
+  /** The symbol of the descriptor that a MAP_FILE names, where no step makes it; -1 none. */
+  #fileOf(step: Step): number {
+    const fd = this.#mapFile?.struct.byName.get('fd')?.offset;
+    const use = fd === undefined || step.request !== this.#mapFile?.request ? undefined : symbolAt(step, PartKind.IN, 0, fd);
+    const s = use === undefined ? undefined : this.#program.symbols[use.symbol];
+    return s !== undefined && s.sort === 'fd' && s.step < 0 ? s.index : -1;
+  }
+
+  /** The same of an area, for a step of the process that made it. */
+  #foreign(step: Step, { seq, fd }: Area): number {
+    const { symbols, steps } = this.#program;
+    const mapper = steps[this.#stepOf(seq)];
+    if (mapper !== undefined && mapper.request === this.#mapFile?.request)
+      return mapper.process === step.process ? this.#fileOf(mapper) : -1;
     return symbols.findIndex((s) => s.sort === 'fd' && s.step < 0 && s.process === step.process && s.recorded === BigInt(fd));
   }
 
@@ -298,7 +309,7 @@ class Reader implements Memories {
     const e = this.#event;
     const at = (name: string): number => struct.byName.get(name)?.offset ?? e.in.bytes;
     if (e.in.bytes < struct.size || (step.error !== 0 && step.error !== EINVAL)) return;
-    const file = this.#foreign(step, e.s32(e.in, at('fd')));
+    const file = this.#fileOf(step);
     const end = BigInt(e.u64(e.in, at('start'))) + BigInt(e.u64(e.in, at('length')));
     if (file < 0 || this.#seen.has(file) || end % PAGE !== 0n || end === 0n) return;
     const least = this.#least.get(file) ?? 0n;
@@ -309,7 +320,7 @@ class Reader implements Memories {
   }
 
   /** What the recorder has seen of what a call maps. */
-  #backed(step: Step, name: string | undefined): void {
+  #backed(step: Step): void {
     const e = this.#event;
     const backing = backingOf(e.text(0));
     if (backing === undefined) return;
@@ -320,8 +331,7 @@ class Reader implements Memories {
       }
       return;
     }
-    const fd = name === 'IOMMU_IOAS_MAP_FILE' ? (this.#mapFile?.struct.byName.get('fd')?.offset ?? -1) : -1;
-    const file = fd < 0 || fd + 4 > e.in.bytes ? -1 : this.#foreign(step, e.s32(e.in, fd));
+    const file = this.#fileOf(step);
     if (file < 0) return;
     if (!this.#seen.has(file)) this.fileBytes.delete(file);
     this.#seen.add(file);
