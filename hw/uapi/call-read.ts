@@ -62,6 +62,16 @@ function constantOf(table: UapiTable, name: string, enums: readonly (string | un
   );
 }
 
+/** A number as it is written most: whole, and of 32 bits. → false: another one */
+function putPlain(bytes: Uint8Array, type: Scalar, at: number, json: unknown): boolean {
+  const size = SCALAR_BYTES[type];
+  const value = typeof json === 'number' ? json : typeof json === 'string' && PLAIN_HEX.test(json) ? Number(json) : -1;
+  if (!Number.isInteger(value) || value < 0 || value > (size >= 4 ? 0xffff_ffff : size === 2 ? 0xffff : 0xff)) return false;
+  for (let i = 0; i < size; i++) bytes[at + i] = i < 4 ? (value >>> (8 * i)) & 0xff : 0;
+  return true;
+}
+const PLAIN_HEX = /^0x[0-9a-f]{1,8}$/;
+
 function putNumber(bytes: Uint8Array, type: Scalar, at: number, value: bigint): void {
   let rest = value;
   for (let i = 0; i < SCALAR_BYTES[type]; i++) {
@@ -72,24 +82,37 @@ function putNumber(bytes: Uint8Array, type: Scalar, at: number, value: bigint): 
 
 function fieldBytes(w: Writing, field: Field, json: unknown): Uint8Array {
   const bytes = new Uint8Array(field.size);
+  if (field.count === undefined && putPlain(bytes, field.type, 0, json)) return bytes;
   const where = `${w.where}.${field.label}`;
   const step = SCALAR_BYTES[field.type];
   const list = field.count === undefined ? [json] : json;
   if (!Array.isArray(list) || list.length > (field.count ?? 1))
     throw new JsonError(`${where}: ${shown(json)} is no list of ${field.count} numbers`);
   list.forEach((one: unknown, i) => {
-    putNumber(bytes, field.type, i * step, fieldNumber(w.table, one, field, where));
+    if (!putPlain(bytes, field.type, i * step, one)) putNumber(bytes, field.type, i * step, fieldNumber(w.table, one, field, where));
   });
   return bytes;
 }
 
 // ---- structs ----
 
+const sharing = new WeakMap<Struct, boolean>();
+/** Whether there are bytes that have two names. */
+function sharesBytes(struct: Struct): boolean {
+  let shares = sharing.get(struct);
+  if (shares === undefined) {
+    shares = struct.fields.some((f) => f.union !== undefined);
+    sharing.set(struct, shares);
+  }
+  return shares;
+}
+
 /** Puts what the items say into `w.bytes`. */
 function fill(w: Writing, json: JsonObject, arm: string | undefined): void {
   const labels = labelsOf(w.struct, arm);
-  const owners = new Map<number, string>();
-  for (const [name, value] of Object.entries(json)) {
+  const owners = sharesBytes(w.struct) ? new Map<number, string>() : undefined;
+  for (const name of Object.keys(json)) {
+    const value = json[name];
     const field = labels.get(name);
     if (field !== undefined) put(w, owners, name, field.offset, fieldBytes(w, field, value));
     else if (name === 'tail') put(w, owners, name, w.struct.size, rawOf(value, `${w.where}.tail`));
@@ -102,19 +125,18 @@ function fill(w: Writing, json: JsonObject, arm: string | undefined): void {
 const rawOf = (json: unknown, where: string): Uint8Array => (isObject(json) ? bytesOf(json.bytes, where) : bytesOf(undefined, where));
 
 /** Two names of the same bytes may not say two things. */
-function put(w: Writing, owners: Map<number, string>, name: string, at: number, bytes: Uint8Array): void {
+function put(w: Writing, owners: Map<number, string> | undefined, name: string, at: number, bytes: Uint8Array): void {
   if (at + bytes.length > w.bytes.length) {
     if (bytes.some((b, i) => b !== 0 && at + i >= w.bytes.length))
       throw new JsonError(
         `${w.where}.${name}: lies behind the end of the ${w.bytes.length} bytes that there are; make ${sizeName(w.struct)} larger`,
       );
   }
-  const shares = w.struct.fields.some((f) => f.union !== undefined);
   for (let i = 0; i < bytes.length && at + i < w.bytes.length; i++) {
-    const owner = shares ? owners.get(at + i) : undefined;
+    const owner = owners?.get(at + i);
     if (owner !== undefined && w.bytes[at + i] !== bytes[i])
       throw new JsonError(`${w.where}: ${owner} and ${name} are the same bytes and differ; change both`);
-    if (shares) owners.set(at + i, name);
+    owners?.set(at + i, name);
     w.bytes[at + i] = bytes[i]!;
   }
 }

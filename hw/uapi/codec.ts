@@ -72,8 +72,9 @@ function writeScalar(view: DataView, type: Field['type'], at: number, value: num
 }
 
 /** One field's value; the bytes must reach it. */
-export function readField(field: Field, bytes: Uint8Array): Value {
-  const view = viewOf(bytes);
+export const readField = (field: Field, bytes: Uint8Array): Value => fieldIn(viewOf(bytes), field);
+
+function fieldIn(view: DataView, field: Field): Value {
   if (field.count === undefined) return readScalar(view, field.type, field.offset);
   const step = SCALAR_BYTES[field.type];
   return Array.from({ length: field.count }, (_, i) => readScalar(view, field.type, field.offset + i * step));
@@ -141,9 +142,10 @@ export function gapsOf(bytes: Uint8Array, holes: readonly number[], before?: Uin
 export function decodeStruct(struct: Struct, bytes: Uint8Array, arm?: string): Decoded {
   const values: Record<string, Value> = {};
   const missing: string[] = [];
+  const view = viewOf(bytes);
   for (const field of fieldsOf(struct, arm)) {
     if (field.offset + field.size > bytes.length) missing.push(field.name);
-    else values[field.name] = readField(field, bytes);
+    else values[field.name] = fieldIn(view, field);
   }
   return {
     struct,

@@ -3,16 +3,15 @@
 /** What a line says that cannot be; `message` says what, and what to do. */
 export class JsonError extends Error {}
 
+const HEX = /^0x[0-9a-f]{1,16}$/i;
+
 /** An unsigned word of `bits` bits: a number, `"0x…"`, or a negative number in two's complement. Throws a JsonError. */
 export function wordOf(json: unknown, what: string, bits = 64): bigint {
-  const value =
-    typeof json === 'number' && Number.isSafeInteger(json)
-      ? BigInt(json)
-      : typeof json === 'string' && /^0x[0-9a-f]{1,16}$/i.test(json)
-        ? BigInt(json)
-        : typeof json === 'bigint'
-          ? json
-          : undefined;
+  const isNumber = typeof json === 'number' && Number.isSafeInteger(json);
+  const isHex = typeof json === 'string' && HEX.test(json);
+  // most are, and all of them fit
+  if (bits === 64 && (isHex || (isNumber && json >= 0))) return BigInt(json);
+  const value = isNumber || isHex ? BigInt(json) : typeof json === 'bigint' ? json : undefined;
   if (value === undefined || value >= 1n << BigInt(bits) || value < -(1n << BigInt(bits - 1)))
     throw new JsonError(`${what}: ${shown(json)} is no number of ${bits} bits; write it as a number, or as "0x…"`);
   return BigInt.asUintN(bits, value);

@@ -6,10 +6,12 @@ import type { Meaning } from './view-struct.ts';
 /** Elements of an array, bytes of a buffer and ranges of a bitmap that `abbrev` shows. */
 export const CUT = { items: 8, bytes: 32, ranges: 16 } as const;
 
+const HEX = Array.from({ length: 256 }, (_, b) => b.toString(16).padStart(2, '0'));
+
 /** Bytes as hex digits. */
 export function hexOf(bytes: Uint8Array): string {
   let text = '';
-  for (const b of bytes) text += (b < 16 ? '0' : '') + b.toString(16);
+  for (const b of bytes) text += HEX[b]!;
   return text;
 }
 

@@ -212,13 +212,11 @@ export function callJson(table: UapiTable, call: CallBytes, derived = true): { r
   const view = viewCall(table, call);
   const nested = nestedJson(table, view.arg, derived);
   const nestedOut = nestedJson(table, view.out, derived);
-  return {
-    name: view.command?.name ?? null,
-    request: `0x${(view.request >>> 0).toString(16)}`,
-    ...(view.op === undefined ? {} : { op: view.op }),
-    args: view.arg === undefined ? {} : nodeJson(table, view.arg, derived),
-    ...(view.out === undefined ? {} : { out: nodeJson(table, view.out, derived) }),
-    ...(nested.length === 0 ? {} : { nested: Object.fromEntries(nested) }),
-    ...(nestedOut.length === 0 ? {} : { nestedOut: Object.fromEntries(nestedOut) }),
-  };
+  const json: { [key: string]: Json } = { name: view.command?.name ?? null, request: `0x${(view.request >>> 0).toString(16)}` };
+  if (view.op !== undefined) json.op = view.op;
+  json.args = view.arg === undefined ? {} : nodeJson(table, view.arg, derived);
+  if (view.out !== undefined) json.out = nodeJson(table, view.out, derived);
+  if (nested.length > 0) json.nested = Object.fromEntries(nested);
+  if (nestedOut.length > 0) json.nestedOut = Object.fromEntries(nestedOut);
+  return json;
 }

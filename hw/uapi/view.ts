@@ -80,14 +80,16 @@ function inNode(table: UapiTable, command: Command, call: CallBytes, struct: Str
   const decoded = decodeStruct(struct, bytes, arm);
   const { values } = decoded;
   const context: Context = { table, command, values, base: 0, nested: (slot) => call.nestedIn(slot) };
-  const items = fieldsOf(struct, arm).flatMap((f): Item[] => {
+  const items: Item[] = [];
+  for (const f of fieldsOf(struct, arm)) {
     const value = values[f.name];
-    return value === undefined ? [] : [fieldItem(f, value, context, inLevel(f, value, struct, bytes.length))];
-  });
+    if (value !== undefined) items.push(fieldItem(f, value, context, inLevel(f, value, struct, bytes.length)));
+  }
   const head = struct.fields[0];
   const said = head !== undefined && isLength(head) ? Number(values[head.name] ?? -1) : struct.size;
   if (said !== bytes.length) items.push(bytesItem(bytes.length));
-  return { kind: 'struct', items: [...items, ...restItems(decoded, bytes, context)] };
+  items.push(...restItems(decoded, bytes, context));
+  return { kind: 'struct', items };
 }
 
 /** What the kernel wrote: fields that are outputs or differ from before, and buffers that it filled. */
@@ -115,7 +117,6 @@ function outNode(
     nested: (slot) => call.nestedOut(slot),
     nestedBefore: (slot) => call.nestedIn(slot),
   };
-  const bare: Context = { ...context, nested: nothing };
   const items: Item[] = [];
   for (const f of fieldsOf(struct, arm)) {
     const value = values[f.name];
@@ -124,7 +125,7 @@ function outNode(
     const filled = f.nested === undefined ? undefined : filledLevel(f, f.offset, context.nested, context.nestedBefore ?? nothing, written);
     const output = f.dir === 'out' && done && f.pad !== true && !(f.flags !== undefined && isZero(value));
     if (filled !== undefined) items.push(fieldItem(f, value, context, filled));
-    else if (differs || output) items.push(fieldItem(f, value, bare, 0));
+    else if (differs || output) items.push(fieldItem(f, value, f.nested === undefined ? context : { ...context, nested: nothing }, 0));
   }
   if (after.length !== before.length) items.push(bytesItem(after.length));
   items.push(...restItems(decoded, after, context));
@@ -142,7 +143,7 @@ export function viewCall(table: UapiTable, call: CallBytes): CallView {
   const op = testOpOf(table, command, call.in)?.name;
   const arg = inNode(table, command, call, struct, call.in);
   const out: Node | undefined = call.out === undefined ? { kind: 'unknown' } : outNode(table, command, call, struct, call.in, call.out);
-  return { ...base, op, arg, out };
+  return { command, request: call.request, op, arg, out };
 }
 
 /** A request that is not in the table. */

@@ -8,7 +8,7 @@ import { metaRows, type TraceMeta } from '../../store/meta.ts';
 import { CHUNK_BYTES, CHUNK_EVENTS } from '../../store/pack.ts';
 import type { TraceReader } from '../../store/read.ts';
 import { RowIndex } from '../index-row.ts';
-import { lineOf } from './line.ts';
+import { LineWriter } from './line.ts';
 import type { LineContext } from './line-parts.ts';
 
 /** First key of the first line, by which such a file is known. */
@@ -69,7 +69,7 @@ function* sideLines(reader: TraceReader): Generator<string> {
 
 class EventLines {
   readonly #reader: TraceReader;
-  readonly #c: LineContext;
+  readonly #lines: LineWriter;
   readonly #cursor = new FrameCursor();
   readonly #index: RowIndex;
   readonly #rows: Iterator<EventRow>;
@@ -81,8 +81,9 @@ class EventLines {
 
   constructor(reader: TraceReader) {
     this.#reader = reader;
-    this.#c = contextOf(reader.meta);
-    this.#index = new RowIndex(this.#c.table);
+    const c = contextOf(reader.meta);
+    this.#lines = new LineWriter(c);
+    this.#index = new RowIndex(c.table);
     this.#rows = this.#rowsOf();
     this.#chunks = this.#chunksOf();
     this.#nextChunk = this.#chunks.next().value ?? 0;
@@ -92,7 +93,7 @@ class EventLines {
     const cursor = this.#cursor.at(buffer, from);
     const derived = this.#index.row(cursor);
     const row = this.#rows.next().value ?? derived;
-    return `${jsonText(lineOf(cursor.frame(), buffer.subarray(from, to), row, derived, this.#begins(seq, to - from), this.#c))}\n`;
+    return this.#lines.line(cursor.frame(), buffer.subarray(from, to), row, derived, this.#begins(seq, to - from));
   }
 
   /** Whether a chunk begins here where the writer would not begin one by itself. */

@@ -48,16 +48,18 @@ const MOST_BYTES = 64 * 2 ** 20;
  */
 export type Telling = ReadonlyMap<Part, 'bytes' | 'length'>;
 
-/** {args, out, in, nested, returnOf, parts} */
+/** {request, op, args, out, in, nested, returnOf, parts}, in this order */
 export function partFields(frame: Frame, telling: Telling, c: LineContext): Record<string, unknown> {
   const first = new Set(firstParts(frame).filter((p) => telling.get(p) !== 'bytes'));
   const fields = frame.kind === Kind.IOCTL ? callFields(frame, first, c) : eventFields(frame, first, c);
   if (frame.parts.length === 0) return fields;
-  const parts = frame.parts.map((p) => {
+  fields.parts = frame.parts.map((p) => {
     const isTold = first.has(p) && told(frame, p, fields, c);
-    return { ...partJson(p, isTold), ...(isTold && telling.has(p) ? { length: p.bytes.length } : {}) };
+    const json = partJson(p, isTold);
+    if (isTold && telling.has(p)) json.length = p.bytes.length;
+    return json;
   });
-  return { ...fields, parts };
+  return fields;
 }
 
 /** Those that fields can tell: the first of each kind and place. */
@@ -74,21 +76,22 @@ function firstParts(frame: Frame): Part[] {
 
 function partJson(part: Part, isTold: boolean): Record<string, unknown> {
   const { kind, slot, wanted, address } = part;
-  const flags = Object.entries(PartFlag).flatMap(([name, bit]) => ((part.flags & bit) !== 0 ? [name.toLowerCase()] : []));
-  const more = part.flags & ~(PartFlag.TRUNCATED | PartFlag.FAULT | PartFlag.LATE);
-  return {
-    kind,
-    ...(slot === 0 ? {} : { slot }),
-    ...(wanted === BigInt(part.bytes.length) ? {} : { wanted: wanted <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(wanted) : wanted }),
-    ...(address === 0n ? {} : { address }),
-    ...(part.flags === 0 ? {} : { flags: more === 0 ? flags : part.flags }),
-    ...(isTold ? {} : { bytes: hexBytes(part.bytes) }),
-  };
+  const json: Record<string, unknown> = { kind };
+  if (slot !== 0) json.slot = slot;
+  if (wanted !== BigInt(part.bytes.length)) json.wanted = wanted <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(wanted) : wanted;
+  if (address !== 0n) json.address = `0x${address.toString(16)}`;
+  if (part.flags !== 0) {
+    const more = part.flags & ~(PartFlag.TRUNCATED | PartFlag.FAULT | PartFlag.LATE);
+    const flags = Object.entries(PartFlag).flatMap(([name, bit]) => ((part.flags & bit) !== 0 ? [name.toLowerCase()] : []));
+    json.flags = more === 0 ? flags : part.flags;
+  }
+  if (!isTold) json.bytes = hexBytes(part.bytes);
+  return json;
 }
 
 /** An ioctl, in the words of `show --json`. */
 function callFields(frame: Frame, first: ReadonlySet<Part>, c: LineContext): Record<string, unknown> {
-  const { name: _, nested, nestedOut, args, out, request, ...rest } = callJson(c.table, callBytes(frame), false);
+  const { op, nested, nestedOut, args, out, request } = callJson(c.table, callBytes(frame), false);
   const has = (kind: number): boolean => frame.parts.some((p) => p.kind === kind && first.has(p));
   const buffers: Record<string, Record<string, unknown>> = {};
   const command = commandOf(c.table, frame);
@@ -98,15 +101,16 @@ function callFields(frame: Frame, first: ReadonlySet<Part>, c: LineContext): Rec
     const label = command === undefined || input === undefined ? undefined : pointerAt(c.table, command, input, part.slot);
     const side = part.kind === PartKind.NESTED_IN ? 'in' : 'out';
     const value = label === undefined ? undefined : ((side === 'in' ? nested : nestedOut) as LineJson | undefined)?.[label];
-    if (label !== undefined && value !== undefined) buffers[label] = { ...buffers[label], [side]: value };
+    if (label === undefined || value === undefined) continue;
+    buffers[label] ??= {};
+    buffers[label][side] = value;
   }
-  return {
-    request,
-    ...rest,
-    ...(has(PartKind.IN) || has(PartKind.ARGS) ? { args } : {}),
-    ...(has(PartKind.OUT) && out !== undefined ? { out } : {}),
-    ...(Object.keys(buffers).length === 0 ? {} : { nested: buffers }),
-  };
+  const fields: Record<string, unknown> = { request };
+  if (op !== undefined) fields.op = op;
+  if (has(PartKind.IN) || has(PartKind.ARGS)) fields.args = args;
+  if (has(PartKind.OUT) && out !== undefined) fields.out = out;
+  if (Object.keys(buffers).length > 0) fields.nested = buffers;
+  return fields;
 }
 
 /** Any other event. */

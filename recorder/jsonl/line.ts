@@ -5,10 +5,22 @@
 import { errnoName, errnoNumber } from '../../hw/errno.ts';
 import { howFrom, retJson, saysHow } from '../../hw/event-json.ts';
 import { callName, FILE_NAMES, FOUND, GAP, KIND_NAMES, kindName, QUEUE, REGION, START } from '../../hw/event-words.ts';
+import { jsonText } from '../../hw/json-text.ts';
 import { isObject } from '../../hw/uapi/call-read.ts';
 import { bytesOf, JsonError, numberIn, shown, wordOf } from '../../hw/uapi/json-value.ts';
 import type { EventRow } from '../../store/append.ts';
-import { encodeFrame, FRAME_AT, FRAME_HEADER, type Frame, FrameFlag, Kind, type Part, State } from '../../store/frame.ts';
+import {
+  encodeFrame,
+  FRAME_AT,
+  FRAME_HEADER,
+  type Frame,
+  FrameFlag,
+  Kind,
+  PART_AT,
+  PART_HEADER,
+  type Part,
+  State,
+} from '../../store/frame.ts';
 import { flagsFrom, hexBytes, type LineContext, type LineJson, partFields, partsFrom, type Telling } from './line-parts.ts';
 
 const HOW: Readonly<Record<number, readonly string[]>> = {
@@ -41,42 +53,148 @@ export interface LineEvent {
 
 const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
 const itself = (seq: bigint): bigint => seq;
+const ALONE: Telling = new Map();
 
-/** The line of a frame, `bytes` of which begin at an event's header. `row`: what the trace has; `derived`: what follows from the frame. */
-export function lineOf(
-  frame: Frame,
-  bytes: Buffer,
-  row: EventRow,
-  derived: EventRow,
-  chunk: boolean,
-  c: LineContext,
-): Record<string, unknown> {
-  const odd = row.call !== derived.call || row.context !== derived.context || row.object !== derived.object;
-  const more = { ...(odd ? { row } : {}), ...(chunk ? { chunk } : {}) };
-  const made = (telling: Telling): Record<string, unknown> => ({ ...headFields(frame, row, c), ...fieldsOf(frame, telling, c), ...more });
-  const line = made(new Map());
-  if (isExact(line, bytes, c)) return line;
+/** What lines of frames with the same header have in common, but for numbers that stand as they are. */
+interface Head {
+  /** kind and call */
+  readonly front: string;
+  /** errno and all behind it */
+  readonly back: string;
+  /** it comes back from the line */
+  readonly isExact: boolean;
+}
+/** Headers that are remembered; a hostile log may have millions. */
+const MOST_HEADS = 4096;
+
+/** Writes the lines of a trace. */
+export class LineWriter {
+  readonly #c: LineContext;
+  readonly #heads = new Map<string, Head>();
+
+  constructor(c: LineContext) {
+    this.#c = c;
+  }
+
+  /** The line of a frame, `bytes` of which begin at an event's header. `row`: what the trace has; `derived`: what follows from the frame. */
+  line(frame: Frame, bytes: Buffer, row: EventRow, derived: EventRow, chunk: boolean): string {
+    const odd = row.call !== derived.call || row.context !== derived.context || row.object !== derived.object;
+    const more = `${odd ? `,"row":${jsonText(row)}` : ''}${chunk ? ',"chunk":true' : ''}}\n`;
+    const head = this.#head(frame, row.call, odd);
+    const fields = head.isExact && isWhole(bytes, frame.parts) ? exactFields(frame, this.#c) : undefined;
+    if (fields === undefined) return `{"v":1,"seq":${frame.seq},"frame":"${hexBytes(bytes)}"${more}`;
+    const { seq, pid, tid, fd, file, tEnter, tExit } = frame;
+    const t = numberText(BigInt.asIntN(64, tEnter - this.#c.base));
+    const took = tExit === 0n ? null : numberText(BigInt.asIntN(64, tExit - tEnter));
+    const ret = frame.state === State.ENTERED && frame.ret === 0n ? null : jsonText(retJson(frame));
+    const who = `"v":1,"seq":${seq},"t":${t},"took":${took},"pid":${pid},"tid":${tid}`;
+    const what = `"fd":${fd},"file":${file},"context":${row.context},"object":${row.object},"ret":${ret}`;
+    const told = jsonText(fields).slice(1, -1);
+    return `{${who},${head.front},${what},${head.back}${told === '' ? '' : `,${told}`}${more}`;
+  }
+
+  #head(frame: Frame, call: string, odd: boolean): Head {
+    const key = `${frame.kind} ${frame.fileKind} ${frame.request} ${frame.state} ${frame.flags} ${frame.error} ${odd} ${call}`;
+    let head = this.#heads.get(key);
+    if (head === undefined) {
+      if (this.#heads.size >= MOST_HEADS) this.#heads.clear();
+      head = headOf(frame, call, odd, this.#c);
+      this.#heads.set(key, head);
+    }
+    return head;
+  }
+}
+
+const numberText = (n: bigint): string => jsonText(Number.isSafeInteger(Number(n)) ? Number(n) : n);
+
+function headOf(frame: Frame, call: string, odd: boolean, c: LineContext): Head {
+  const { fileKind, flags, state, error } = frame;
+  const names = Object.entries(FrameFlag).flatMap(([name, bit]) => ((flags & bit) !== 0 ? [name.toLowerCase()] : []));
+  const named = flagsFrom(names, FrameFlag, 'flags') === flags;
+  const front = { kind: kindName(frame.kind), call };
+  const back = {
+    errno: error === 0 ? null : errnoNumber(errnoName(error)) === error ? errnoName(error) : error,
+    ...(state === State.RETURNED ? {} : { state: state === State.ENTERED ? 'entered' : state }),
+    ...(flags === 0 ? {} : { flags: named ? names : flags }),
+    ...(fileKind === 0 ? {} : { fileKind: FILE_NAMES[fileKind] ?? fileKind }),
+  };
+  return {
+    front: jsonText(front).slice(1, -1),
+    back: jsonText(back).slice(1, -1),
+    isExact: isHeadExact(frame, { ...front, ...back, pid: frame.pid, ...asksOf(frame) }, odd, c),
+  };
+}
+
+/** Whether the header comes back from what a line says. The numbers that stand there as they are need no look. */
+function isHeadExact(frame: Frame, line: LineJson, odd: boolean, c: LineContext): boolean {
+  try {
+    const made = frameFrom(line, c, odd ? { call: '', context: 0, object: 0 } : undefined, itself);
+    return (['kind', 'fileKind', 'request', 'state', 'flags', 'error'] as const).every((key) => made[key] === frame[key]);
+  } catch (error) {
+    if (error instanceof JsonError) return false;
+    throw error;
+  }
+}
+
+/** Whether a frame is its header and its parts, and nothing that they do not tell. */
+function isWhole(bytes: Buffer, parts: readonly Part[]): boolean {
+  let at = FRAME_HEADER;
+  for (const part of parts) {
+    // of a part that does not fit in what was stored there is less than it says
+    if (bytes.readUInt32LE(at + PART_AT.bytes) !== part.bytes.length) return false;
+    at += PART_HEADER + part.bytes.length;
+    for (; at % 8 !== 0; at++) if (bytes[at] !== 0) return false;
+  }
+  return at === bytes.length && bytes.readUInt32LE(FRAME_AT.bytes) === at;
+}
+
+/** What is told of the parts, so that they come back; undefined: that cannot be. */
+function exactFields(frame: Frame, c: LineContext): LineJson | undefined {
+  const fields = fieldsOf(frame, ALONE, c);
+  if (arePartsExact(fields, frame, c)) return fields;
   const telling = new Map<Part, 'bytes' | 'length'>();
   for (const part of frame.parts) {
     const how = tellingOf(frame, part, c);
     if (how !== undefined) telling.set(part, how);
   }
-  const inexact = made(telling);
-  return isExact(inexact, bytes, c) ? inexact : { v: 1, seq: frame.seq, frame: hexBytes(bytes), ...more };
+  const inexact = fieldsOf(frame, telling, c);
+  return arePartsExact(inexact, frame, c) ? inexact : undefined;
+}
+
+function arePartsExact(fields: LineJson, frame: Frame, c: LineContext): boolean {
+  for (const key in fields) if (!KEYS.has(key)) return false;
+  try {
+    const parts = partsFrom(fields, frame, c, itself);
+    return parts.length === frame.parts.length && parts.every((part, i) => isSamePart(part, frame.parts[i]!));
+  } catch (error) {
+    if (error instanceof JsonError) return false;
+    throw error;
+  }
+}
+
+const isSamePart = (x: Part, y: Part): boolean =>
+  x.kind === y.kind &&
+  x.flags === y.flags &&
+  x.slot === y.slot &&
+  x.wanted === y.wanted &&
+  x.address === y.address &&
+  same(x.bytes, y.bytes);
+
+/** Which call of its kind it is, where the arguments do not begin with that. */
+function asksOf({ kind, request }: Frame): { readonly request?: unknown; readonly args?: { readonly how: unknown } } {
+  const how = HOW[kind];
+  if (how !== undefined) return { args: { how: how[request] ?? request } };
+  if (kind === Kind.IOCTL || kind === Kind.RETURN)
+    return kind === Kind.RETURN && request === 0 ? {} : { request: `0x${request.toString(16)}` };
+  return request === 0 ? {} : { request };
 }
 
 function fieldsOf(frame: Frame, telling: Telling, c: LineContext): Record<string, unknown> {
-  const { args, ...fields } = partFields(frame, telling, c) as { args?: unknown };
-  if (frame.kind === Kind.IOCTL) return args === undefined ? fields : { ...splitRequest(fields, args) };
-  const how = HOW[frame.kind];
-  const all = how === undefined ? args : { ...(args as object), how: how[frame.request] ?? frame.request };
-  const asks = saysHow(kindName(frame.kind)) || frame.kind === Kind.RETURN || frame.request === 0 ? {} : { request: frame.request };
-  return { ...asks, ...(frame.kind === Kind.RETURN ? {} : { args: all }), ...fields };
-}
-
-/** `request` and `op` stand before the arguments. */
-function splitRequest({ request, op, ...rest }: Record<string, unknown>, args: unknown): Record<string, unknown> {
-  return { request, ...(op === undefined ? {} : { op }), args, ...rest };
+  const fields = partFields(frame, telling, c);
+  if (frame.kind === Kind.IOCTL) return fields;
+  const { args: how, ...asks } = asksOf(frame);
+  const { args, request: _, ...rest } = fields as { args?: object; request?: unknown };
+  return { ...asks, ...(frame.kind === Kind.RETURN ? {} : { args: { ...args, ...how } }), ...rest };
 }
 
 /** How a part has to be told so that it comes back; undefined where its fields alone tell it. */
@@ -93,45 +211,6 @@ function tellingOf(frame: Frame, part: Part, c: LineContext): 'bytes' | 'length'
     if (error instanceof JsonError) return 'bytes';
     throw error;
   }
-}
-
-function isExact(line: LineJson, bytes: Buffer, c: LineContext): boolean {
-  try {
-    const { frame } = eventOf(line, c, 0, itself);
-    return same(frame.subarray(8), bytes.subarray(8));
-  } catch (error) {
-    if (error instanceof JsonError) return false;
-    throw error;
-  }
-}
-
-const safe = (n: bigint): number | bigint => (Number.isSafeInteger(Number(n)) ? Number(n) : n);
-
-function headFields(f: Frame, row: EventRow, c: LineContext): Record<string, unknown> {
-  const { seq, pid, tid, fd, file, fileKind, flags, state, error } = f;
-  const names = Object.entries(FrameFlag).flatMap(([name, bit]) => ((flags & bit) !== 0 ? [name.toLowerCase()] : []));
-  const named = flagsFrom(names, FrameFlag, 'flags') === flags;
-  const entered = state === State.ENTERED;
-  const errno = error === 0 ? null : errnoNumber(errnoName(error)) === error ? errnoName(error) : error;
-  return {
-    v: 1,
-    seq,
-    t: safe(BigInt.asIntN(64, f.tEnter - c.base)),
-    took: f.tExit === 0n ? null : safe(BigInt.asIntN(64, f.tExit - f.tEnter)),
-    pid,
-    tid,
-    kind: kindName(f.kind),
-    call: row.call,
-    fd,
-    file,
-    context: row.context,
-    object: row.object,
-    ret: entered && f.ret === 0n ? null : retJson(f),
-    errno,
-    ...(state === State.RETURNED ? {} : { state: entered ? 'entered' : state }),
-    ...(flags === 0 ? {} : { flags: named ? names : flags }),
-    ...(fileKind === 0 ? {} : { fileKind: FILE_NAMES[fileKind] ?? fileKind }),
-  };
 }
 
 // ---- and back ----
@@ -180,7 +259,9 @@ function frameFrom(line: LineJson, c: LineContext, row: EventRow | undefined, ca
     );
   const tEnter = BigInt.asUintN(64, c.base + wordOf(line.t ?? 0, 't'));
   return {
-    ...head,
+    kind,
+    fileKind,
+    request,
     seq: 0,
     state: line.state === undefined ? State.RETURNED : line.state === 'entered' ? State.ENTERED : numberIn(line.state, 'state', 0, 255),
     flags: flagsFrom(line.flags, FrameFlag, 'flags'),
