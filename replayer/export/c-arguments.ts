@@ -174,6 +174,7 @@ export class Arguments {
   #struct(step: Step, command: Command, struct: Struct, asked: Part, uses: Uses, room: number): Argument {
     const { used } = this.#numbers;
     const arm = testOpOf(used.table, command, asked.bytes)?.arm;
+    if (arm !== undefined) used.arms.add(arm);
     const buffers = new Buffers(this.#numbers, step, command, asked, uses, arm, (s, b, u) => this.#items(s, b, u, undefined, new Map()));
     buffers.make(struct);
     const instead = new Map(buffers.instead);

@@ -27,14 +27,14 @@ function withInner(used: Used, header: Header): Struct[] {
 }
 
 /** Fields of a struct as C declares them. `prefix`: what their names begin with and C does not say. */
-function members(fields: readonly Field[], prefix: string, indent: string): string[] {
+function members(fields: readonly Field[], prefix: string, indent: string, used: Used): string[] {
   const lines: string[] = [];
   for (let i = 0; i < fields.length; ) {
     const f = fields[i]!;
     if (f.union !== undefined && prefix === '') {
       let end = i;
       while (fields[end]?.union === f.union) end++;
-      lines.push(...union(fields.slice(i, end), indent));
+      lines.push(...union(fields.slice(i, end), indent, used));
       i = end;
       continue;
     }
@@ -44,7 +44,7 @@ function members(fields: readonly Field[], prefix: string, indent: string): stri
       const inner = prefix + name.slice(0, dot + 1);
       const all = fields.filter((o) => o.name.startsWith(inner));
       if (f.embedded !== undefined) lines.push(`${indent}struct ${f.embedded} ${name.slice(0, dot)};`);
-      else lines.push(`${indent}struct {`, ...members(all, inner, `${indent}\t`), `${indent}} ${name.slice(0, dot)};`);
+      else lines.push(`${indent}struct {`, ...members(all, inner, `${indent}\t`, used), `${indent}} ${name.slice(0, dot)};`);
       i += all.length;
       continue;
     }
@@ -54,21 +54,27 @@ function members(fields: readonly Field[], prefix: string, indent: string): stri
   return lines;
 }
 
-function union(fields: readonly Field[], indent: string): string[] {
+/** A union's arms are those that are used; what others take is room. */
+function union(fields: readonly Field[], indent: string, used: Used): string[] {
   const lines = [`${indent}union {`];
   const arms = new Map<string, Field[]>();
   for (const f of fields) {
     if (f.arm === undefined) lines.push(`${indent}\t${C_TYPE[f.type]} ${f.name};`);
     else arms.set(f.arm, [...(arms.get(f.arm) ?? []), f]);
   }
-  for (const [arm, of] of arms) lines.push(`${indent}\tstruct {`, ...members(of, `${arm}.`, `${indent}\t\t`), `${indent}\t} ${arm};`);
+  const others = [...arms.keys()].filter((arm) => !used.arms.has(arm));
+  for (const [arm, of] of arms)
+    if (used.arms.has(arm)) lines.push(`${indent}\tstruct {`, ...members(of, `${arm}.`, `${indent}\t\t`, used), `${indent}\t} ${arm};`);
+  const start = Math.min(...fields.map((f) => f.offset));
+  const bytes = Math.max(...fields.map((f) => f.offset + f.size)) - start;
+  if (others.length > 0) lines.push(`${indent}\t__aligned_u64 others[${Math.ceil(bytes / 8)}]; /* ${others.length} more structs */`);
   lines.push(`${indent}};`);
   return lines;
 }
 
-export function structDefinition(struct: Struct): string[] {
+function structDefinition(struct: Struct, used: Used): string[] {
   const { trailing } = struct;
-  const lines = [`struct ${struct.name} {`, ...members(struct.fields, '', '\t')];
+  const lines = [`struct ${struct.name} {`, ...members(struct.fields, '', '\t', used)];
   if (trailing !== undefined)
     lines.push(`\t${trailing.struct === undefined ? C_TYPE[trailing.type ?? 'u8'] : `struct ${trailing.struct}`} ${trailing.name}[];`);
   return [...lines, '};'];
@@ -80,7 +86,7 @@ export function definitions(used: Used, header: Header): string[] {
   for (const c of [...used.commands.values()].sort((a, b) => a.nr - b.nr))
     if (c.header === header) lines.push(`#define ${c.name} _IO(';', 0x${c.nr.toString(16)})`);
   for (const [name, c] of used.constants) if (c.header === header) lines.push(`#define ${name} ${constant(c.value)}`);
-  for (const s of withInner(used, header)) lines.push('', ...structDefinition(s));
+  for (const s of withInner(used, header)) lines.push('', ...structDefinition(s, used));
   return lines[0] === '' ? lines.slice(1) : lines;
 }
 

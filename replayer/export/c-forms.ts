@@ -22,8 +22,8 @@ export interface Form {
   readonly leave: string;
   /** what is said of a child's status */
   readonly status: (status: string) => string;
-  /** a condition without which it is no use to go on */
-  readonly need: (condition: string) => string;
+  /** a condition with which it is no use to go on */
+  readonly failed: (condition: string) => string;
   /** each step is a block of its own */
   readonly blocks: boolean;
   /** functions that check */
@@ -41,13 +41,11 @@ const ERRORS =
 function errorTable(expected: ReadonlySet<string>): string {
   const lines: string[] = [];
   const names = [...new Set([...ERRORS, ...expected])];
-  for (let i = 0; i < names.length; i += 8)
-    lines.push(
-      `\t\t${names
-        .slice(i, i + 8)
-        .map((e) => `E(${e}),`)
-        .join(' ')}`,
-    );
+  for (const item of names.map((e) => `E(${e}),`)) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + item.length < 84) lines.push(`${lines.pop()} ${item}`);
+    else lines.push(`\t\t${item}`);
+  }
   return `static const char *error_name(int error)
 {
 #define E(name) { name, #name }
@@ -112,7 +110,7 @@ export const OWN: Form = {
   last: [],
   leave: '_exit(differences != 0);',
   blocks: false,
-  need: (condition) => `if (!(${condition}))\n\t\treturn 2;`,
+  failed: (condition) => `if (${condition})\n\t\treturn 2;`,
   status: (status) => `differences += ${status} != 0;`,
   checks: (used) => [
     'static int differences;',
@@ -141,7 +139,7 @@ export const KSELFTEST: Form = {
   leave: '_exit(0);',
   // a check is a loop with room for a statement of the test's own: the next statement is not to look like it
   blocks: true,
-  need: (condition) => `ASSERT_TRUE(${condition});`,
+  failed: (condition) => `ASSERT_FALSE(${condition});`,
   status: (status) => `ASSERT_EQ(0, ${status});`,
   checks: () => [],
   privateHeader: '../../../../drivers/iommu/iommufd/iommufd_test.h',

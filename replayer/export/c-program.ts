@@ -46,6 +46,8 @@ class Writer {
   readonly #calls: Calls;
   readonly #shared: ReadonlySet<number>;
   readonly #several: boolean;
+  /** turns that are the next of the actor that has the one before */
+  readonly #kept: ReadonlySet<number>;
   /** processes that are waited for in the recorded order */
   readonly #reaped = new Set<number>();
   readonly #peers = new Set<number>();
@@ -57,6 +59,7 @@ class Writer {
     this.#cast = castOf(program);
     this.#used = new Used(tableOf(program));
     this.#several = this.#cast.actors.length > 1;
+    this.#kept = keptTurns(this.#cast);
     this.#shared = sharedSymbols(program, this.#cast);
     const variables = { name: (s: ProgramSymbol) => (this.#shared.has(s.index) ? `shared->${s.name}` : s.name) };
     this.#numbers = new Numbers(program, this.#used, variables);
@@ -87,12 +90,22 @@ class Writer {
 
   // ---- calls
 
+  /** What a step waits for and lets go on; an actor keeps its turn for the calls that follow each other. */
+  #order(turn: Turn): { readonly before: string[]; readonly after: string[] } {
+    if (!this.#several) return { before: [], after: [] };
+    const has = this.#kept.has(turn.number);
+    const keeps = this.#kept.has(turn.number + 1);
+    return {
+      before: [...(has ? [] : [`turn(${turn.number});`]), ...turn.awaits.map((n) => `await_return(${n});`)],
+      after: keeps ? [] : [`done(${turn.number});`],
+    };
+  }
+
   #turn(turn: Turn): string[] {
     const step = this.#program.steps[turn.step]!;
     const lines: string[] = [];
-    const before = this.#several ? [`turn(${turn.number});`, ...turn.awaits.map((n) => `await_return(${n});`)] : [];
+    const { before, after } = this.#order(turn);
     const images = turn.images.map((i) => `${MEMORY_OF}${i}`);
-    const after = this.#several ? [`done(${turn.number});`] : [];
     if (turn.how === 'reap') {
       const p = this.#program.processes[step.process]!;
       this.#reaped.add(step.process);
@@ -103,7 +116,7 @@ class Writer {
       const closes = closedByExec(this.#program, step)
         .filter((s) => this.#used.symbols.has(s))
         .map((s) => `close(${this.#numbers.variable(s)});`);
-      if (closes.length + images.length === 0 && !this.#several) return [];
+      if ([...before, ...closes, ...images, ...after].length === 0) return [];
       return ['', ...comment([`#${step.seq}: another program is executed in this process`]), ...before, ...closes, ...images, ...after].map(
         indented,
       );
@@ -153,7 +166,7 @@ class Writer {
   }
 
   /** All functions of a process. The first root's calls are those of main. */
-  #process(process: number): { readonly functions: string[]; readonly lines: string[] } {
+  #process(process: number): { readonly functions: string[]; readonly declare: string[]; readonly lines: string[] } {
     const name = `process${process + 1}`;
     const actors = this.#cast.actors.filter((a) => a.process === process);
     const functions: string[] = [];
@@ -181,7 +194,7 @@ class Writer {
     // a process that has ended takes its threads with it
     const left = lines.some((l) => l.trim() === this.#form.leave);
     const end = process === this.#cast.roots[0] || left ? [] : ['', `\t${this.#form.leave}`];
-    return { functions, lines: [...threads, ...images, ...start, ...lines, ...(left ? [] : join), ...end] };
+    return { functions, declare: threads, lines: [...images, ...start, ...lines, ...(left ? [] : join), ...end] };
   }
 
   // ---- the file
@@ -189,17 +202,22 @@ class Writer {
   write(name: string): Source {
     const { roots, processes } = this.#cast;
     const functions: string[] = [];
+    let declare: string[] = [];
     let main: string[] = [];
     const prototypes = processes.filter((p) => p !== roots[0]).map((p) => `static void process${p + 1}(${this.#form.parameters});`);
     for (const p of processes) {
       const made = this.#process(p);
       functions.push(...made.functions);
-      if (p === roots[0]) main = made.lines;
-      else functions.push([`static void process${p + 1}(${this.#form.parameters})`, '{', ...withoutFirst(made.lines), '}'].join('\n'));
+      if (p === roots[0]) ({ declare, lines: main } = made);
+      else
+        functions.push(
+          [`static void process${p + 1}(${this.#form.parameters})`, '{', ...made.declare, ...withoutFirst(made.lines), '}'].join('\n'),
+        );
     }
     const others = roots.slice(1);
     const waits = this.#waits();
     const mainLines = [
+      ...declare,
       ...this.#foreign(),
       ...(this.#several ? this.#beginning() : []),
       ...others.flatMap((p) => [`\tif ((${this.#pid(p)} = fork()) == 0)`, `\t\tprocess${p + 1}(${this.#form.given});`]),
@@ -251,9 +269,9 @@ class Writer {
       '{',
       '\tint status = 0;',
       '',
-      '\tif (waitpid(pid, &status, 0) == pid) {',
+      ...(this.#form.blocks ? ['\tif (waitpid(pid, &status, 0) == pid) {'] : ['\tif (waitpid(pid, &status, 0) == pid)']),
       `\t\t${this.#form.status('status')}`,
-      '\t}',
+      ...(this.#form.blocks ? ['\t}'] : []),
       '}',
     ].join('\n');
   }
@@ -261,9 +279,9 @@ class Writer {
   #beginning(): string[] {
     return [
       '\tshared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);',
-      `\t${this.#form.need('shared != MAP_FAILED')}`,
+      `\t${this.#form.failed('shared == MAP_FAILED')}`,
       '\tatomic_store(&shared->turn, 1);',
-      '\t/* should the order not come about */',
+      '\t/* where the recorded order does not come about, it ends */',
       '\talarm(120);',
     ];
   }
@@ -366,6 +384,17 @@ class Writer {
     for (const index of this.#peers) lines.push(`static int ${this.#program.symbols[index]!.name}_peer = -1;`);
     return lines.join('\n');
   }
+}
+
+function keptTurns({ actors }: Cast): Set<number> {
+  const kept = new Set<number>();
+  for (const { turns } of actors)
+    for (const [i, turn] of turns.entries()) {
+      const last = turns[i - 1];
+      // a call that lets others go before it has returned has given its turn away
+      if (last !== undefined && last.flight < 0 && last.number === turn.number - 1) kept.add(turn.number);
+    }
+  return kept;
 }
 
 const indented = (line: string): string => (line === '' || line.startsWith('#if') ? line : `\t${line}`);

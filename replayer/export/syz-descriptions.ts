@@ -160,7 +160,7 @@ export class Descriptions {
     }
     const enumName = f.enum ?? f.flags;
     // flags are given, never taken
-    if (f.dir === 'out' || enumName === undefined || (this.#table.enum(enumName)?.members.size ?? 0) === 0) return int;
+    if (f.dir !== 'in' || enumName === undefined || (this.#table.enum(enumName)?.members.size ?? 0) === 0) return int;
     this.#enums.add(enumName);
     return `flags[${flagsName(enumName)}, ${int}]`;
   }

@@ -359,12 +359,15 @@ class Writer {
         const width = SCALAR_BYTES[f.type];
         const made =
           step.error === 0 && start >= 0 ? step.defines.find((d) => d.at === start + f.offset && this.#wanted.has(d.symbol)) : undefined;
-        if (made !== undefined && isResource(f)) return `<${this.#define(made.symbol)}=>0x0`;
         if (f.count !== undefined && width === 1) return data(asked.bytes.subarray(f.offset, f.offset + f.size));
         if (f.count !== undefined)
           return `[${Array.from({ length: f.count }, (_, i) => hex(numberAt(asked.bytes, f.offset + i * width, width))).join(', ')}]`;
         const use = uses.get(f.offset);
         const value = numberAt(asked.bytes, f.offset, width);
+        if (made !== undefined && isResource(f)) {
+          const given = f.dir === 'out' ? '0x0' : this.#number(value, use, true);
+          return `<${this.#define(made.symbol)}=>${given}`;
+        }
         if (f.nested !== undefined && use !== undefined) return this.#pointer(step, struct, f, use, asked, known);
         return this.#number(value, use, isResource(f));
       });

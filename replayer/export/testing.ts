@@ -32,7 +32,7 @@ static void (*only)(struct __test_metadata *);
 	if (!(one op other)) { fprintf(stderr, "%d: %s %s %s\\n", __LINE__, #a, #op, #b); _metadata->failed = 1; if (fatal) exit(1); } } while (0)
 #define ASSERT_EQ(a, b) CHECK(a, ==, b, 1)
 #define ASSERT_NE(a, b) CHECK(a, !=, b, 1)
-#define ASSERT_TRUE(a) CHECK(0, !=, a, 1)
+#define ASSERT_FALSE(a) CHECK(0, ==, a, 1)
 #define EXPECT_EQ(a, b) CHECK(a, ==, b, 0)
 #define TEST_HARNESS_MAIN int main(void) { struct __test_metadata m = { 0 }; only(&m); return m.failed; }
 `;

@@ -15,6 +15,8 @@ export class Used {
   readonly structs = new Map<string, Struct>();
   /** bytes of each struct that calls give, at most: fields beyond are not needed */
   readonly reach = new Map<string, number>();
+  /** arms of unions that calls give */
+  readonly arms = new Set<string>();
   readonly constants = new Map<string, Constant>();
   readonly symbols = new Set<number>();
   readonly helpers = new Set<string>();
