@@ -239,3 +239,19 @@ function isInherited(program: Program, s: ProgramSymbol, process: number): boole
 }
 
 export { closedByExec };
+
+/** Numbers of turns that an actor has behind one of its own: it need not give it away in between. */
+export function keptTurns({ actors }: Cast): Set<number> {
+  const kept = new Set<number>();
+  // who waits for a child's exit has the same turn as the exit
+  const all = actors.flatMap(({ turns }) => turns.map((turn) => turn.number)).sort((a, b) => a - b);
+  const several = new Set(all.filter((number, i) => all[i - 1] === number));
+  for (const { turns } of actors)
+    for (const [i, turn] of turns.entries()) {
+      const last = turns[i - 1];
+      // a call that lets others go before it has returned has given its turn away
+      if (last === undefined || last.flight >= 0 || last.number !== turn.number - 1) continue;
+      if (!several.has(last.number) && !several.has(turn.number)) kept.add(turn.number);
+    }
+  return kept;
+}

@@ -108,3 +108,33 @@ export function needed(used: Used, header: Header): readonly [number, number] {
   }
   return most;
 }
+
+/** What a program has of headers: includes where those of the machine are new enough, else definitions of its own. */
+export function headerSections(used: Used, dialect: string, privateHeader: string | undefined): string[] {
+  const sections: string[] = [];
+  for (const header of ['iommufd.h', 'vfio.h'] as const) {
+    const own = definitions(used, header);
+    if (own.length > 0) sections.push(guarded(used, dialect, header, own));
+  }
+  const own = definitions(used, 'iommufd_test.h');
+  if (own.length === 0) return sections;
+  const about = '/* of drivers/iommu/iommufd/iommufd_test.h, which is private to the kernel */';
+  sections.push(
+    privateHeader === undefined
+      ? [about, ...own].join('\n')
+      : [`#if __has_include("${privateHeader}")`, `#include "${privateHeader}"`, '#else', about, ...own, '#endif'].join('\n'),
+  );
+  return sections;
+}
+
+function guarded(used: Used, dialect: string, header: Header, own: readonly string[]): string {
+  const [major, minor] = needed(used, header);
+  if (!dialect.startsWith('linux-')) return [`/* as the series ${dialect} has them: no release does */`, ...own].join('\n');
+  return [
+    `#if LINUX_VERSION_CODE >= KERNEL_VERSION(${major}, ${minor}, 0) && !defined(OWN_DEFINITIONS)`,
+    `#include <linux/${header}>`,
+    `#else /* older headers: what is used here of those of Linux ${major}.${minor} */`,
+    ...own,
+    '#endif',
+  ].join('\n');
+}

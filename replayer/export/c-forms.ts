@@ -1,5 +1,5 @@
 /** The two kinds of C program that a reproducer can be: one of its own, and a test of the kernel's harness. */
-import type { Style } from './c-calls.ts';
+import type { Style } from './c-step.ts';
 import type { Used } from './used.ts';
 
 export interface Form {

@@ -1,13 +1,12 @@
 /** A program in C: what it includes and defines, its variables, its functions, and the order in which they make their calls. */
 import type { UapiTable } from '../../hw/uapi/table.ts';
 import { uapiTable } from '../../hw/uapi/table.ts';
-import type { Header } from '../../hw/uapi/types.ts';
 import { Kind } from '../../store/frame.ts';
 import type { Program, ProgramSymbol } from '../program/program.ts';
 import { aboutOf } from './about.ts';
-import { type Actor, type Cast, castOf, closedByExec, sharedSymbols, type Turn } from './actors.ts';
+import { type Actor, type Cast, castOf, closedByExec, keptTurns, sharedSymbols, type Turn } from './actors.ts';
 import { Calls } from './c-calls.ts';
-import { definitions, needed } from './c-definitions.ts';
+import { headerSections } from './c-definitions.ts';
 import type { Form } from './c-forms.ts';
 import { AWAIT_RETURN, HELPERS, includes, MEMORY, RETURNED, TURNS } from './c-helpers.ts';
 import { Numbers, plain } from './c-numbers.ts';
@@ -230,7 +229,7 @@ class Writer {
     const sections = [
       comment(aboutOf(this.#program, { name, build: this.#form.build }, this.#made, this.#cast.left)).join('\n'),
       includes(bodies.join('\n'), this.#used.helpers, this.#several, this.#form.includes),
-      ...this.#headers(),
+      ...headerSections(this.#used, this.#program.dialect, this.#form.privateHeader),
       this.#variables(),
       ...this.#form.checks(this.#used),
       ...(bodies.some((b) => b.includes(' = memory(')) ? [MEMORY] : []),
@@ -332,37 +331,6 @@ class Writer {
     return lines;
   }
 
-  #headers(): string[] {
-    const sections: string[] = [];
-    for (const header of ['iommufd.h', 'vfio.h'] as const) {
-      const own = definitions(this.#used, header);
-      if (own.length > 0) sections.push(this.#guarded(header, own));
-    }
-    const own = definitions(this.#used, 'iommufd_test.h');
-    if (own.length === 0) return sections;
-    const { privateHeader } = this.#form;
-    const about = '/* of drivers/iommu/iommufd/iommufd_test.h, which is private to the kernel */';
-    sections.push(
-      privateHeader === undefined
-        ? [about, ...own].join('\n')
-        : [`#if __has_include("${privateHeader}")`, `#include "${privateHeader}"`, '#else', about, ...own, '#endif'].join('\n'),
-    );
-    return sections;
-  }
-
-  #guarded(header: Header, own: readonly string[]): string {
-    const [major, minor] = needed(this.#used, header);
-    if (!this.#program.dialect.startsWith('linux-'))
-      return [`/* as the series ${this.#program.dialect} has them: no release does */`, ...own].join('\n');
-    return [
-      `#if LINUX_VERSION_CODE >= KERNEL_VERSION(${major}, ${minor}, 0) && !defined(OWN_DEFINITIONS)`,
-      `#include <linux/${header}>`,
-      `#else /* older headers: what is used here of those of Linux ${major}.${minor} */`,
-      ...own,
-      '#endif',
-    ].join('\n');
-  }
-
   #variables(): string {
     const used = [...this.#used.symbols].sort((a, b) => a - b).map((i) => this.#program.symbols[i]!);
     const lines: string[] = [];
@@ -384,17 +352,6 @@ class Writer {
     for (const index of this.#peers) lines.push(`static int ${this.#program.symbols[index]!.name}_peer = -1;`);
     return lines.join('\n');
   }
-}
-
-function keptTurns({ actors }: Cast): Set<number> {
-  const kept = new Set<number>();
-  for (const { turns } of actors)
-    for (const [i, turn] of turns.entries()) {
-      const last = turns[i - 1];
-      // a call that lets others go before it has returned has given its turn away
-      if (last !== undefined && last.flight < 0 && last.number === turn.number - 1) kept.add(turn.number);
-    }
-  return kept;
 }
 
 const indented = (line: string): string => (line === '' || line.startsWith('#if') ? line : `\t${line}`);

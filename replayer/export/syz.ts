@@ -17,18 +17,10 @@ import { issuedOf, type Left, textOf } from './issued.ts';
 import { numberAt, usesIn } from './parts.ts';
 import { Descriptions, describedFields, isResource, type Piece } from './syz-descriptions.ts';
 import { KNOWN, type KnownCall } from './syz-known.ts';
+import { hex, PAGE, SyzMemory } from './syz-memory.ts';
 
-/** Where programs have their memory; arguments first, then the regions. */
-const ARGUMENTS = 0x7f00_0000_0000n;
-const REGIONS = 0x7f00_0020_0000n;
-/** All the memory that a program has. */
-const MEMORY_END = ARGUMENTS + 0x100_0000n;
-/** Where it is when a program runs, on a 64-bit machine. */
-const RUNS_AT = 0x2000_0000_0000n;
-const PAGE = 4096n;
 const IOMMUFD = '/dev/iommu';
 const AT_FDCWD = '0xffffffffffffff9c';
-const NO_FD = '0xffffffffffffffff';
 const MAP_FIXED = 0x10n;
 
 export interface SyzSource {
@@ -41,29 +33,21 @@ export function syzProgram(program: Program, name: string): SyzSource {
   return new Writer(program).write(name);
 }
 
-const hex = (n: bigint | number): string => `0x${BigInt.asUintN(64, BigInt(n)).toString(16)}`;
 const data = (bytes: Uint8Array): string => `"${Buffer.from(bytes).toString('hex')}"`;
 const path = (bytes: Uint8Array): string => `'${Buffer.from(bytes).toString('latin1')}\\x00'`;
 
 class Writer {
   readonly #program: Program;
   readonly #descriptions: Descriptions;
+  readonly #memory: SyzMemory;
   readonly #wanted = new Set<number>();
-  /** by symbol */
-  readonly #variables = new Map<number, string>();
-  readonly #regions = new Map<number, bigint>();
-  /** where mappings are */
-  readonly #mappings = new Map<number, bigint>();
-  /** takes away what is not to be there */
-  readonly #holes: string[] = [];
   readonly #left: Left[] = [];
   readonly #sent: ReadonlyMap<number, number>;
-  #argument = ARGUMENTS;
-  #region = REGIONS;
   #calls = 0;
 
   constructor(program: Program) {
     this.#program = program;
+    this.#memory = new SyzMemory(program);
     this.#descriptions = new Descriptions(tableOf(program));
     this.#sent = castOf(program).sent;
   }
@@ -81,12 +65,17 @@ class Writer {
       const error = step.returned && step.error !== 0 ? `: ${errnoName(step.error)}` : '';
       lines.push(`# #${step.seq}${error}`, call);
     }
-    lines.unshift(...files, ...this.#holes);
+    lines.unshift(...files, ...this.#memory.holes);
     const build = [
       'For syz-execprog. One sequence: processes and threads are made one after another, in the recorded order.',
       'IOVAs, offsets and cookies that the kernel chose are numbers as they were recorded, for no description makes them known.',
       'Calls named $rr_NAME are not described by syzkaller: export --format syz --descriptions writes what describes them.',
     ];
+    const { size } = this.#memory.without;
+    if (size > 0)
+      build.push(
+        `${size} ${size === 1 ? 'region' : 'regions'} of memory have no room in the 16 MiB that a program has: calls that name them answer otherwise.`,
+      );
     const about = aboutOf(this.#program, { name, build }, this.#calls, [...left, ...this.#left]);
     return { text: `${[...about.map((l) => `# ${commentText(l)}`), '', ...lines].join('\n')}\n`, descriptions: this.#descriptions.text() };
   }
@@ -98,12 +87,15 @@ class Writer {
       const s = this.#program.symbols[index]!;
       if (s.sort !== 'fd' || s.step >= 0) continue;
       if (s.type === 'FILE' || s.type === 'DMABUF') {
-        const fd = this.#define(index);
+        const fd = this.#memory.define(index);
         const bytes = s.bytes > 0n ? s.bytes : 0x10_0000n;
-        lines.push(`# ${s.name}`, `${fd} = memfd_create(${this.#room(5)}='file\\x00', 0x0)`, `ftruncate(${fd}, ${hex(bytes)})`);
-      } else if (s.type === 'EVENTFD') lines.push(`# ${s.name}`, `${this.#define(index)} = eventfd2(0x0, 0x0)`);
+        lines.push(`# ${s.name}`, `${fd} = memfd_create(${this.#memory.room(5)}='file\\x00', 0x0)`, `ftruncate(${fd}, ${hex(bytes)})`);
+      } else if (s.type === 'EVENTFD') lines.push(`# ${s.name}`, `${this.#memory.define(index)} = eventfd2(0x0, 0x0)`);
       else if (s.type === 'IOMMUFD')
-        lines.push(`# ${s.name}`, `${this.#define(index)} = openat$iommufd(${AT_FDCWD}, ${this.#room(11)}='/dev/iommu\\x00', 0x2, 0x0)`);
+        lines.push(
+          `# ${s.name}`,
+          `${this.#memory.define(index)} = openat$iommufd(${AT_FDCWD}, ${this.#memory.room(11)}='/dev/iommu\\x00', 0x2, 0x0)`,
+        );
     }
     return lines;
   }
@@ -113,75 +105,16 @@ class Writer {
     return undefined;
   }
 
-  // ---- numbers
-
-  /** A variable for a symbol that a call makes known. */
-  #define(symbol: number): string {
-    let name = this.#variables.get(symbol);
-    if (name === undefined) {
-      name = `r${this.#variables.size}`;
-      this.#variables.set(symbol, name);
-    }
-    return name;
-  }
-
-  #address(use: Use): bigint | undefined {
-    const s = this.#program.symbols[use.symbol]!;
-    if (s.sort === 'mapping') {
-      const at = this.#mappings.get(use.symbol);
-      return at === undefined ? undefined : at + use.addend;
-    }
-    if (s.sort !== 'memory') return undefined;
-    let at = this.#regions.get(use.symbol);
-    if (at === undefined) {
-      const region = this.#program.regions[s.region]!;
-      const align = region.align < 0x20_0000n ? region.align : 0x20_0000n;
-      at = ((this.#region + align - 1n) / align) * align + (region.start % align);
-      this.#region = at + region.bytes + PAGE;
-      this.#regions.set(use.symbol, at);
-      for (const hole of region.backing === 'nothing' ? [{ offset: 0n, bytes: region.bytes }] : region.holes)
-        this.#holes.push(`munmap(&(${hex(at + hole.offset)}/${hex(hole.bytes)})=nil, ${hex(hole.bytes)})`);
-    }
-    return at + use.addend;
-  }
-
-  /** A number that may be a variable; `resource`: whether descriptions let it. */
-  #number(value: bigint, use: Use | undefined, resource: boolean): string {
-    if (use === undefined) return hex(value);
-    const variable = this.#variables.get(use.symbol);
-    if (resource && variable !== undefined) return use.addend === 0n ? variable : `${variable}+${hex(use.addend)}`;
-    const address = this.#address(use);
-    return hex(address === undefined ? value : address - ARGUMENTS + RUNS_AT);
-  }
-
-  #fd(step: Step): string {
-    const use = fdUse(step);
-    return use === undefined ? NO_FD : (this.#variables.get(use.symbol) ?? NO_FD);
-  }
-
   #word(step: Step, i: number): { readonly value: bigint; readonly use: Use | undefined } {
     const args = step.parts.find((p) => p.kind === PartKind.ARGS);
     if (args === undefined || args.bytes.length < 8 * i + 8) return { value: 0n, use: undefined };
     return { value: numberAt(args.bytes, 8 * i, 8), use: usesIn(step, args).get(8 * i) };
   }
 
-  /** `&(0x7f0000000040)`: room for an argument. */
-  #room(bytes: number): string {
-    const at = this.#argument;
-    this.#argument += BigInt(Math.ceil(Math.max(bytes, 1) / 64) * 64);
-    if (this.#argument > REGIONS) this.#argument = ARGUMENTS;
-    return `&(${hex(at)})`;
-  }
-
-  /** Room for bytes behind which nothing is; where not even the first could be read, nothing. */
-  #roomAtEnd(bytes: number): string {
-    return bytes === 0 ? '0x0' : `&(${hex(MEMORY_END - BigInt(bytes))})`;
-  }
-
   /** `r4 = ` where the result is asked with later. */
   #assigned(step: Step, call: string): string {
     const made = step.error === 0 && step.returned ? this.#resultOf(step) : undefined;
-    return made === undefined ? call : `${this.#define(made)} = ${call}`;
+    return made === undefined ? call : `${this.#memory.define(made)} = ${call}`;
   }
 
   /** The symbol that a step's result is. */
@@ -203,19 +136,19 @@ class Writer {
         const flags = hex(this.#word(step, 1).value);
         const text = textOf(step);
         const name = text.toString('latin1') === IOMMUFD ? 'openat$iommufd' : this.#descriptions.open(text.toString('latin1'));
-        return this.#assigned(step, `${name}(${AT_FDCWD}, ${this.#room(text.length + 1)}=${path(text)}, ${flags}, 0x0)`);
+        return this.#assigned(step, `${name}(${AT_FDCWD}, ${this.#memory.room(text.length + 1)}=${path(text)}, ${flags}, 0x0)`);
       }
       case Kind.CLOSE:
         return this.#close(step);
       case Kind.DUP:
-        return this.#assigned(step, `dup(${this.#fd(step)})`);
+        return this.#assigned(step, `dup(${this.#memory.fd(step)})`);
       case Kind.FD:
         return this.#receive(step, index);
       case Kind.MMAP:
         return this.#mmap(step);
       case Kind.MUNMAP: {
         const { use } = this.#word(step, 0);
-        const at = use === undefined ? undefined : this.#address(use);
+        const at = use === undefined ? undefined : this.#memory.address(use);
         return at === undefined
           ? this.#leave(step, 'memory that is not known')
           : `munmap(&(${hex(at)}/${hex(this.#word(step, 1).value)})=nil, ${hex(this.#word(step, 1).value)})`;
@@ -233,26 +166,23 @@ class Writer {
     const use = fdUse(step);
     const owner = use === undefined ? step.process : this.#program.symbols[use.symbol]!.process;
     if (owner !== step.process) return this.#leave(step, 'a copy that fork(2) made is closed: one sequence has no copies');
-    return `close(${this.#fd(step)})`;
+    return `close(${this.#memory.fd(step)})`;
   }
 
   /** A descriptor that came in a message is a duplicate of the one that was sent. */
   #receive(step: Step, index: number): string | undefined {
     const sent = this.#program.steps[this.#sent.get(index) ?? -1];
     if (sent === undefined) return this.#leave(step, 'a descriptor came in a message: it is not known from where');
-    return this.#assigned(step, `dup(${this.#fd(sent)})`);
+    return this.#assigned(step, `dup(${this.#memory.fd(sent)})`);
   }
 
   #mmap(step: Step): string | undefined {
     const length = this.#word(step, 1).value;
     const whole = ((length + PAGE - 1n) / PAGE) * PAGE;
-    if (whole === 0n || this.#region + whole > MEMORY_END)
-      return this.#leave(step, 'a mapping that is larger than the memory of a program');
-    const at = ((this.#region + PAGE - 1n) / PAGE) * PAGE;
-    this.#region = at + whole + PAGE;
-    for (const d of step.defines) this.#mappings.set(d.symbol, at);
+    const at = this.#memory.mapping(step, whole);
+    if (at === undefined) return this.#leave(step, 'a mapping that is larger than the memory of a program');
     const flags = hex(this.#word(step, 3).value | MAP_FIXED);
-    return `mmap(&(${hex(at)}/${hex(whole)})=nil, ${hex(length)}, ${hex(this.#word(step, 2).value)}, ${flags}, ${this.#fd(step)}, ${hex(this.#word(step, 4).value)})`;
+    return `mmap(&(${hex(at)}/${hex(whole)})=nil, ${hex(length)}, ${hex(this.#word(step, 2).value)}, ${flags}, ${this.#memory.fd(step)}, ${hex(this.#word(step, 4).value)})`;
   }
 
   #transfer(step: Step): string | undefined {
@@ -260,10 +190,11 @@ class Writer {
     const position = step.request === Rw.POSITION || step.request === Rw.POSITION_VECTOR ? `, ${hex(this.#word(step, 1).value)}` : '';
     const name = `${position === '' ? '' : 'p'}${step.kind === Kind.READ ? 'read' : 'write'}${position === '' ? '' : '64'}`;
     if (count > 0x1_0000n) return this.#leave(step, 'more bytes than a program of syzkaller has room for');
-    if (step.kind === Kind.READ) return `${name}(${this.#fd(step)}, ${this.#room(Number(count))}=""/${count}, ${hex(count)}${position})`;
+    if (step.kind === Kind.READ)
+      return `${name}(${this.#memory.fd(step)}, ${this.#memory.room(Number(count))}=""/${count}, ${hex(count)}${position})`;
     const given = step.parts.find((p) => p.kind === PartKind.IN);
     const bytes = given?.bytes ?? new Uint8Array(Number(count)).fill(0xff);
-    return `${name}(${this.#fd(step)}, ${this.#room(bytes.length)}=${data(bytes)}, ${hex(count)}${position})`;
+    return `${name}(${this.#memory.fd(step)}, ${this.#memory.room(bytes.length)}=${data(bytes)}, ${hex(count)}${position})`;
   }
 
   // ---- ioctl
@@ -276,7 +207,7 @@ class Writer {
     if (asked === undefined) {
       const { value, use } = this.#word(step, 0);
       const name = this.#descriptions.raw({ given: 'NUMBER', file: this.#makesFile(step) });
-      return this.#assigned(step, `${name}(${this.#fd(step)}, ${request}, ${this.#number(value, use, false)})`);
+      return this.#assigned(step, `${name}(${this.#memory.fd(step)}, ${request}, ${this.#memory.number(value, use, false)})`);
     }
     const struct = command?.arg === 'struct' ? command.struct : undefined;
     if (command === undefined || struct === undefined) return this.#plain(step, asked);
@@ -287,7 +218,7 @@ class Writer {
     if (known === undefined && !(this.#isWhole(struct, op, asked) && this.#says(step, struct, op, asked))) return this.#plain(step, asked);
     const name = known?.name ?? this.#descriptions.need(command, op, asked.bytes.length, this.#objectOf(step, command, asked));
     const fields = this.#fields(step, struct, op, asked, known !== undefined);
-    return this.#assigned(step, `${name}(${this.#fd(step)}, ${request}, ${this.#room(struct.size)}={${fields.join(', ')}})`);
+    return this.#assigned(step, `${name}(${this.#memory.fd(step)}, ${request}, ${this.#memory.room(struct.size)}={${fields.join(', ')}})`);
   }
 
   /** Is it all of the struct, or of an older one: whole fields, and no fewer than the kernel takes? */
@@ -321,7 +252,7 @@ class Writer {
       // an id that no call made may be any
       if (k.object !== undefined && !k.object.includes(this.#objectOf(step, command, asked) ?? k.object[0]!)) return false;
       const memory = uses.get(field('user_va')?.offset ?? -1);
-      const at = memory === undefined ? undefined : this.#address(memory);
+      const at = memory === undefined ? undefined : this.#memory.address(memory);
       return (
         k.pages !== true || (at !== undefined && at % PAGE === 0n && numberAt(asked.bytes, field('length')?.offset ?? 0, 8) % PAGE === 0n)
       );
@@ -335,7 +266,7 @@ class Writer {
     const said = new Uint8Array(asked.bytes.length);
     for (const f of describedFields(struct, op)) {
       const use = uses.get(f.offset);
-      const isKnown = f.nested === undefined || (use !== undefined && this.#address(use) !== undefined);
+      const isKnown = f.nested === undefined || (use !== undefined && this.#memory.address(use) !== undefined);
       if (f.dir !== 'out' && isKnown) said.fill(1, f.offset, f.offset + f.size);
     }
     return asked.bytes.every((b, i) => b === 0 || said[i] === 1);
@@ -365,16 +296,16 @@ class Writer {
         const use = uses.get(f.offset);
         const value = numberAt(asked.bytes, f.offset, width);
         if (made !== undefined && isResource(f)) {
-          const given = f.dir === 'out' ? '0x0' : this.#number(value, use, true);
-          return `<${this.#define(made.symbol)}=>${given}`;
+          const given = f.dir === 'out' ? '0x0' : this.#memory.number(value, use, true);
+          return `<${this.#memory.define(made.symbol)}=>${given}`;
         }
         if (f.nested !== undefined && use !== undefined) return this.#pointer(step, struct, f, use, asked, known);
-        return this.#number(value, use, isResource(f));
+        return this.#memory.number(value, use, isResource(f));
       });
   }
 
   #pointer(step: Step, struct: Struct, f: Field, use: Use, asked: Part, known: boolean): string {
-    const at = this.#address(use);
+    const at = this.#memory.address(use);
     if (at === undefined) return hex(numberAt(asked.bytes, f.offset, 8));
     if (f.nested!.dir === 'mapped') {
       const length = struct.fields.find((o) => f.nested!.length.rule === 'field' && o.name === f.nested!.length.field);
@@ -409,8 +340,8 @@ class Writer {
       if (to > from) add('bytes', data(part.bytes.subarray(from, to)));
     };
     for (const [at, use] of [...usesIn(step, part)].sort((a, b) => a[0] - b[0])) {
-      const variable = this.#variables.get(use.symbol);
-      const address = this.#address(use);
+      const variable = this.#memory.variable(use.symbol);
+      const address = this.#memory.address(use);
       if (at < from || use.width !== (address === undefined ? 4 : 8) || (variable === undefined && address === undefined)) continue;
       bytesTo(at);
       if (address !== undefined) add('pointer', `&(${hex(address)})=""`);
@@ -427,12 +358,13 @@ class Writer {
 
   /** A call that no description fits. */
   #plain(step: Step, asked: Part): string {
-    const room = (asked.flags & PartFlag.FAULT) !== 0 ? this.#roomAtEnd(asked.bytes.length) : this.#room(asked.bytes.length);
+    const room = (asked.flags & PartFlag.FAULT) !== 0 ? this.#memory.roomAtEnd(asked.bytes.length) : this.#memory.room(asked.bytes.length);
     const file = this.#makesFile(step);
-    if (room === '0x0') return `ioctl(${this.#fd(step)}, ${hex(step.request)}, ${room})`;
-    if (!file && usesIn(step, asked).size === 0) return `ioctl(${this.#fd(step)}, ${hex(step.request)}, ${room}=${data(asked.bytes)})`;
+    if (room === '0x0') return `ioctl(${this.#memory.fd(step)}, ${hex(step.request)}, ${room})`;
+    if (!file && usesIn(step, asked).size === 0)
+      return `ioctl(${this.#memory.fd(step)}, ${hex(step.request)}, ${room}=${data(asked.bytes)})`;
     const name = this.#descriptions.raw({ given: 'BYTES', file });
-    return this.#assigned(step, `${name}(${this.#fd(step)}, ${hex(step.request)}, ${room}=${this.#pieces(step, asked)})`);
+    return this.#assigned(step, `${name}(${this.#memory.fd(step)}, ${hex(step.request)}, ${room}=${this.#pieces(step, asked)})`);
   }
 
   /** Is the call's result a descriptor that is asked with later? */
