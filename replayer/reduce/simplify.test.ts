@@ -75,11 +75,11 @@ test('a call that was stored before it returned is one event again', () => {
 
 test('what a number could be instead is smaller, and comes to an end', () => {
   for (const value of [1n, 2n, 0xfffn, 0x1000n, 0x1001n, 0x8001_0000n, 0xffff_ffff_ffff_ffffn]) {
-    for (const isFlags of [false, true]) {
-      for (const n of plainer(value, { isFlags, fixed: 0n })) expect(n).toBeLessThan(value);
-      expect(plainer(value, { isFlags, fixed: 0n })[0]).toBe(0n);
+    for (const is of ['amount', 'flags', 'id'] as const) {
+      for (const n of plainer(value, { is, fixed: 0n })) expect(n).toBeLessThan(value);
+      expect(plainer(value, { is, fixed: 0n })[0]).toBe(0n);
     }
   }
-  expect(plainer(0n, { isFlags: false, fixed: 0n })).toEqual([]);
-  expect(plainer(7n, { isFlags: true, fixed: 1n })).toEqual([5n, 3n]);
+  expect(plainer(0n, { is: 'amount', fixed: 0n })).toEqual([]);
+  expect(plainer(7n, { is: 'flags', fixed: 1n })).toEqual([5n, 3n]);
 });

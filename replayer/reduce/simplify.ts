@@ -15,11 +15,12 @@ const MOST_BYTES = 512;
 const MOST_ENTRIES = 64;
 const PAGE = 0x1000n;
 
-/** A number that a call asks with and that stands for nothing else. */
+/** A number that a call asks with: one that stands for nothing else, or an id that it may not look at. */
 export interface Site extends Place {
   /** index of the step's frame */
   readonly frame: number;
-  readonly isFlags: boolean;
+  /** amount: what it could be instead is smaller. flags: less of them. id: of an object; none instead */
+  readonly is: 'amount' | 'flags' | 'id';
   /** flags that stay: whether the program chooses the IOVA, or the kernel, whose choice another kernel need not make */
   readonly fixed: bigint;
 }
@@ -28,33 +29,38 @@ export interface Site extends Place {
 const isPlain = (step: Step): boolean => step.split === undefined && step.role === 'call' && step.kind === Kind.IOCTL;
 
 /** The numbers of a subject that could be others; `fixed`: frames of which none is to change. */
-export function sitesOf({ program }: Subject, table: UapiTable, fixed: ReadonlySet<number>): Site[] {
+export function sitesOf({ program, chosen }: Subject, table: UapiTable, fixed: ReadonlySet<number>): Site[] {
   const fields = new Fields(table);
+  return program.steps.flatMap((step, index) => (isPlain(step) && !fixed.has(step.seq - 1) ? sitesIn(step, index === chosen, fields) : []));
+}
+
+function sitesIn(step: Step, isChosen: boolean, fields: Fields): Site[] {
   const found: Site[] = [];
-  for (const step of program.steps) {
-    if (!isPlain(step) || fixed.has(step.seq - 1)) continue;
-    const isFree = ({ at, width }: Place): boolean => !step.uses.some((u) => u.at < at + width && at < u.at + u.width);
-    const add = (place: Place, isFlags: boolean, bits = 0n): void => {
-      if (isFree(place) && get(step.frame, place) !== 0n) found.push({ ...place, frame: step.seq - 1, isFlags, fixed: bits });
-    };
-    const e = new EventBytes();
-    const frame = Buffer.from(step.frame);
-    const command = e.read(frame, 0) ? fields.command(e) : undefined;
-    const forms = command === undefined ? undefined : fields.of(command);
-    if (forms === undefined || e.in.bytes < 0) continue;
-    const lengths = new Set(forms.struct.fields.flatMap(lengthsOf));
-    fields.asked(e, forms, {
-      field: (f, how, at) => {
-        const isIn = e.in.start <= at && at < e.in.start + e.in.bytes;
-        if (isIn && FREE.has(how) && isAmount(f.field) && !lengths.has(f.field.name))
-          add({ at, width: f.width }, f.field.flags !== undefined, at === e.in.start + forms.choice ? 1n : 0n);
-      },
-      pointer: () => {},
-    });
-    for (const at of wordsOf(frame)) add({ at, width: 4 }, false);
-  }
+  const e = new EventBytes();
+  const frame = Buffer.from(step.frame);
+  const command = e.read(frame, 0) ? fields.command(e) : undefined;
+  const forms = command === undefined ? undefined : fields.of(command);
+  if (forms === undefined || e.in.bytes < 0) return found;
+  const add = (place: Place, is: Site['is'], bits = 0n): void => {
+    if (get(frame, place) !== 0n) found.push({ ...place, frame: step.seq - 1, is, fixed: bits });
+  };
+  const lengths = new Set(forms.struct.fields.flatMap(lengthsOf));
+  fields.asked(e, forms, {
+    field: ({ field, width }, how, at) => {
+      if (at < e.in.start || at >= e.in.start + e.in.bytes) return;
+      // what has ended, and what the chosen call names, is what it is about
+      if (how === 'object' && !isChosen && namesLive(step, at)) add({ at, width }, 'id');
+      else if (FREE.has(how) && isAmount(field) && !lengths.has(field.name) && isFree(step, { at, width }))
+        add({ at, width }, field.flags === undefined ? 'amount' : 'flags', at === e.in.start + forms.choice ? 1n : 0n);
+    },
+    pointer: () => {},
+  });
+  for (const at of wordsOf(frame)) if (isFree(step, { at, width: 4 })) add({ at, width: 4 }, 'amount');
   return found;
 }
+
+const namesLive = ({ uses }: Step, at: number): boolean => uses.some((u) => u.at === at && !u.ended);
+const isFree = ({ uses }: Step, { at, width }: Place): boolean => !uses.some((u) => u.at < at + width && at < u.at + u.width);
 
 /** A type says what a call is about: another is another call. */
 const isAmount = ({ name, enum: type }: Field): boolean => type === undefined && name !== 'op';
@@ -79,10 +85,11 @@ function* wordsOf(frame: Buffer): Generator<number> {
 
 const partsOf = (frame: Buffer): readonly Part[] => new FrameCursor().at(frame, 0).frame().parts;
 
-/** What a number could be instead, the plainest first: 0, 1, a page, a power of two, whole pages; of flags one less. */
-export function plainer(value: bigint, { isFlags, fixed }: Pick<Site, 'isFlags' | 'fixed'>): bigint[] {
+/** What a number could be instead, the plainest first: 0, 1, a page, a power of two, whole pages; of flags one less; of an id none. */
+export function plainer(value: bigint, { is, fixed }: Pick<Site, 'is' | 'fixed'>): bigint[] {
   const found = new Set<bigint>([0n]);
-  if (isFlags) {
+  if (is === 'id') return value === 0n ? [] : [0n];
+  if (is === 'flags') {
     for (let bit = 1n; bit <= value; bit <<= 1n) if ((value & bit) !== 0n) found.add(value & ~bit);
   } else if (value < PAGE) found.add(1n);
   else for (const n of [PAGE, highestBit(value), value & ~(PAGE - 1n)]) found.add(n);
