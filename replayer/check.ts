@@ -19,7 +19,7 @@ import type { Change } from './change.ts';
 import { Folder } from './decide.ts';
 import { type Difference, differences, hexOf } from './differences.ts';
 import type { FrameSource } from './fold.ts';
-import { type Lint, Linter } from './lints.ts';
+import { destroyedBy, type Lint, Linter } from './lints.ts';
 import { planOf } from './plan.ts';
 import { emptyState, type SessionState } from './state.ts';
 
@@ -68,8 +68,6 @@ const MODEL_KIND: Readonly<Record<number, ModelFileKind>> = {
 
 /** What makes a HW queue, under its names in the series. */
 const QUEUES = new Set(['IOMMU_HW_QUEUE_ALLOC', 'IOMMU_VQUEUE_ALLOC', 'IOMMU_VCMDQ_ALLOC']);
-/** IOMMU_DESTROY */
-const DESTROY = 0x3b80;
 
 /** IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3 */
 const SMMUV3_COMMANDS = 1;
@@ -147,7 +145,7 @@ export class Checker {
     this.#state.seq = seq;
     if (f.kind === Kind.OPEN || f.kind === Kind.FD) this.#appears(f);
     this.#changes = changes;
-    this.#linter.take(f, seq, changes, this.#state, this.destroyed(f));
+    this.#linter.take(f, seq, changes, this.#state, destroyedBy(f));
     for (const change of changes) this.#follow(change, seq);
   }
 
@@ -166,12 +164,6 @@ export class Checker {
   /** What the last event that was taken changed in the state that the log leads to. */
   get changes(): readonly Change[] {
     return this.#changes;
-  }
-
-  /** The id that a DESTROY names. */
-  destroyed(f: FrameCursor): number | undefined {
-    if (f.kind !== Kind.IOCTL || f.request !== DESTROY || !f.part(PartKind.IN) || f.partBytes < 8) return undefined;
-    return f.buffer.readUInt32LE(f.partStart + 4);
   }
 
   #ioctl(f: FrameCursor, seq: number): void {

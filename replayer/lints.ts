@@ -4,7 +4,7 @@
  */
 import { BATCH_COMMANDS } from '../hw/smmuv3/invalidate.ts';
 import type { FrameCursor } from '../store/frame.ts';
-import { Kind } from '../store/frame.ts';
+import { Kind, PartKind } from '../store/frame.ts';
 import type { Area } from './areas.ts';
 import type { Change } from './change.ts';
 import { placeOf } from './cmdqv.ts';
@@ -44,6 +44,14 @@ const ENOENT = 2;
 
 /** Objects that a program makes and is to destroy; the others end with these. */
 const OWNED = new Set<KernelObject['type']>(['IOAS', 'HWPT_PAGING', 'HWPT_NESTED', 'VIOMMU', 'VDEVICE', 'VEVENTQ', 'HW_QUEUE', 'FAULT']);
+
+const DESTROY = 0x3b80;
+
+/** The id that a frame asks to destroy. */
+export function destroyedBy(f: FrameCursor): number | undefined {
+  if (f.kind !== Kind.IOCTL || f.request !== DESTROY || !f.part(PartKind.IN) || f.partBytes < 8) return undefined;
+  return f.buffer.readUInt32LE(f.partStart + 4);
+}
 
 export class Linter {
   readonly found: Lint[] = [];

@@ -2,6 +2,7 @@
  * Why a call ended as it did: the rule that fired, with the values and the objects that made it fire, and the events that
  * made those; of a success, what it changed.
  */
+
 import { errnoName } from '../hw/errno.ts';
 import { callName } from '../hw/event-words.ts';
 import type { Answer, Refusal } from '../hw/iommufd/call.ts';
@@ -14,6 +15,7 @@ import type { Asked } from './asked.ts';
 import { Checker, type CheckOptions } from './check.ts';
 import { type QueueWhy, queuesIn, queueWhy } from './cmdqv-why.ts';
 import type { FrameSource } from './fold.ts';
+import { destroyedBy } from './lints.ts';
 import type { Uid } from './object-types.ts';
 import { contextOfFile } from './state.ts';
 import { changesText, namesFor } from './words.ts';
@@ -186,7 +188,7 @@ const whyOf = (checker: Checker, queues: readonly Uid[]): QueueWhy[] =>
 
 /** Of a queue that a call names to destroy: as it is before. */
 function destroyedQueues(checker: Checker, f: FrameCursor): QueueWhy[] {
-  const id = checker.destroyed(f);
+  const id = destroyedBy(f);
   const uid = id === undefined ? undefined : contextOfFile(checker.state, f.file)?.ids.get(id);
   return uid === undefined ? [] : whyOf(checker, [uid]);
 }

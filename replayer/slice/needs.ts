@@ -45,6 +45,7 @@ export class Needs {
   readonly #edges = new Numbers();
   readonly #starts = new Numbers();
   readonly #cursor = new FrameCursor();
+  readonly #wanted = new Set<number>();
   readonly #named: string[] = [];
   /** the kernel does something to the objects that the call names, of which the state here knows nothing */
   #acts = false;
@@ -153,8 +154,32 @@ export class Needs {
     return false;
   }
 
-  /** The events (from 1) without which the state would be another; ascending. */
-  needed(state: SessionState): number[] {
+  /** Everything that a state has is wanted. */
+  want(state: SessionState): void {
+    for (const key of livingOf(state)) this.#reach(key);
+  }
+
+  /** What an event names that has ended is wanted: what was wrong with the call may be just that. */
+  recall(buffer: Buffer, offset: number, state: SessionState): void {
+    const f = this.#cursor.at(buffer, offset);
+    const target = targetOfFileKind(f.fileKind);
+    const command = f.kind !== Kind.IOCTL || target === undefined ? undefined : this.#table.command(target, f.request);
+    const context = command?.struct === undefined ? undefined : contextOfFile(state, f.file);
+    if (command === undefined || context === undefined || !f.part(PartKind.IN)) return;
+    const bytes = f.buffer.subarray(f.partStart, f.partStart + f.partBytes);
+    for (const field of this.#links(command)) {
+      const ended = field.offset + 4 > bytes.length ? undefined : context.ended.get(bytes.readUInt32LE(field.offset));
+      if (ended !== undefined && !context.ids.has(ended.id)) this.#reach(objectKey(context.context, ended.uid));
+    }
+  }
+
+  #reach(key: string): void {
+    const thing = this.#things.get(key);
+    if (thing !== undefined) this.#wanted.add(thing);
+  }
+
+  /** The events (from 1) without which what is wanted would not be as it was; ascending. */
+  needed(): number[] {
     const events = this.#starts.count - 1;
     const [starts, edges] = [this.#starts.values, this.#edges.values];
     const { first, by } = this.#changers(events);
@@ -166,10 +191,7 @@ export class Needs {
       known[thing] = 1;
       open.push(thing);
     };
-    for (const key of livingOf(state)) {
-      const thing = this.#things.get(key);
-      if (thing !== undefined) reach(thing);
-    }
+    for (const thing of this.#wanted) reach(thing);
     for (let thing = open.pop(); thing !== undefined; thing = open.pop()) {
       for (let i = first[thing]!; i < first[thing + 1]!; i++) {
         const seq = by[i]!;

@@ -5,8 +5,10 @@ import { describe, expect, test } from 'vitest';
 import type { UapiTable } from '../../hw/uapi/table.ts';
 import { FrameCursor, Kind } from '../../store/frame.ts';
 import { TraceReader } from '../../store/read.ts';
+import { check } from '../check.ts';
 import { foldInto, tableOf } from '../fold.ts';
-import { framesSource } from '../script.ts';
+import type { Lint } from '../lints.ts';
+import { framesSource, Script } from '../script.ts';
 import { emptyState } from '../state.ts';
 import { plots, session, TESTED_TABLE } from '../testing.ts';
 import type { TimelineSource } from '../timeline.ts';
@@ -46,9 +48,13 @@ function checked(source: TimelineSource, table: UapiTable, from: number, to: num
 }
 
 const traces = join(import.meta.dirname, '../../fixtures/traces');
+const fixtures = readdirSync(traces).filter((name) => name.endsWith('.irr'));
+const RUNS = Number(process.env.FC_RUNS ?? 8);
+/** Of queues that are left when the log ends, which is earlier in a slice. */
+const AT_THE_END = new Set(['queue-stuck', 'queue-unrecovered']);
 
 describe('a slice', () => {
-  test.each(readdirSync(traces).filter((name) => name.endsWith('.irr')))('of %s', (name) => {
+  test.each(fixtures)('of %s', (name) => {
     const reader = TraceReader.open(join(traces, name));
     const { last } = reader;
     for (const [a, b] of [
@@ -62,6 +68,46 @@ describe('a slice', () => {
       expect(slice.how).toBe('needed');
       if (a === 0.9) expect(slice.prologue.length).toBeLessThan(0.7 * from);
     }
+    reader.close();
+  });
+
+  test('has the lints of its events, and what they rest on', () => {
+    const s = new Script(TESTED_TABLE, 100);
+    s.start();
+    s.open(3);
+    for (let id = 1; id <= 9; id++) s.ioctl(3, 'IOMMU_IOAS_ALLOC', {}, { out_ioas_id: id });
+    for (let id = 1; id <= 8; id++) s.ioctl(3, 'IOMMU_DESTROY', { id });
+    const first = s.ioctl(3, 'IOMMU_DESTROY', { id: 4 }, {}, { error: 2 });
+    s.ioctl(3, 'IOMMU_DESTROY', { id: 77 }, {}, { error: 2 });
+    const slice = checked(s.source(5), TESTED_TABLE, first, s.seq);
+    // made and destroyed: 4, made: 9
+    expect([slice.how, slice.prologue.length]).toEqual(['needed', 5]);
+    const [event] = [...sliceEvents(s.source(), slice)].slice(-2);
+    const frames = [...sliceEvents(s.source(), slice)].map((e) => e.frame);
+    const report = check(framesSource(frames, TESTED_TABLE.dialect), TESTED_TABLE);
+    expect(report.lints.map((l) => [l.seq, l.rule])).toEqual([[6, 'double-destroy']]);
+    expect(event!.was).toBe(first);
+  });
+
+  test.each(fixtures)('of %s, anywhere: check finds the same lints in its events', (name) => {
+    const reader = TraceReader.open(join(traces, name));
+    const table = tableOf(reader.meta);
+    const { last } = reader;
+    const of = (source: TimelineSource): readonly Lint[] => check(source, table).lints;
+    const all = of(reader);
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: last }), fc.integer({ min: 1, max: last }), (a, b) => {
+        const [from, to] = [Math.min(a, b), Math.max(a, b)];
+        const slice = checked(reader, table, from, to);
+        const now = numbering(slice);
+        const frames = [...sliceEvents(reader, slice)].map((e) => e.frame);
+        const wanted = all.filter((l) => l.seq >= from && l.seq <= to && !AT_THE_END.has(l.rule)).map((l) => `${now(l.seq)} ${l.rule}`);
+        const found = of(framesSource(frames, table.dialect));
+        const told = found.filter((l) => l.seq > slice.prologue.length && !AT_THE_END.has(l.rule)).map((l) => `${l.seq} ${l.rule}`);
+        expect(told).toEqual(wanted);
+      }),
+      { numRuns: RUNS },
+    );
     reader.close();
   });
 

@@ -6,10 +6,11 @@ import type { UapiTable } from '../../hw/uapi/table.ts';
 import { FRAME_AT, FrameCursor, Kind, PartKind } from '../../store/frame.ts';
 import { Folder } from '../decide.ts';
 import type { FrameSource } from '../fold.ts';
+import { destroyedBy, type Lint, Linter } from '../lints.ts';
 import { planOf } from '../plan.ts';
 import { emptyState, type SessionState } from '../state.ts';
 import { Needs } from './needs.ts';
-import { type Numbering, sameState } from './same-state.ts';
+import { sameState } from './same-state.ts';
 
 /** What is done with the earlier events: those that are needed, those that changed anything, or all. */
 export type Prologue = 'needed' | 'changes' | 'all';
@@ -41,9 +42,17 @@ export function planSlice(source: FrameSource, table: UapiTable, from: number, t
     }
     options.onProgress?.(batch.first, from + to);
   }
+  needs.want(folder.state);
+  for (const batch of source.scan(from, to)) {
+    for (let i = 0; i < batch.count; i++) {
+      needs.recall(batch.buffer, batch.offsets[i]!, folder.state);
+      folder.fold(batch.buffer, batch.offsets[i]!);
+      folder.state.seq = batch.first + i;
+    }
+  }
   const before = Array.from({ length: from - 1 }, (_, i) => i + 1);
   const ways: readonly (readonly [Prologue, () => number[]])[] = [
-    ['needed', () => needs.needed(folder.state)],
+    ['needed', () => needs.needed()],
     ['changes', () => before.filter((seq) => needs.changed(seq))],
   ];
   for (const [how, make] of ways) {
@@ -100,35 +109,54 @@ export function numbering(slice: Slice): (seq: number) => number | undefined {
   };
 }
 
-/** Whether the slice has the states of the session at its beginning and at its end. */
+/** Whether the slice has the states of the session at its beginning and at its end, and the lints of the events in it. */
 function rebuilds(source: FrameSource, table: UapiTable, slice: Slice): boolean {
-  const whole = new Folder(planOf(table), emptyState());
-  const part = new Folder(planOf(table), emptyState());
-  const numbers: Numbering = numbering(slice);
+  const [whole, part] = [new Way(table), new Way(table)];
+  const now = numbering(slice);
   const events = sliceEvents(source, slice);
-  let done = 0;
   const upTo = (last: number): void => {
-    while (done < last) {
+    for (let done = part.state.seq; done < last; done++) {
       const next = events.next();
       if (next.done === true) return;
-      part.fold(next.value.frame, 0);
-      part.state.seq = ++done;
+      part.step(next.value.frame, 0, done + 1);
     }
   };
   upTo(slice.prologue.length);
-  fold(whole, source, 1, slice.from - 1);
-  if (!sameState(whole.state, part.state, numbers)) return false;
+  whole.along(source, 1, slice.from - 1);
+  if (!sameState(whole.state, part.state, now)) return false;
   upTo(Number.POSITIVE_INFINITY);
-  fold(whole, source, slice.from, slice.to);
-  return sameState(whole.state, part.state, numbers);
+  whole.along(source, slice.from, slice.to);
+  if (!sameState(whole.state, part.state, now)) return false;
+  const told = part.lints(slice.prologue.length + 1).map(({ seq, rule }) => `${seq} ${rule}`);
+  const wanted = whole.lints(slice.from).map(({ seq, rule }) => `${now(seq)} ${rule}`);
+  return told.join() === wanted.join();
 }
 
-function fold(folder: Folder, source: FrameSource, from: number, to: number): SessionState {
-  for (const batch of source.scan(from, to)) {
-    for (let i = 0; i < batch.count; i++) {
-      folder.fold(batch.buffer, batch.offsets[i]!);
-      folder.state.seq = batch.first + i;
+/** A session that is gone along. */
+class Way {
+  readonly #folder: Folder;
+  readonly #linter = new Linter();
+  readonly #cursor = new FrameCursor();
+
+  constructor(table: UapiTable) {
+    this.#folder = new Folder(planOf(table), emptyState());
+  }
+  get state(): SessionState {
+    return this.#folder.state;
+  }
+  step(buffer: Buffer, offset: number, seq: number): void {
+    const changes = this.#folder.fold(buffer, offset);
+    this.state.seq = seq;
+    const f = this.#cursor.at(buffer, offset);
+    this.#linter.take(f, seq, changes, this.state, destroyedBy(f));
+  }
+  along(source: FrameSource, from: number, to: number): void {
+    for (const batch of source.scan(from, to)) {
+      for (let i = 0; i < batch.count; i++) this.step(batch.buffer, batch.offsets[i]!, batch.first + i);
     }
   }
-  return folder.state;
+  /** Those of the events from one on. */
+  lints(from: number): readonly Lint[] {
+    return this.#linter.found.filter(({ seq }) => seq >= from);
+  }
 }

@@ -583,14 +583,23 @@ export const COMMANDS: readonly CommandRow[] = [
     summary: 'a window of a trace, with the earlier events that it stands on',
     description:
       'Before the events of RANGE come, as they were, those earlier ones without which the state at its beginning would be another: what made the objects, files, mappings and areas that are there. ' +
-      'The state at the end is the same, but for numbers of events and contexts, and for what had ended before. All registers and queues of a CMDQV follow from many events: those stay.',
-    args: [TRACE, { name: '<range>', text: 'events by number: 100..200, 100-200, 10.., ..20, 4' }],
+      'The state at the end is the same, but for numbers of events and contexts, and for what had ended before; what a call of the window names that had ended is there, too, so its lints are told. All registers and queues of a CMDQV follow from many events: those stay.',
+    args: [
+      TRACE,
+      {
+        name: '<range>',
+        text: 'by number or by time: 100..200, 100-200, 10.., 4, @12.5..@13 (seconds since the start), @14:03:59.., 25%..50%',
+      },
+    ],
     options: [
       { flags: '-o, --output <file>', text: 'the new trace', completes: 'file' },
       { flags: '--force', text: 'replace the file if it exists' },
       JSON_OPTION,
     ],
-    examples: [['slice long.irr 120000..120400 -o bug.irr', 'where it went wrong, and what that stands on']],
+    examples: [
+      ['slice long.irr 120000..120400 -o bug.irr', 'where it went wrong, and what that stands on'],
+      ['slice long.irr @12.5..@13 -o bug.irr', 'half a second of it'],
+    ],
     load: () => import('./slice.ts'),
   },
   {

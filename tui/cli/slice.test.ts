@@ -45,8 +45,39 @@ describe('slice', () => {
     },
   );
 
+  /** Event n is entered n seconds after the start, which was at 12:00:00. */
+  const NINE = { last: 9, began: 43_200n * 1_000_000_000n, seqAt: (ns: number): number => Math.min(10, Math.max(1, Math.ceil(ns / 1e9))) };
+
+  test('ranges by time, by share, and as filters say them', () => {
+    const of = (text: string): string => Object.values(rangeOf(text, NINE)).join('-');
+    expect(of('@2.5..@4')).toBe('3-4');
+    expect(of('@2..@4.999')).toBe('2-4');
+    expect(of('2500ms..4s')).toBe('3-4');
+    expect(of('@2.5..')).toBe('3-9');
+    expect(of('..@2.5')).toBe('1-2');
+    expect(of('@2.5')).toBe('2-2');
+    expect(of('@12:00:03..@12:00:05.5')).toBe('3-5');
+    expect(of('1970-01-01 12:00:03..')).toBe('3-9');
+    expect(of('3..@5')).toBe('3-5');
+    expect(of('50%..')).toBe('5-9');
+    expect(of('seq in 2..5')).toBe('2-5');
+    expect(of('t in 2.5..4')).toBe('3-4');
+  });
+
+  test('by time, of a trace', async () => {
+    const all = (await capture('show', [trace], { json: true })).out.trimEnd().split('\n');
+    const at = (seq: number): number => (JSON.parse(all[seq - 1]!) as { t: number }).t;
+    const [low, high] = [at(93) / 1e9, at(149) / 1e9];
+    const { out } = await capture('slice', [trace, `@${low.toFixed(9)}..@${high.toFixed(9)}`], {
+      output: join(folder, 'time.irr'),
+      json: true,
+    });
+    const { from, to } = JSON.parse(out) as { from: number; to: number };
+    expect([from, to]).toEqual([93, 149]);
+  });
+
   test('ranges', () => {
-    expect(['4', '2..5', '2-5', '3..', '..3', '-3', '..'].map((text) => rangeOf(text, 9))).toEqual(
+    expect(['4', '2..5', '2-5', '3..', '..3', '-3', '..'].map((text) => rangeOf(text, NINE))).toEqual(
       [
         [4, 4],
         [2, 5],
@@ -64,7 +95,14 @@ describe('slice', () => {
       ['1-2,5', 'a slice is one piece'],
       ['1-5/errors', 'a slice is one piece'],
       ['a', 'is no range of events'],
+      ['', 'is no range of events'],
+      ['1..2..3', 'is no range of events'],
+      ['@9.5..', 'there is no event in it'],
+      ['@2.5..@2.6', 'there is no event in it'],
+      ['+1s..', 'is no range of events'],
+      ['@5..@2', 'there is no event in it'],
+      ['120%', 'there is no event in it'],
     ] as const)
-      expect(() => rangeOf(text, 9)).toThrow(message);
+      expect(() => rangeOf(text, NINE)).toThrow(message);
   });
 });
