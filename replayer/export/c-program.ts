@@ -199,53 +199,66 @@ class Writer {
   // ---- the file
 
   write(name: string): Source {
-    const { roots, processes } = this.#cast;
-    const functions: string[] = [];
-    let declare: string[] = [];
-    let main: string[] = [];
-    const prototypes = processes.filter((p) => p !== roots[0]).map((p) => `static void process${p + 1}(${this.#form.parameters});`);
-    for (const p of processes) {
-      const made = this.#process(p);
-      functions.push(...made.functions);
-      if (p === roots[0]) ({ declare, lines: main } = made);
-      else
-        functions.push(
-          [`static void process${p + 1}(${this.#form.parameters})`, '{', ...made.declare, ...withoutFirst(made.lines), '}'].join('\n'),
-        );
-    }
-    const others = roots.slice(1);
-    const waits = this.#waits();
-    const mainLines = [
-      ...declare,
-      ...this.#foreign(),
-      ...(this.#several ? this.#beginning() : []),
-      ...others.flatMap((p) => [`\tif ((${this.#pid(p)} = fork()) == 0)`, `\t\tprocess${p + 1}(${this.#form.given});`]),
-      ...main,
-      ...waits,
-      ...(this.#form.end.length === 0 ? [] : ['', ...this.#form.end.map((l) => `\t${l}`)]),
-    ];
-    const mainText = [this.#form.main, '{', ...withoutFirst(mainLines), '}'].join('\n');
-    const bodies = [...functions, mainText].map((text) => this.#withMemory(text));
+    // the functions come first: what else there is follows from what they use
+    const bodies = this.#functions();
+    const { roots, processes, left } = this.#cast;
+    const prototypes = processes.filter((p) => p !== roots[0]).map((p) => `${this.#head(p)};`);
     const sections = [
-      comment(aboutOf(this.#program, { name, build: this.#form.build }, this.#made, this.#cast.left)).join('\n'),
+      comment(aboutOf(this.#program, { name, build: this.#form.build }, this.#made, left)).join('\n'),
       includes(bodies.join('\n'), this.#used.helpers, this.#several, this.#form.includes),
       ...headerSections(this.#used, this.#program.dialect, this.#form.privateHeader),
       this.#variables(),
       ...this.#form.checks(this.#used),
-      ...(bodies.some((b) => b.includes(' = memory(')) ? [MEMORY] : []),
-      ...Object.entries(HELPERS)
-        .filter(([name]) => this.#used.helpers.has(name))
-        .map(([, text]) => text),
-      ...(this.#several ? [TURNS] : []),
-      ...(bodies.some((b) => b.includes('\treturned(')) ? [RETURNED] : []),
-      ...(bodies.some((b) => b.includes('\tawait_return(')) ? [AWAIT_RETURN] : []),
-      ...(this.#reaped.size > 0 || waits.length > 0 ? [this.#reap()] : []),
+      ...this.#helpers(bodies),
+      ...(this.#reaped.size > 0 || this.#waits().length > 0 ? [this.#reap()] : []),
       prototypes.join('\n'),
       ...bodies,
       ...this.#form.last,
     ];
     const text = `// SPDX-License-Identifier: GPL-2.0-only\n${sections.filter((s) => s !== '').join('\n\n')}\n`;
-    return { text: text.replace(/\n\n\n+/g, '\n\n').replace(/\{\n\n/g, '{\n'), calls: this.#made, left: this.#cast.left };
+    return { text: text.replace(/\n\n\n+/g, '\n\n').replace(/\{\n\n/g, '{\n'), calls: this.#made, left };
+  }
+
+  #head(process: number): string {
+    return `static void process${process + 1}(${this.#form.parameters})`;
+  }
+
+  /** All functions that make calls; the last is the one that all begins with. */
+  #functions(): string[] {
+    const [first, ...others] = this.#cast.roots;
+    const functions: string[] = [];
+    let declare: string[] = [];
+    let main: string[] = [];
+    for (const p of this.#cast.processes) {
+      const made = this.#process(p);
+      functions.push(...made.functions);
+      if (p === first) ({ declare, lines: main } = made);
+      else functions.push([this.#head(p), '{', ...made.declare, ...withoutFirst(made.lines), '}'].join('\n'));
+    }
+    const lines = [
+      ...declare,
+      ...this.#foreign(),
+      ...(this.#several ? this.#beginning() : []),
+      ...others.flatMap((p) => [`\tif ((${this.#pid(p)} = fork()) == 0)`, `\t\tprocess${p + 1}(${this.#form.given});`]),
+      ...main,
+      ...this.#waits(),
+      ...(this.#form.end.length === 0 ? [] : ['', ...this.#form.end.map((l) => `\t${l}`)]),
+    ];
+    functions.push([this.#form.main, '{', ...withoutFirst(lines), '}'].join('\n'));
+    return functions.map((text) => this.#withMemory(text));
+  }
+
+  #helpers(bodies: readonly string[]): string[] {
+    const has = (call: string): boolean => bodies.some((b) => b.includes(call));
+    return [
+      ...(has(' = memory(') ? [MEMORY] : []),
+      ...Object.entries(HELPERS)
+        .filter(([name]) => this.#used.helpers.has(name))
+        .map(([, text]) => text),
+      ...(this.#several ? [TURNS] : []),
+      ...(has('\treturned(') ? [RETURNED] : []),
+      ...(has('\tawait_return(') ? [AWAIT_RETURN] : []),
+    ];
   }
 
   #pid(process: number): string {

@@ -32,7 +32,7 @@ export interface Left {
 export const textOf = (step: Step): Buffer => Buffer.from(step.parts.find((p) => p.kind === 6 && p.slot === 0)?.bytes ?? new Uint8Array());
 
 /** '' it is made again; undefined: it comes of itself. */
-export function whyLeft(step: Step): string | undefined {
+function whyLeft(step: Step): string | undefined {
   if (step.role === 'fact') return step.kind === Kind.GAP ? step.why : undefined;
   if (step.role === 'receipt') return step.request === Found.RECEIVED ? '' : 'a descriptor taken out of another process by pidfd_getfd(2)';
   if (step.role === 'access') return (step.request & 0xf) === MmioHow.BOTH ? 'a load and store at once' : '';
