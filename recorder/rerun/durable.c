@@ -168,7 +168,9 @@ bool durable_serve(long ns)
 	uint32_t asked = atomic_load(&shared->log_asked);
 	if (asked == atomic_load(&shared->log_done)) {
 		await(&shared->log_asked, asked, ns);
-		return true;
+		/* The last call has returned, and none follows yet: that is worth knowing, too. */
+		bool returned = settled(written, atomic_load(&irr_spool->tail)) != written;
+		return asked != atomic_load(&shared->log_asked) || !returned || durable_finish();
 	}
 	/* What is not in the log is not made: those who wait for it wait on. */
 	if (!durable_finish())

@@ -64,8 +64,7 @@ export function memoriesOf(program: Program): Memories {
   // what was read first is stored last
   reader.at.push(...reader.mapped.reverse());
   reader.at.unshift(...reader.huge.finish(program, reader.at));
-  // what is a file's by single pages must be of such
-  for (const m of reader.at) if (m.how === PlanHow.FILE) reader.filePages.delete(m.file);
+  reader.finish();
   return reader;
 }
 
@@ -98,8 +97,8 @@ class Reader implements Memories {
   readonly fileBytes = new Map<number, bigint>();
   readonly filePages = new Map<number, bigint>();
   readonly huge = new HugeRanges();
-  /** files whose length the recorder has seen */
-  readonly #seen = new Set<number>();
+  /** files whose length the recorder has seen; undefined: it was not the same each time */
+  readonly #seen = new Map<number, bigint | undefined>();
   /** what was read of memory of other processes than the one that read it: it is there when they map it */
   readonly mapped: MemoryAt[] = [];
   readonly #program: Program;
@@ -311,7 +310,7 @@ class Reader implements Memories {
     if (e.in.bytes < struct.size || (step.error !== 0 && step.error !== EINVAL)) return;
     const file = this.#fileOf(step);
     const end = BigInt(e.u64(e.in, at('start'))) + BigInt(e.u64(e.in, at('length')));
-    if (file < 0 || this.#seen.has(file) || end % PAGE !== 0n || end === 0n) return;
+    if (file < 0 || end % PAGE !== 0n || end === 0n) return;
     const least = this.#least.get(file) ?? 0n;
     if (step.error === 0) {
       if (end > least) this.#least.set(file, end);
@@ -333,10 +332,8 @@ class Reader implements Memories {
     }
     const file = this.#fileOf(step);
     if (file < 0) return;
-    if (!this.#seen.has(file)) this.fileBytes.delete(file);
-    this.#seen.add(file);
-    // it may grow from call to call
-    if (backing.fileBytes > (this.fileBytes.get(file) ?? 0n)) this.fileBytes.set(file, backing.fileBytes);
+    const same = !this.#seen.has(file) || this.#seen.get(file) === backing.fileBytes;
+    this.#seen.set(file, same ? backing.fileBytes : undefined);
     if (backing.page > PAGE) this.filePages.set(file, backing.page);
   }
 
@@ -355,6 +352,15 @@ class Reader implements Memories {
       },
     });
     return found;
+  }
+
+  /** How long files are: of one that changed it calls tell better. What is a file's by single pages must be of such. */
+  finish(): void {
+    for (const [file, bytes] of this.#seen) {
+      if (bytes === undefined) this.filePages.delete(file);
+      else this.fileBytes.set(file, bytes);
+    }
+    for (const m of this.at) if (m.how === PlanHow.FILE) this.filePages.delete(m.file);
   }
 
   /** A call that maps memory failed on it: its last page was not there, as far as other calls do not say better. */
