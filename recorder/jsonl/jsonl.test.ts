@@ -8,6 +8,8 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { errnoName } from '../../hw/errno.ts';
 import { jsonText } from '../../hw/json-text.ts';
 import { TraceWriter } from '../../store/append.ts';
+import { IrrError } from '../../store/errors.ts';
+import { encodeFrame, type Frame, Kind, makeArgs, makePart, type Part, PartKind, State } from '../../store/frame.ts';
 import type { TraceMeta } from '../../store/meta.ts';
 import { TraceReader } from '../../store/read.ts';
 import { TraceSide } from '../../store/side.ts';
@@ -18,8 +20,14 @@ import { importJsonl } from './import.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'irr-jsonl-'));
 afterAll(() => rmSync(folder, { recursive: true }));
+/** FC_RUNS: for once, many */
+const RUNS = Number(process.env.FC_RUNS ?? 60);
 let files = 0;
 const fresh = (suffix: string): string => join(folder, `${++files}${suffix}`);
+/** What one run of many has left. */
+const sweep = (): void => {
+  for (const name of readdirSync(folder)) rmSync(join(folder, name));
+};
 
 function textOf(path: string): string {
   const reader = TraceReader.open(path);
@@ -81,6 +89,32 @@ describe('there and back', () => {
     expect(lines.filter((line) => /"kind":"ioctl","call":"[A-Z].*"parts":.*"bytes"/.test(line))).toEqual([]);
   });
 
+  test('texts that are no UTF-8, calls told in two, gaps', async () => {
+    const bad = Buffer.from([0x2f, 0xff, 0xfe, 0x00, 0x1b, 0x5b, 0xc3, 0x28, 0xed, 0xa0, 0x80]);
+    const plain = { seq: 0, flags: 0, fileKind: 1, tEnter: 7n, tExit: 9n, pid: 4, tid: 4, fd: 3, file: 1, error: 0, ret: 0n };
+    const frames: Frame[] = [];
+    const add = (kind: number, request: number, parts: readonly Part[], more: Partial<Frame> = {}): void => {
+      frames.push({ ...plain, kind, request, state: State.RETURNED, parts, ...more });
+    };
+    for (const kind of [Kind.OPEN, Kind.EXEC, Kind.START, Kind.FD, Kind.GAP, Kind.REGION, Kind.MMIO])
+      for (const slot of [0, 1, 2, 3, 9]) add(kind, 1, [makePart(PartKind.TEXT, bad, slot), makeArgs(1, 2, 3)]);
+    const alloc = Buffer.alloc(12, 1);
+    add(Kind.IOCTL, 0x3b81, [makePart(PartKind.IN, alloc)], { state: State.ENTERED, tExit: 0n });
+    for (const [seq, error] of [
+      [frames.length, 0],
+      [frames.length, 14],
+      [0xffff_ffff_ffffn, 4],
+    ] as const)
+      for (const request of [0, 0x3b81]) add(Kind.RETURN, request, [makeArgs(seq), makePart(PartKind.OUT, alloc)], { error });
+    add(Kind.GAP, 2, [makePart(PartKind.TEXT, Buffer.from('lost\n\u001b[2J'))], { ret: 7n });
+    const path = fresh('.irr');
+    const writer = TraceWriter.create(path, { ...TEST_META, dialect: 'linux-7.2' }, { errorName: errnoName });
+    for (const f of frames) writer.append(encodeFrame(f), 0, { call: 'x', context: 0, object: 0 });
+    writer.finish();
+    const text = await expectSame(path);
+    expect(text).not.toContain('\u001b');
+  });
+
   test('a made-up session of several chunks', async () => {
     await expectSame(writeTrace(fresh('.irr'), 9000));
   }, 30_000);
@@ -105,10 +139,11 @@ describe('there and back', () => {
         }
         open.close();
         await expectSame(path);
+        sweep();
       }),
-      { numRuns: 60 },
+      { numRuns: RUNS },
     );
-  }, 60_000);
+  }, 900_000);
 });
 
 describe('edited by hand', () => {
@@ -218,6 +253,40 @@ describe('edited by hand', () => {
     expect(error.message).not.toContain('\n');
     expect(readdirSync(folder)).toEqual(before);
   });
+
+  test('any line that somebody broke is taken, or refused by its number, and nothing is left', async () => {
+    const lines = script().slice(0, 60);
+    const edit = fc.oneof(
+      fc.record({ at: fc.nat(3000), put: fc.string({ unit: 'binary', maxLength: 4 }), take: fc.nat(6) }),
+      fc.record({ at: fc.nat(3000), put: fc.constantFrom('[', '{', '"', '0x', 'null', '-1', '1e99', ',"parts":[]'), take: fc.nat(2) }),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 1, max: lines.length - 1 }), edit, async (i, { at, put, take }) => {
+        const line = lines[i]!;
+        const place = at % line.length;
+        const [input, output] = [fresh('.jsonl'), fresh('.irr')];
+        writeFileSync(
+          input,
+          lines.map((l, n) => (n === i ? line.slice(0, place) + put.replaceAll('\n', ' ') + line.slice(place + take) : l)).join('\n'),
+        );
+        const error = await importJsonl({ input, output, force: false }).then(
+          () => undefined,
+          (e: Error) => e,
+        );
+        const left = readdirSync(folder).filter((name) => join(folder, name) !== input);
+        sweep();
+        if (error === undefined) expect(left).toHaveLength(1);
+        else {
+          expect(left).toEqual([]);
+          expect(error).toBeInstanceOf(IrrError);
+          expect(error.message.replace(input, '')).toMatch(/^:(\d+): \P{Cc}+$/u);
+          // a call that never was may be named by a later line
+          expect(Number(/^:(\d+)/.exec(error.message.replace(input, ''))![1])).toBeGreaterThanOrEqual(i + 1);
+        }
+      }),
+      { numRuns: RUNS },
+    );
+  }, 900_000);
 
   test('packed', async () => {
     const text = script().join('\n');

@@ -103,6 +103,26 @@ describe('redact', () => {
     expect(mixed).toEqual(await of(a, b));
   });
 
+  test.each(fixtures)('%s: as lines of JSON and back', async (name) => {
+    const output = await redacted(join(traces, name));
+    const [text, again, same] = ['a.jsonl', 'a.irr', 'b.jsonl'].map((suffix) => join(folder, `${++files}${suffix}`)) as [
+      string,
+      string,
+      string,
+    ];
+    await capture('export', [output], { format: 'jsonl', output: text });
+    await capture('import', ['jsonl', text], { output: again });
+    await capture('export', [again], { format: 'jsonl', output: same });
+    expect(readFileSync(same).equals(readFileSync(text))).toBe(true);
+    const digestOf = (path: string): string => {
+      const reader = TraceReader.open(path);
+      const { digest } = reader;
+      reader.close();
+      return digest;
+    };
+    expect(digestOf(again)).toBe(digestOf(output));
+  });
+
   test('a file that is in the way is left alone, and nothing else is left', async () => {
     const output = join(folder, 'taken.irr');
     writeFileSync(`${output}.partial`, 'mine');
