@@ -1,5 +1,7 @@
 /** Values of JSON that somebody may have written by hand: checked, and refused in words that say what to write. */
 
+import { jsonText } from '../json-text.ts';
+
 /** What a line says that cannot be; `message` says what, and what to do. */
 export class JsonError extends Error {}
 
@@ -35,9 +37,8 @@ export function bytesOf(json: unknown, what: string): Uint8Array {
 /** Of a character that is a hexadecimal digit. */
 const digit = (code: number): number => (code & 15) + (code > 0x39 ? 9 : 0);
 
-/** A value of a line in a message: short, and nothing in it that a line of text cannot hold. */
+/** A value of a line in a message: short, and nothing in it that a line of text cannot hold, or that a terminal obeys. */
 export function shown(json: unknown): string {
-  const text =
-    json === undefined ? 'nothing' : (JSON.stringify(json, (_, v: unknown) => (typeof v === 'bigint' ? `0x${v.toString(16)}` : v)) ?? '');
+  const text = json === undefined ? 'nothing' : jsonText(json);
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }

@@ -216,6 +216,7 @@ describe('edited by hand', () => {
     [`${head}\n{"pid":1.5,"kind":"exit"}\n`, ':2: pid: 1.5 is no whole number'],
     [`${head}\n{"pid":"1","kind":"exit"}\n`, ':2: pid: "1" is no whole number'],
     [`${head}\n{"pid":1,"kind":"jump"}\n`, ':2: kind: "jump" is no kind of event'],
+    [`${head}\n{"pid":1,"kind":"exit\u007f\u0085"}\n`, ':2: kind: "exit\\u007f\\u0085" is no kind of event'],
     [`${head}\n{"pid":1,"kind":"exit","rett":1}\n`, ':2: an event has no "rett"'],
     [`${head}\n{"pid":1,"kind":"exit","errno":"EFOO"}\n`, ':2: errno: "EFOO" is the name of no error'],
     [`${head}\n{"seq":5,"pid":1,"kind":"exit"}\n{"seq":5,"pid":1,"kind":"exit"}\n`, ':3: seq: 5 is no whole number from 6'],
