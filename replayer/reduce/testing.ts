@@ -19,7 +19,7 @@ export interface Reduction {
   readonly options: JudgeOptions;
 }
 
-export function queryIn(text: string, source: ProgramSource): Query {
+function queryIn(text: string, source: ProgramSource): Query {
   const parsed = parseQuery(text, vocabularyOf(tableOf(source.meta)));
   if (!parsed.ok) throw new Error(parsed.error.message);
   return parsed.query;
