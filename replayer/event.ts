@@ -113,6 +113,19 @@ export class EventBytes {
   u64(span: Span, at: number): U64 {
     return at + 8 <= span.bytes ? readU64(this.view, span.start + at) : 0;
   }
+  /** A number of so many bytes; 0 where the part ends before it. */
+  number(span: Span, at: number, width: 1 | 2 | 4 | 8): U64 {
+    switch (width) {
+      case 1:
+        return this.u8(span, at);
+      case 2:
+        return this.u16(span, at);
+      case 4:
+        return this.u32(span, at);
+      default:
+        return this.u64(span, at);
+    }
+  }
   /** The i-th word of the ARGS part. */
   arg(i: number): U64 {
     return this.u64(this.args, 8 * i);

@@ -37,23 +37,3 @@ uint64_t irr_model_known(uint64_t device, uint64_t inode)
 
 void irr_queue_destroying(uint64_t known, const void *arg) { (void)known, (void)arg; }
 void irr_queue_called(unsigned long request, const struct irr_called *call) { (void)request, (void)call; }
-
-/* A numeric field of /proc/self/stat, numbered as proc(5) does. */
-uint64_t irr_stat_field(int wanted)
-{
-	char text[1024];
-	long fd = irr_sys(SYS_openat, -100 /* AT_FDCWD */, (long)"/proc/self/stat", 0, 0, 0, 0);
-	long n = fd < 0 ? -1 : irr_sys(SYS_read, fd, (long)text, sizeof text - 1, 0, 0, 0);
-	if (fd >= 0)
-		irr_sys(SYS_close, fd, 0, 0, 0, 0, 0);
-	if (n <= 0)
-		return 0;
-	text[n] = 0;
-	const char *p = strrchr(text, ')');
-	for (int field = 2; p && field < wanted; field++)
-		p = strchr(p + 1, ' ');
-	uint64_t v = 0;
-	for (p = p ? p + 1 : ""; *p >= '0' && *p <= '9'; p++)
-		v = 10 * v + (uint64_t)(*p - '0');
-	return v;
-}

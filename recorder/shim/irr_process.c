@@ -17,25 +17,6 @@ struct irr_self *irr_self;
 __thread struct irr_thread irr_thread;
 _Atomic bool irr_confined;
 
-/* A numeric field of /proc/self/stat, numbered as proc(5) does. */
-uint64_t irr_stat_field(int wanted)
-{
-	char text[1024];
-	long fd = irr_sys(SYS_openat, AT_FDCWD, (long)"/proc/self/stat", O_RDONLY | O_CLOEXEC, 0, 0, 0);
-	if (fd < 0)
-		return 0;
-	long n = irr_sys(SYS_read, fd, (long)text, sizeof text - 1, 0, 0, 0);
-	irr_sys(SYS_close, fd, 0, 0, 0, 0, 0);
-	if (n <= 0)
-		return 0;
-	text[n] = 0;
-	/* The name in field 2 may hold anything, so count from its closing parenthesis. */
-	const char *p = strrchr(text, ')');
-	for (int field = 2; p && field < wanted; field++)
-		p = strchr(p + 1, ' ');
-	return p ? strtoull(p + 1, NULL, 10) : 0;
-}
-
 static size_t read_file(const char *path, char *to, size_t room)
 {
 	long fd = irr_sys(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);

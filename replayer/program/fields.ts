@@ -6,26 +6,11 @@ import { type CommandForms, DESCRIPTOR, type Form, Forms, type How, readingTable
 import type { EventBytes, Span } from '../event.ts';
 import type { U64 } from '../u64.ts';
 
-type Width = 1 | 2 | 4 | 8;
-
 /** Takes fields: `at` is the place in the event's buffer. */
 export interface FieldSink {
   field(form: Form, how: How, at: number, value: U64): void;
   /** a pointer that the kernel follows, and how many bytes the call says are there; beyond 2^53 it is not exact */
   pointer(form: Form, at: number, value: U64, bytes: number): void;
-}
-
-export function readAt(e: EventBytes, span: Span, at: number, width: Width): U64 {
-  switch (width) {
-    case 1:
-      return e.u8(span, at);
-    case 2:
-      return e.u16(span, at);
-    case 4:
-      return e.u32(span, at);
-    default:
-      return e.u64(span, at);
-  }
 }
 
 /** A descriptor at the end of a VFIO struct, or the address of a VM's memory: what forms do not tell. */
@@ -100,7 +85,7 @@ export class Fields {
     for (let i = 0; i < f.count; i++) {
       const at = base + f.offset + i * f.width;
       if (at + f.width > span.bytes) return;
-      sink.field(f, how, span.start + at, readAt(e, span, at, f.width));
+      sink.field(f, how, span.start + at, e.number(span, at, f.width));
     }
   }
 
@@ -109,10 +94,10 @@ export class Fields {
     if (nested === undefined || f.offset + f.width > e.in.bytes) return;
     const at = (name: string): number => {
       const field = forms.struct.byName.get(name);
-      return field === undefined ? 0 : Number(readAt(e, e.in, field.offset, SCALAR_BYTES[field.type]));
+      return field === undefined ? 0 : Number(e.number(e.in, field.offset, SCALAR_BYTES[field.type]));
     };
     if (nested.when !== undefined && (at(nested.when.field) & nested.when.mask) >>> 0 !== nested.when.equals) return;
-    sink.pointer(f, e.in.start + f.offset, readAt(e, e.in, f.offset, f.width), lengthOf(nested.length, at));
+    sink.pointer(f, e.in.start + f.offset, e.number(e.in, f.offset, f.width), lengthOf(nested.length, at));
   }
 
   #vmMemory(e: EventBytes, forms: CommandForms, f: Form, sink: FieldSink): void {
@@ -127,7 +112,7 @@ export class Fields {
     const span = nested === undefined || nested.dir === 'mapped' ? undefined : e.part(kind, f.offset);
     if (nested === undefined || span === undefined) return;
     const told = outer.bytes >= 0 ? outer : e.in;
-    const struct = this.forms.pointedTo(forms, f.field, (field: Field) => Number(readAt(e, told, field.offset, 4)));
+    const struct = this.forms.pointedTo(forms, f.field, (field: Field) => Number(e.number(told, field.offset, 4)));
     if (struct === undefined) return;
     const entry = nested.of === 'entries' && nested.entry !== undefined ? forms.struct.byName.get(nested.entry) : undefined;
     const stride = Math.max(1, entry === undefined ? struct.size : e.u32(e.in, entry.offset));

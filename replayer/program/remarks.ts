@@ -1,6 +1,6 @@
 /** What a recording does not say, and what no step does again as it was. */
 import { quoteText } from '../../hw/quote.ts';
-import { Kind, PART_AT, PART_HEADER, PartFlag, PartKind } from '../../store/frame.ts';
+import { FrameCursor, Kind, PART_AT, PART_HEADER, PartFlag, PartKind } from '../../store/frame.ts';
 import type { Program, Remark, Step } from './program.ts';
 
 export function remarksOf(program: Omit<Program, 'remarks'>): Remark[] {
@@ -49,8 +49,21 @@ function ofSymbols({ symbols }: Omit<Program, 'remarks'>, remarks: Remark[]): vo
 
 const quoteType = (type: string): string => (/^[A-Z_]+$/.test(type) ? type : quoteText(Buffer.from(type)));
 
-function ofRegions({ regions, symbols }: Omit<Program, 'remarks'>, remarks: Remark[]): void {
-  const some = regions.filter((r) => r.backing === 'memory' && r.pinned);
+/** Memory of which the recorder has said what it is (recorder/shim/irr_backing.h), by symbol. */
+function toldOf({ steps }: Omit<Program, 'remarks'>): Set<number> {
+  const told = new Set<number>();
+  const cursor = new FrameCursor();
+  for (const { kind, uses, buffer, offset } of steps)
+    if (kind === Kind.IOCTL && uses.length > 1 && cursor.at(buffer, offset).part(PartKind.TEXT))
+      for (const { symbol } of uses) told.add(symbol);
+  return told;
+}
+
+function ofRegions(program: Omit<Program, 'remarks'>, remarks: Remark[]): void {
+  const { regions, symbols } = program;
+  const pinned = regions.filter((r) => r.backing === 'memory' && r.pinned);
+  const told = pinned.length === 0 ? new Set<number>() : toldOf(program);
+  const some = pinned.filter((r) => !told.has(r.symbol));
   if (some.length > 0)
     remarks.push({
       step: -1,

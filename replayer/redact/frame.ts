@@ -5,6 +5,7 @@ import { targetOfFileKind, type UapiTable, uapiTable } from '../../hw/uapi/table
 import type { Command, Field, Struct } from '../../hw/uapi/types.ts';
 import { FileKind, type Frame, Kind, MMIO_SOURCE_SHIFT, MmioSource, type Part, PartKind } from '../../store/frame.ts';
 import { NEWEST, VM_MEMORY } from '../diff/meaning/forms.ts';
+import { backingOf } from '../rerun/backing.ts';
 import { isKernelAddress, isUserAddress } from './addresses.ts';
 import type { ClassName } from './classes.ts';
 import type { Words } from './words.ts';
@@ -269,6 +270,8 @@ function addressWords(f: Frame, p: Part, r: Redaction): void {
 function textPart(f: Frame, p: Part, r: Redaction): Part {
   if (p.kind !== PartKind.TEXT) return p;
   const text = Buffer.from(p.bytes).toString('utf8');
+  // huge pages or not says nothing of anybody
+  if (f.kind === Kind.IOCTL && backingOf(text) !== undefined) return p;
   const now = textOf(TEXTS[kindName(f.kind)]?.[p.slot] ?? '', text, r);
   if (now === text) return p;
   const bytes = Buffer.from(now);

@@ -1,5 +1,6 @@
 /** A program as a plan: which steps are issued again, and why others are not. */
-import { FileKind, Found, Kind, Start } from '../../store/frame.ts';
+import { Found, Kind, Start } from '../../store/frame.ts';
+import { whyNever } from '../program/issuable.ts';
 import type { Program, Step } from '../program/program.ts';
 import { memoriesOf } from './memory.ts';
 import { canOpen } from './opens.ts';
@@ -28,25 +29,6 @@ export interface Compiled {
 }
 
 const LIMIT_MS = 10_000;
-/** ioctls of iommufd and VFIO */
-const TYPE = 0x3b;
-const KVM_FILES: ReadonlySet<number> = new Set([FileKind.KVM, FileKind.KVM_VM, FileKind.KVM_VCPU]);
-const CALLS: ReadonlySet<number> = new Set([
-  Kind.IOCTL,
-  Kind.OPEN,
-  Kind.CLOSE,
-  Kind.DUP,
-  Kind.MMAP,
-  Kind.MUNMAP,
-  Kind.MREMAP,
-  Kind.READ,
-  Kind.WRITE,
-  Kind.FORK,
-  Kind.EXIT,
-  Kind.EXEC,
-  Kind.SENDFD,
-]);
-
 /** Why a step is not issued; '' it is; undefined: it comes of itself. */
 function whyNot(step: Step, mmio: boolean): string | undefined {
   if (step.role === 'fact') {
@@ -57,12 +39,8 @@ function whyNot(step: Step, mmio: boolean): string | undefined {
   }
   if (step.role === 'receipt') return '';
   if (step.role === 'access') return mmio ? '' : 'loads and stores are made with --mmio only';
-  if (!CALLS.has(step.kind)) return 'a call of a kind that is not issued';
   if (step.kind === Kind.OPEN && !canOpen(step)) return 'it opens something other than iommufd and VFIO';
-  if (KVM_FILES.has(step.fileKind)) return 'calls on KVM are not issued';
-  if (step.kind === Kind.IOCTL && ((step.request >>> 8) & 0xff) !== TYPE) return 'an ioctl of another subsystem';
-  if (step.kind === Kind.FORK && step.error !== 0) return 'a fork that failed';
-  return '';
+  return whyNever(step);
 }
 
 /** Does another image of its process begin behind an EXEC, before anything else of it? One that failed has none. */

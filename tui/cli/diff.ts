@@ -12,6 +12,7 @@ import { type Judged, judge, judgeable, judgeLike, Verdict } from './diff-since.
 import { DiffText, type Scene } from './diff-text.ts';
 import { thresholdOf, timingSentence } from './diff-timing.ts';
 import { UsageError } from './errors.ts';
+import { finished } from './long-work.ts';
 import { Progress } from './output.ts';
 import { countOf, type Opened, openTrace } from './trace.ts';
 import { checkWritable, writeWhole } from './whole-file.ts';
@@ -38,18 +39,6 @@ export const run: Run = async ([first = '', second], options, io) => {
   b.reader.close();
   return report.differences > 0 || times?.rows.some((r) => r.test?.differs === true) === true ? 1 : 0;
 };
-
-function finished<T>(what: string, work: Generator<number, T>, total: number): T {
-  const progress = new Progress(what);
-  for (;;) {
-    const next = work.next();
-    if (next.done === true) {
-      progress.done();
-      return next.value;
-    }
-    progress.update(Math.floor(next.value * total), total);
-  }
-}
 
 async function compared(a: Opened, b: Opened, options: Options): Promise<Report> {
   const rules: Rules = rulesOf(options, a, b);

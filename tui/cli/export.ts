@@ -13,6 +13,7 @@ import { storeError } from '../../store/errors.ts';
 import { PARTIAL } from '../../store/open.ts';
 import type { Io, Options, Run } from './commands.ts';
 import { UsageError } from './errors.ts';
+import { finished } from './long-work.ts';
 import { FdSink, Progress } from './output.ts';
 import { type Opened, openTrace } from './trace.ts';
 
@@ -38,12 +39,8 @@ const MOST_CALLS = 1000;
 
 /** The program of a trace, if it is one that fits a reproducer. */
 function programFor({ reader, table, path }: Opened, options: Options): Program {
-  const progress = new Progress('reading');
-  const work = programOf(reader, table);
-  let next = work.next();
-  for (; next.done !== true; next = work.next()) progress.update(Math.round(next.value * reader.last), reader.last);
-  progress.done();
-  const calls = callsOf(next.value);
+  const program = finished('reading', programOf(reader, table), reader.last);
+  const calls = callsOf(program);
   if (calls === 0)
     throw new UsageError(`export: ${basename(path)} has no call that could be made again`, 'see what it has: iommufd-rr show');
   if (calls > MOST_CALLS && options.force !== true)
@@ -51,7 +48,7 @@ function programFor({ reader, table, path }: Opened, options: Options): Program 
       `export: ${basename(path)} has ${calls} calls: too many for a program that somebody is to read`,
       'take those that matter first (reduce, or slice), or say --force',
     );
-  return next.value;
+  return program;
 }
 
 /** Pieces after which a reader that cannot keep up is waited for. */

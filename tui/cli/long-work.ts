@@ -60,3 +60,16 @@ export async function read<T>(what: string, work: Generator<number, T>, total: n
   progress.done();
   return result;
 }
+
+/** Work that tells how far it is, 0 to 1, done to its end. `total`: what it is counted in. */
+export function finished<T>(what: string, work: Generator<number, T>, total: number): T {
+  const progress = new Progress(what);
+  for (;;) {
+    const next = work.next();
+    if (next.done === true) {
+      progress.done();
+      return next.value;
+    }
+    progress.update(Math.floor(next.value * total), total);
+  }
+}

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { uapiTable } from '../../hw/uapi/table.ts';
 import { CLASS_NAMES } from '../../replayer/redact/classes.ts';
-import { longs, Script } from '../../replayer/script.ts';
-import { FileKind } from '../../store/frame.ts';
+import { longs, Script, words } from '../../replayer/script.ts';
+import { FileKind, Kind, makePart, PartKind } from '../../store/frame.ts';
 import { TraceReader } from '../../store/read.ts';
 import { TraceSide } from '../../store/side.ts';
 import { verifyTrace } from '../../store/verify.ts';
@@ -46,7 +46,29 @@ function pointersOf(path: string): Set<bigint> {
 const json = async (command: string, args: readonly string[]): Promise<Record<string, unknown>> =>
   JSON.parse((await capture(command, args, { json: true })).out) as Record<string, unknown>;
 
+/** A MAP of two megabytes, as the recorder tells of it. */
+function mapped(text: string): string {
+  const table = uapiTable('linux-7.2');
+  const s = new Script(table);
+  s.open(3);
+  const map = Buffer.concat([words(40, 7, 1, 0), longs(0x7f00_0020_0000, 0x20_0000, 0x20_0000)]);
+  const parts = [makePart(PartKind.IN, map), makePart(PartKind.OUT, map), makePart(PartKind.TEXT, Buffer.from(text))];
+  s.add({ kind: Kind.IOCTL, ...s.behind(3), request: 0x3b85, parts });
+  return sampleTrace(s.frames, table);
+}
+
 describe('redact', () => {
+  test.each([
+    ['pages=2097152 shared', true],
+    ['pages=2097152 of /home/me', false],
+  ])('what the recorder says of memory: %s', async (text, stays) => {
+    const reader = TraceReader.open(await redacted(mapped(text)));
+    const said = Buffer.from(reader.frame(2)!.parts.find((p) => p.kind === PartKind.TEXT)!.bytes).toString();
+    reader.close();
+    expect(said === text).toBe(stays);
+    expect(said).not.toContain('home');
+  });
+
   test.each(fixtures)('%s: nothing that was taken out is in the new file, and the session is the same', async (name) => {
     const trace = join(traces, name);
     const output = await redacted(trace);

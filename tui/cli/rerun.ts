@@ -17,6 +17,7 @@ import { reportOf } from './diff-report.ts';
 import { DiffText, type TextChoice } from './diff-text.ts';
 import { UsageError } from './errors.ts';
 import { freeName } from './free-name.ts';
+import { finished } from './long-work.ts';
 import { type Out, Progress, paint } from './output.ts';
 import { countOf, type Opened, openTrace } from './trace.ts';
 import { version } from './version.ts';
@@ -59,18 +60,6 @@ function dialectOf({ dialect }: Options): DialectName | undefined {
   const known = DIALECTS.find((d) => d === dialect);
   if (known === undefined) throw new UsageError(`rerun: there is no dialect ${String(dialect)}`, `one of ${DIALECTS.join(', ')}`);
   return known;
-}
-
-function finished<T>(what: string, work: Generator<number, T>, total: number): T {
-  const progress = new Progress(what);
-  for (;;) {
-    const next = work.next();
-    if (next.done === true) {
-      progress.done();
-      return next.value;
-    }
-    progress.update(Math.floor(next.value * total), total);
-  }
 }
 
 /** What the steps are, and what none of them does again. Nothing is issued. */

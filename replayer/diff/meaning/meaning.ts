@@ -169,7 +169,7 @@ export class Meaning {
     for (let i = 0; i < f.count; i++) {
       const at = base + f.offset + i * f.width;
       const place = this.#place + i;
-      const value = readAt(e, span, at, f.width);
+      const value = e.number(span, at, f.width);
       if (value === 0 && !ZERO_COUNTS.has(how)) {
         if (at < span.bytes) to.zero?.(name);
         continue;
@@ -237,7 +237,7 @@ export class Meaning {
   #pointedTo(e: EventBytes, forms: CommandForms, f: Form): Struct | undefined {
     // an answer may say of what type it is, in the place where the question stood
     const span = e.out.bytes >= 0 ? e.out : e.in;
-    return this.forms.pointedTo(forms, f.field, (field) => Number(readAt(e, span, field.offset, 4)));
+    return this.forms.pointedTo(forms, f.field, (field) => Number(e.number(span, field.offset, 4)));
   }
 
   #elements(
@@ -335,24 +335,10 @@ export function calledOf(e: EventBytes, command: Command | undefined): number {
 export const calledAs = (kind: number, fileKind: number, call: number, op: number): number =>
   Math.imul(kind | (fileKind << 8), 0x9e37_79b1) ^ (Math.imul(call, 0x85eb_ca6b) + op);
 
-function readAt(e: EventBytes, span: Span, at: number, width: 1 | 2 | 4 | 8): U64 {
-  switch (width) {
-    case 1:
-      return e.u8(span, at);
-    case 2:
-      return e.u16(span, at);
-    case 4:
-      // a struct may end in the middle of what is known of it
-      return e.u32(span, at);
-    default:
-      return e.u64(span, at);
-  }
-}
-
 function differs(e: EventBytes, f: Form): boolean {
   for (let i = 0; i < f.count; i++) {
     const at = f.offset + i * f.width;
-    if (readAt(e, e.out, at, f.width) !== readAt(e, e.in, at, f.width)) return true;
+    if (e.number(e.out, at, f.width) !== e.number(e.in, at, f.width)) return true;
   }
   return false;
 }
