@@ -38,6 +38,7 @@ void frame_leave(struct irr_call *f, struct call *c, long ret);
 
 /* ---- the kinds; false: it could not be issued ---- */
 
+void ioctl_call(struct call *c);
 void open_call(struct call *c);
 void close_call(struct call *c);
 void dup_call(struct call *c);

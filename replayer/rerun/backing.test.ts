@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Program, Region } from '../program/program.ts';
 import { backingOf, HugeRanges } from './backing.ts';
-import type { MemoryAt } from './memory.ts';
+import type { MemoryAt } from './memory-at.ts';
 import { PlanHow } from './plan.ts';
 
 test.each<[string, ReturnType<typeof backingOf>]>([

@@ -3,7 +3,7 @@
  * other recorders do not tell; what is mapped in pieces of less than 2 MiB is not told either.
  */
 import type { Extent, Program, Region } from '../program/program.ts';
-import type { MemoryAt } from './memory.ts';
+import type { MemoryAt } from './memory-at.ts';
 import { PlanHow } from './plan.ts';
 
 const TOLD = /^pages=(\d{4,11}) (?:(private|shared)|bytes=(\d{1,15}))$/;

@@ -16,26 +16,8 @@ import { type Program, type Region, type Step, symbolAt } from '../program/progr
 import { contextOfFile, emptyState, objectById } from '../state.ts';
 import { type U64, u64 } from '../u64.ts';
 import { backingOf, HugeRanges } from './backing.ts';
+import type { MemoryAt } from './memory-at.ts';
 import { PlanHow } from './plan.ts';
-
-/** How memory is at a step. */
-export interface MemoryAt {
-  /** index of the step in the program */
-  readonly step: number;
-  /** PlanHow */
-  readonly how: number;
-  /** of memory; IN_FILE: of the descriptor */
-  readonly symbol: number;
-  /** in the region, or in the file */
-  readonly offset: bigint;
-  readonly bytes: bigint;
-  /** BYTES, IN_FILE: what is there; else empty */
-  readonly data: Uint8Array;
-  /** FILE: symbol of the descriptor; HUGE: 1 where it is shared; else 0 */
-  readonly file: number;
-  /** FILE: offset in the file, bytes; HUGE: bytes of a page */
-  readonly fileOffset: bigint;
-}
 
 export interface Memories {
   readonly at: readonly MemoryAt[];

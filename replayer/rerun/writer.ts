@@ -2,7 +2,8 @@
 import { Found, FRAME_AT, Kind, type Part, PartKind } from '../../store/frame.ts';
 import { unbound } from '../program/bindings.ts';
 import type { Define, Program, ProgramSymbol, Step, Use } from '../program/program.ts';
-import type { Memories, MemoryAt } from './memory.ts';
+import type { Memories } from './memory.ts';
+import type { MemoryAt } from './memory-at.ts';
 import { asksOf, opensHardware } from './opens.ts';
 import { type PlacedPart, partAt, partsOf } from './parts.ts';
 import {
