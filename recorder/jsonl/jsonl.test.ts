@@ -24,7 +24,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 const RUNS = Number(process.env.FC_RUNS ?? 60);
 let files = 0;
 const fresh = (suffix: string): string => join(folder, `${++files}${suffix}`);
-/** What one run of many has left. */
+/** What other tests, and one run of many, have left. */
 const sweep = (): void => {
   for (const name of readdirSync(folder)) rmSync(join(folder, name));
 };
@@ -257,6 +257,7 @@ describe('edited by hand', () => {
 
   test('any line that somebody broke is taken, or refused by its number, and nothing is left', async () => {
     const lines = script().slice(0, 60);
+    sweep();
     const edit = fc.oneof(
       fc.record({ at: fc.nat(3000), put: fc.string({ unit: 'binary', maxLength: 4 }), take: fc.nat(6) }),
       fc.record({ at: fc.nat(3000), put: fc.constantFrom('[', '{', '"', '0x', 'null', '-1', '1e99', ',"parts":[]'), take: fc.nat(2) }),
