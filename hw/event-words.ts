@@ -44,6 +44,10 @@ export const FILE_NAMES = [
   'kvm-vcpu',
 ] as const;
 
+/** Number of the kind of file that the model calls so (FileKind of hw/iommufd/state.ts; hw/scenario has those of KVM); 0: none that frames know. */
+export const fileNumber = (name: string): number =>
+  Math.max(0, (FILE_NAMES as readonly string[]).indexOf(name === 'container' ? 'vfio' : name));
+
 export const FRAME_NUMBERS = {
   state: { ENTERED: 1, RETURNED: 2 },
   flag: { VFORK: 1, OBSERVED: 2, SIGNAL: 4 },

@@ -3,6 +3,7 @@
  * a microsecond for each event; nothing in them depends on when or where the scenario was run.
  */
 import { errnoNumber } from '../hw/errno.ts';
+import { fileNumber } from '../hw/event-words.ts';
 import type { FileKind as ModelKind } from '../hw/iommufd/state.ts';
 import { runScenario } from '../hw/scenario/script.ts';
 import type { KvmKind, Session, SimEvent } from '../hw/scenario/session.ts';
@@ -38,21 +39,6 @@ const WHY = {
   sample: QueueWhy.PERIODIC,
 } as const;
 const SOURCE = { mapping: MmioSource.TRAPPED, exit: MmioSource.KVM } as const;
-
-const KINDS: Readonly<Record<ModelKind | KvmKind, number>> = {
-  iommufd: FileKind.IOMMUFD,
-  container: FileKind.VFIO_CONTAINER,
-  'vfio-device': FileKind.VFIO_DEVICE,
-  'vfio-group': FileKind.VFIO_GROUP,
-  fault: FileKind.FAULT,
-  veventq: FileKind.VEVENTQ,
-  access: FileKind.ACCESS,
-  dmabuf: FileKind.DMABUF,
-  other: FileKind.UNKNOWN,
-  kvm: FileKind.KVM,
-  'kvm-vm': FileKind.KVM_VM,
-  'kvm-vcpu': FileKind.KVM_VCPU,
-};
 
 /** Made up, the same each time. */
 const PROCESS = { pid: 100, parent: 1, startTime: 1000, exe: '/bin/vmm' } as const;
@@ -147,7 +133,7 @@ function contentOf(e: SimEvent): Content {
 const at = (e: { readonly fd: number; readonly file: number; readonly fileKind: ModelKind | KvmKind }) => ({
   fd: e.fd,
   file: e.file,
-  fileKind: KINDS[e.fileKind],
+  fileKind: fileNumber(e.fileKind),
 });
 
 function structParts(e: Extract<SimEvent, { kind: 'ioctl' }>): Part[] {

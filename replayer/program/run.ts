@@ -6,7 +6,9 @@
  * The frames that come of it are folded as they are made, by the Checker that follows recordings, too: it keeps descriptors, files, mappings and
  * processes, and holds the frames against the rules a second time.
  */
+
 import { errnoNumber } from '../../hw/errno.ts';
+import { fileNumber } from '../../hw/event-words.ts';
 import type { Answer } from '../../hw/iommufd/call.ts';
 import type { MachineName } from '../../hw/iommufd/machine.ts';
 import type { Reply } from '../../hw/iommufd/queues.ts';
@@ -332,7 +334,7 @@ class Runner {
         const at = asked.command.struct?.byName.get(field)?.offset ?? out.length;
         if (at + 4 <= out.length) out.writeInt32LE(fd, at);
       }
-      this.#fresh = { fd, kind: KINDS[made.kind] ?? FileKind.UNKNOWN, file: this.#nextFile++ };
+      this.#fresh = { fd, kind: fileNumber(made.kind), file: this.#nextFile++ };
       const symbol = same ? this.#bindings.definedFd(step)?.symbol : undefined;
       if (symbol !== undefined) this.#bindings.makes(symbol, fd, this.#fresh.file);
     }
@@ -370,14 +372,3 @@ class Runner {
     return done;
   }
 }
-
-const KINDS: Readonly<Record<string, number>> = {
-  iommufd: FileKind.IOMMUFD,
-  container: FileKind.VFIO_CONTAINER,
-  'vfio-device': FileKind.VFIO_DEVICE,
-  'vfio-group': FileKind.VFIO_GROUP,
-  fault: FileKind.FAULT,
-  veventq: FileKind.VEVENTQ,
-  access: FileKind.ACCESS,
-  dmabuf: FileKind.DMABUF,
-};
