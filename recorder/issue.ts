@@ -1,12 +1,11 @@
 /** Plans issued on this machine's kernel one after another, each waited for: what each records is read at once, and nothing stays. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { IrrError } from '../store/errors.ts';
 import { FRAME_AT } from '../store/frame.ts';
 import type { TraceMeta } from '../store/meta.ts';
-import { rerunProgram } from './rerun.ts';
+import { ENDED, folderInMemory, rerunProgram } from './rerun.ts';
 import { Spool } from './spool.ts';
 import { compactFrame } from './spool-frame.ts';
 import { LAYOUT } from './spool-layout.ts';
@@ -26,8 +25,6 @@ export interface Issued {
 /** What is known of the machine. */
 export type MachineMeta = Pick<TraceMeta, 'kernel' | 'machine' | 'cpu' | 'clock'>;
 
-const [DIFFERS, HUNG] = [1, 3];
-
 export class Issuer {
   readonly #program = rerunProgram();
   readonly #folder: string;
@@ -35,7 +32,7 @@ export class Issuer {
 
   /** Throws where the program that issues plans was not built. */
   constructor() {
-    this.#folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'iommufd-rr-'));
+    this.#folder = folderInMemory();
   }
 
   /** Of what was issued last; undefined before. */
@@ -56,11 +53,11 @@ export class Issuer {
       // what the program says first is what it did not get on with
       const [said = ''] = stderr.trim().split('\n');
       if (signal === 'SIGINT') return { ended: 'stopped', frames: [], said };
-      if (status !== 0 && status !== DIFFERS && status !== HUNG)
-        throw new IrrError('not-rerun', `nothing was issued: ${said || (signal ?? `exit status ${status}`)}`);
+      const how = ENDED[status ?? -1];
+      if (how === undefined) throw new IrrError('not-rerun', `nothing was issued: ${said || (signal ?? `exit status ${status}`)}`);
       const { frames, lost } = this.#read(spool);
       const hung = frames.some(lives) ? 'stuck' : 'hung';
-      return { ended: status === HUNG ? hung : lost ? 'lost' : 'done', frames, said };
+      return { ended: how === 'hung' ? hung : lost ? 'lost' : 'done', frames, said };
     } finally {
       for (const file of [path, spool]) rmSync(file, { force: true });
     }

@@ -41,11 +41,15 @@ export interface RerunResult extends RecoverResult {
   readonly ended: 'done' | 'differs' | 'hung';
 }
 
-const ENDED: Readonly<Record<number, RerunResult['ended']>> = { 0: 'done', 1: 'differs', 3: 'hung' };
+/** By exit status; none: nothing was issued. */
+export const ENDED: Readonly<Record<number, RerunResult['ended']>> = { 0: 'done', 1: 'differs', 3: 'hung' };
+
+/** A new folder for a plan and a spool: in memory, if there is a place. */
+export const folderInMemory = (): string => mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'iommufd-rr-'));
 
 /** Runs it. Throws an IrrError where nothing was issued (the program has said why), or where the spool cannot be used. */
 export async function rerun(options: RerunOptions): Promise<RerunResult> {
-  const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'iommufd-rr-'));
+  const folder = folderInMemory();
   try {
     const plan = join(folder, 'plan');
     const spool = options.spool === undefined ? join(folder, 'spool') : resolve(options.spool);

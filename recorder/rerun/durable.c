@@ -19,7 +19,6 @@
 #include "irr.h"
 #include "rerun.h"
 
-#define HIGH_FD 901 /* out of the way of the plan's */
 #define ASK_NS 100000000L
 
 static int log_fd = -1;

@@ -13,6 +13,7 @@
 
 #define PROGRAM "irr-rerun"
 #define PAGE UINT64_C(4096)
+#define HIGH_FD 900 /* from here on lie descriptors of our own, out of the way of the plan's */
 
 /* ---- the plan (plan.c) ---- */
 

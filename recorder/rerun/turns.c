@@ -28,8 +28,6 @@ uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-#define HIGH_FD 900 /* out of the way of the plan's */
-
 /* Where the tables behind it lie, by the plan. */
 static bool map_shared(int fd)
 {

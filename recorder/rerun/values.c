@@ -13,8 +13,6 @@
 #include "irr_frame.h"
 #include "rerun.h"
 
-#define HIGH_FD 900 /* from here on lie descriptors of our own */
-
 /* Has somebody that number, where it is used? */
 static bool is_taken(const struct irr_plan_symbol *s, unsigned sort, uint64_t value)
 {

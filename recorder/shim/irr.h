@@ -91,6 +91,19 @@ void irr_start(void);
 void irr_forked(void);
 uint64_t irr_stat_field(int wanted);
 
+/* printf(3) takes locks and memory where it likes. Writes decimal digits, at most 20, and no end. Returns what is behind them. */
+static inline char *irr_put_number(char *to, uint64_t number)
+{
+	char digits[20];
+	unsigned n = 0;
+	do
+		digits[n++] = (char)('0' + number % 10);
+	while (number /= 10);
+	while (n)
+		*to++ = digits[--n];
+	return to;
+}
+
 /* Is this call to be recorded? Also notices that the process is a new one. */
 static inline bool irr_ready(void)
 {

@@ -55,7 +55,7 @@ static bool ask(uint64_t address, struct question *q)
 	return e == 0;
 }
 
-/* printf(3) takes locks and memory where it likes. Returns the end. */
+/* Returns what is behind it. */
 static char *put(char *to, const char *text)
 {
 	size_t n = strlen(text);
@@ -63,24 +63,12 @@ static char *put(char *to, const char *text)
 	return to + n;
 }
 
-static char *put_number(char *to, uint64_t v)
-{
-	char digits[20];
-	unsigned n = 0;
-	do
-		digits[n++] = (char)('0' + v % 10);
-	while (v /= 10);
-	while (n)
-		*to++ = digits[--n];
-	return to;
-}
-
 static size_t of_memory(uint64_t address, uint64_t bytes, char *to)
 {
 	struct question q;
 	if (address % HUGE != 0 || bytes < HUGE || !ask(address, &q))
 		return 0;
-	char *end = put(put_number(put(to, "pages="), q.page_size), q.vma_flags & VMA_SHARED ? " shared" : " private");
+	char *end = put(irr_put_number(put(to, "pages="), q.page_size), q.vma_flags & VMA_SHARED ? " shared" : " private");
 	return (size_t)(end - to);
 }
 
@@ -91,7 +79,7 @@ static size_t of_file(int fd, char *to)
 	if (irr_sys(SYS_fstatfs, fd, (long)&fs, 0, 0, 0, 0) != 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
 		return 0;
 	uint64_t page = fs.f_type == HUGETLBFS_MAGIC ? (uint64_t)fs.f_bsize : 4096;
-	return (size_t)(put_number(put(put_number(put(to, "pages="), page), " bytes="), (uint64_t)st.st_size) - to);
+	return (size_t)(irr_put_number(put(irr_put_number(put(to, "pages="), page), " bytes="), (uint64_t)st.st_size) - to);
 }
 
 size_t irr_backing(unsigned long request, const void *arg, char *to)

@@ -30,8 +30,6 @@ static char folder[PATH_MAX];
 /* FOLDER/name, or FOLDER/name-number. */
 void irr_talk_path(char *to, const char *name, int64_t number)
 {
-	char digits[20];
-	unsigned n = 0;
 	memcpy(to, folder, irr_talk_folder_bytes);
 	to += irr_talk_folder_bytes;
 	*to++ = '/';
@@ -40,11 +38,7 @@ void irr_talk_path(char *to, const char *name, int64_t number)
 	to += length;
 	if (number >= 0) {
 		*to++ = '-';
-		do
-			digits[n++] = (char)('0' + number % 10);
-		while (number /= 10);
-		while (n)
-			*to++ = digits[--n];
+		to = irr_put_number(to, (uint64_t)number);
 	}
 	*to = 0;
 }

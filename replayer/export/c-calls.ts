@@ -11,7 +11,6 @@ import { type Numbers, plain } from './c-numbers.ts';
 import { errorText, note, type Statement, StepText, type Surroundings } from './c-step.ts';
 import { stringLiteral } from './c-text.ts';
 import { Transfers } from './c-transfers.ts';
-import { textOf } from './issued.ts';
 import { numberAt } from './parts.ts';
 
 const MAP_FIXED = 0x10n;
@@ -55,7 +54,7 @@ export class Calls {
       case Kind.FORK:
         return this.#fork(index, step);
       case Kind.EXEC:
-        return note(`executed ${printable(textOf(step))}; what that did goes on here`);
+        return note(`executed ${printable(step.text)}; what that did goes on here`);
       case Kind.SENDFD:
         return this.#send(step);
       case Kind.FD:
@@ -121,7 +120,7 @@ export class Calls {
     const how = [ACCESS[Number(flags & 3n)] ?? '3', ...(flags >> 2n === 0n ? [] : [bits(flags & ~3n & ~0o1100n, OPEN_FLAGS)])];
     return {
       declare: [],
-      lines: this.#step.checked(step, `open(${stringLiteral(textOf(step))}, ${how.filter((h) => h !== '0').join(' | ')})`),
+      lines: this.#step.checked(step, `open(${stringLiteral(step.text)}, ${how.filter((h) => h !== '0').join(' | ')})`),
       notes: this.#step.notes(step),
     };
   }

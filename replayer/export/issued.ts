@@ -12,8 +12,6 @@ export interface Left {
   readonly why: string;
 }
 
-export const textOf = (step: Step): Buffer => Buffer.from(step.parts.find((p) => p.kind === 6 && p.slot === 0)?.bytes ?? new Uint8Array());
-
 /** '' it is made again; undefined: it comes of itself. */
 function whyLeft(step: Step): string | undefined {
   if (step.role === 'fact') return step.kind === Kind.GAP ? step.why : undefined;
@@ -21,7 +19,7 @@ function whyLeft(step: Step): string | undefined {
   if (step.role === 'access') return (step.request & 0xf) === MmioHow.BOTH ? 'a load and store at once' : '';
   const never = whyNever(step);
   if (never !== '') return never;
-  if (step.kind === Kind.OPEN && !PATHS.test(textOf(step).toString('latin1'))) return 'only devices of iommufd and VFIO are opened again';
+  if (step.kind === Kind.OPEN && !PATHS.test(step.text.toString('latin1'))) return 'only devices of iommufd and VFIO are opened again';
   return '';
 }
 

@@ -13,7 +13,7 @@ import { aboutOf } from './about.ts';
 import { castOf } from './actors.ts';
 import { tableOf } from './c-program.ts';
 import { commentText } from './c-text.ts';
-import { issuedOf, type Left, textOf } from './issued.ts';
+import { issuedOf, type Left } from './issued.ts';
 import { numberAt, usesIn } from './parts.ts';
 import { Descriptions, describedFields, isResource, type Piece } from './syz-descriptions.ts';
 import { KNOWN, type KnownCall } from './syz-known.ts';
@@ -134,7 +134,7 @@ class Writer {
         return this.#ioctl(step);
       case Kind.OPEN: {
         const flags = hex(this.#word(step, 1).value);
-        const text = textOf(step);
+        const text = step.text;
         const name = text.toString('latin1') === IOMMUFD ? 'openat$iommufd' : this.#descriptions.open(text.toString('latin1'));
         return this.#assigned(step, `${name}(${AT_FDCWD}, ${this.#memory.room(text.length + 1)}=${path(text)}, ${flags}, 0x0)`);
       }

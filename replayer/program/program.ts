@@ -198,6 +198,10 @@ export class Step implements StepContent {
   get parts(): readonly Part[] {
     return decodeParts(this.buffer, this.offset);
   }
+  /** Its first text, raw bytes of a stranger: the path of an open or an exec; empty where it has none. */
+  get text(): Buffer {
+    return Buffer.from(this.parts.find((p) => p.kind === PartKind.TEXT && p.slot === 0)?.bytes ?? []);
+  }
   /** What it asks: parts IN, NESTED_IN, ARGS and TEXT. */
   get asks(): readonly Part[] {
     return this.parts.filter((p) => p.kind !== PartKind.OUT && p.kind !== PartKind.NESTED_OUT);

@@ -1,3 +1,5 @@
+import { FileKind, Kind } from '../../store/frame.ts';
+
 /** What is taken out of a trace, sort by sort. */
 export const CLASSES = {
   pointers: 'addresses of memory, of the program and of the kernel',
@@ -10,3 +12,10 @@ export const CLASSES = {
 } as const;
 export type ClassName = keyof typeof CLASSES;
 export const CLASS_NAMES = Object.keys(CLASSES) as ClassName[];
+
+/** Files whose content is records of the kernel's, or registers of a device. */
+const RECORDS: ReadonlySet<number> = new Set([FileKind.FAULT, FileKind.VEVENTQ, FileKind.VFIO_DEVICE]);
+
+/** Whether what an event that is no ioctl has read, written or seen is the kernel's or a device's, and no memory of the program. */
+export const hasKnownContent = ({ kind, fileKind }: { readonly kind: number; readonly fileKind: number }): boolean =>
+  kind === Kind.QUEUE || kind === Kind.MMIO || RECORDS.has(fileKind);

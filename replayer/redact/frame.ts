@@ -3,11 +3,11 @@ import { kindName, TEXTS } from '../../hw/event-words.ts';
 import { decodeStruct, fieldsOf, gapsOf, holesOf, nestedApplies, nestedLength, testOpOf, type Values } from '../../hw/uapi/codec.ts';
 import { targetOfFileKind, type UapiTable, uapiTable } from '../../hw/uapi/table.ts';
 import type { Command, Field, Struct } from '../../hw/uapi/types.ts';
-import { FileKind, type Frame, Kind, MMIO_SOURCE_SHIFT, MmioSource, type Part, PartKind } from '../../store/frame.ts';
+import { type Frame, Kind, MMIO_SOURCE_SHIFT, MmioSource, type Part, PartKind } from '../../store/frame.ts';
 import { NEWEST, VM_MEMORY } from '../diff/meaning/forms.ts';
 import { backingOf } from '../rerun/backing.ts';
 import { isKernelAddress, isUserAddress } from './addresses.ts';
-import type { ClassName } from './classes.ts';
+import { type ClassName, hasKnownContent } from './classes.ts';
 import type { Words } from './words.ts';
 
 export interface Redaction {
@@ -235,16 +235,13 @@ const PLAIN = new Set<number>([
 function other(f: Frame, parts: readonly Part[], r: Redaction): void {
   const args = parts.find((p) => p.kind === PartKind.ARGS);
   if (args !== undefined) addressWords(f, args, r);
-  const known = f.kind === Kind.QUEUE || f.kind === Kind.MMIO || RECORDS.has(f.fileKind);
+  const known = hasKnownContent(f);
   for (const p of parts) {
     const isContent = p.kind === PartKind.IN || p.kind === PartKind.OUT;
     if (p.kind === PartKind.TEXT || p.kind === PartKind.ARGS || (isContent && known)) continue;
     scramble(p, r);
   }
 }
-
-/** Files whose content is records of the kernel's, or registers of a device. */
-const RECORDS = new Set<number>([FileKind.FAULT, FileKind.VEVENTQ, FileKind.VFIO_DEVICE]);
 
 function addressWords(f: Frame, p: Part, r: Redaction): void {
   const rows = ADDRESSES[f.kind];

@@ -13,7 +13,7 @@ const NAMES = /^\/dev\/(iommu|vfio\/[\w.:/-]+)$/;
 
 /** By their own names, and nothing is made or emptied. */
 function mayOpen(step: Step): boolean {
-  const path = Buffer.from(textOf(step)).toString('latin1');
+  const path = step.text.toString('latin1');
   return NAMES.test(path) && !path.includes('..') && (wordOf(step, 1) & MAKES) === 0;
 }
 
@@ -27,7 +27,7 @@ export const canOpen = (step: Step): boolean => mayOpen(step) || STANDARD[step.f
 
 /** Does it open a VFIO device or group: real hardware? */
 export const opensHardware = (step: Step): boolean =>
-  step.kind === Kind.OPEN && /^\/dev\/vfio\/(?!vfio$)/.test(Buffer.from(textOf(step)).toString('latin1'));
+  step.kind === Kind.OPEN && /^\/dev\/vfio\/(?!vfio$)/.test(step.text.toString('latin1'));
 
 /** What a step asks with: an open the standard name where it was another, and no more flags than how it is accessed. */
 export function asksOf(step: Step, parts: readonly PlacedPart[]): readonly Part[] {
@@ -42,5 +42,3 @@ export function asksOf(step: Step, parts: readonly PlacedPart[]): readonly Part[
     return { ...p, bytes };
   });
 }
-
-const textOf = (step: Step): Uint8Array => step.parts.find((p) => p.kind === PartKind.TEXT && p.slot === 0)?.bytes ?? new Uint8Array();

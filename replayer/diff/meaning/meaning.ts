@@ -13,7 +13,7 @@ import { targetOfFileKind, type UapiTable } from '../../../hw/uapi/table.ts';
 import type { Command, Struct } from '../../../hw/uapi/types.ts';
 import { FileKind, Kind, MMIO_SOURCE_SHIFT, PartKind, State } from '../../../store/frame.ts';
 import type { EventBytes, Span } from '../../event.ts';
-import type { ClassName } from '../../redact/classes.ts';
+import { type ClassName, hasKnownContent } from '../../redact/classes.ts';
 import type { U64 } from '../../u64.ts';
 import {
   type CommandForms,
@@ -309,13 +309,10 @@ const DATA: readonly ClassName[] = ['data'];
 const PAYLOAD: readonly ClassName[] = ['data', 'pointers'];
 const BDFS: readonly ClassName[] = ['bdfs'];
 const NOTHING: readonly ClassName[] = [];
-/** Files whose content is records of the kernel's, or registers of a device. */
-const RECORDS: ReadonlySet<number> = new Set([FileKind.FAULT, FileKind.VEVENTQ, FileKind.VFIO_DEVICE]);
 
 /** Where what is told field by field ends. */
 const endOf = (fds: Descriptors | undefined, { size }: Struct): number => (fds === undefined ? size : fds.at + DESCRIPTOR * fds.count);
-const contentOf = (e: EventBytes): readonly ClassName[] =>
-  e.kind === Kind.QUEUE || e.kind === Kind.MMIO || RECORDS.has(e.fileKind) ? NOTHING : DATA;
+const contentOf = (e: EventBytes): readonly ClassName[] => (hasKnownContent(e) ? NOTHING : DATA);
 const argumentOf = (command: Command | undefined): readonly ClassName[] =>
   command === undefined ? DATA : command.arg === 'string' ? BDFS : NOTHING;
 

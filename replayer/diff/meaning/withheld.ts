@@ -59,8 +59,9 @@ export class Withholding {
 
   /** A path: the names that are everybody's stay, and how deep it is. `shown`: what is told of it. */
   path(to: Sink, name: Name, text: string, shown: (path: string) => string): void {
-    const left = this.#withheld.has('paths') ? shown(pathWith(text, () => SOMETHING)) : shown(text);
-    if (left !== shown(text)) this.count++;
+    const whole = shown(text);
+    const left = this.#withheld.has('paths') ? shown(pathWith(text, () => SOMETHING)) : whole;
+    if (left !== whole) this.count++;
     tellText(to, name, left);
   }
 
