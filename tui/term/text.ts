@@ -131,18 +131,22 @@ export function dropCells(l: Line, width: number): Line {
   return { ...l, spans };
 }
 
-/** Breaks a line into rows of at most `width` cells; rows after the first begin with `indent` blanks. Breaks at blanks where it can. */
+/**
+ * Breaks a line into rows of at most `width` cells (2 and more: below, a wide character has no room and the line stays as it is); rows
+ * after the first begin with `indent` blanks where these leave more than 8 cells. Breaks at blanks where it can.
+ */
 export function wrap(l: Line, width: number, indent = 0): readonly Line[] {
-  if (lineCells(l) <= width || width <= indent + 8) return [l];
+  if (lineCells(l) <= width || width < 2) return [l];
+  const hang = width > indent + 8 ? indent : 0;
   const rows: Span[][] = [[]];
   let left = width;
   const newRow = (): void => {
-    rows.push(indent > 0 ? [{ text: ' '.repeat(indent) }] : []);
-    left = width - indent;
+    rows.push(hang > 0 ? [{ text: ' '.repeat(hang) }] : []);
+    left = width - hang;
   };
   for (const s of l.spans) {
     for (let word of s.text.match(/ +|[^ ]+/g) ?? []) {
-      if (cells(word) > left && left < width - indent && cells(word) <= width - indent) {
+      if (cells(word) > left && left < width - hang && cells(word) <= width - hang) {
         newRow();
         if (word.startsWith(' ')) continue;
       }
