@@ -2,6 +2,7 @@
 import { CLOSE_RANGE_FLAGS, flagNames, flagValue, MAP_FLAGS, MREMAP_FLAGS, OPEN_FLAGS, PROT_FLAGS } from './event-flags.ts';
 import type { EventLike } from './event-text.ts';
 import { ARG_WORDS, FOUND, FRAME_NUMBERS, GAP, KIND_NAMES, kindName, QUEUE, REGION, START, TEXTS, type WordForm } from './event-words.ts';
+import { jsonNumber } from './json-text.ts';
 import { JsonError, numberIn, shown, wordOf } from './uapi/json-value.ts';
 
 const PART = FRAME_NUMBERS.part;
@@ -70,7 +71,7 @@ function wordJson(word: bigint, form: WordForm, machine: string): unknown {
     case 'fd':
       return Number(BigInt.asIntN(32, word));
     case 'dec':
-      return word <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(word) : word;
+      return jsonNumber(word);
     case 'hex':
       return word;
     default:

@@ -10,6 +10,9 @@ function stringified(value: unknown): string {
   }
 }
 
+/** A number where JSON has it exactly, else itself. */
+export const jsonNumber = (n: bigint): number | bigint => (Number.isSafeInteger(Number(n)) ? Number(n) : n);
+
 /** JSON on one line: u64 as `"0x…"`, and characters that a terminal obeys as `\u` escapes. */
 export function jsonText(value: unknown): string {
   const text = stringified(value);

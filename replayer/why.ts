@@ -2,7 +2,6 @@
  * Why a call ended as it did: the rule that fired, with the values and the objects that made it fire, and the events that
  * made those; of a success, what it changed.
  */
-
 import { errnoName } from '../hw/errno.ts';
 import { callName } from '../hw/event-words.ts';
 import type { Answer, Refusal } from '../hw/iommufd/call.ts';

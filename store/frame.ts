@@ -111,6 +111,10 @@ export const PartKind = { IN: 1, OUT: 2, NESTED_IN: 3, NESTED_OUT: 4, ARGS: 5, T
 export type PartKind = (typeof PartKind)[keyof typeof PartKind];
 export const PartFlag = { TRUNCATED: 1, FAULT: 2, LATE: 4 } as const;
 
+/** Names of the bits that are set, in lower case. Bits that have none are left out. */
+export const bitNames = (flags: number, names: Readonly<Record<string, number>>): string[] =>
+  Object.entries(names).flatMap(([name, bit]) => ((flags & bit) !== 0 ? [name.toLowerCase()] : []));
+
 /** One part, decoded: `bytes` is a view into the frame's buffer, not a copy. */
 export interface Part {
   readonly kind: PartKind;

@@ -3,6 +3,7 @@
 import { callBytes } from '../../hw/event-calls.ts';
 import { argsOf, textFrom, textJson, textName, wordsFrom, wordsJson } from '../../hw/event-json.ts';
 import { ARG_WORDS, kindName } from '../../hw/event-words.ts';
+import { jsonNumber } from '../../hw/json-text.ts';
 import { bufferBytes, commandBytes, fieldNumber, isObject, listBytes, numbersOf, pointerAt } from '../../hw/uapi/call-read.ts';
 import { decodeCommand } from '../../hw/uapi/codec.ts';
 import { bytesOf, JsonError, numberIn, shown, wordOf } from '../../hw/uapi/json-value.ts';
@@ -10,7 +11,7 @@ import { recordsJson } from '../../hw/uapi/records.ts';
 import { targetOfFileKind, type UapiTable } from '../../hw/uapi/table.ts';
 import { callJson } from '../../hw/uapi/text.ts';
 import type { Command } from '../../hw/uapi/types.ts';
-import { FileKind, type Frame, Kind, makeArgs, type Part, PartFlag, PartKind } from '../../store/frame.ts';
+import { bitNames, FileKind, type Frame, Kind, makeArgs, type Part, PartFlag, PartKind } from '../../store/frame.ts';
 
 export interface LineContext {
   readonly table: UapiTable;
@@ -78,13 +79,9 @@ function partJson(part: Part, isTold: boolean): Record<string, unknown> {
   const { kind, slot, wanted, address } = part;
   const json: Record<string, unknown> = { kind };
   if (slot !== 0) json.slot = slot;
-  if (wanted !== BigInt(part.bytes.length)) json.wanted = wanted <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(wanted) : wanted;
+  if (wanted !== BigInt(part.bytes.length)) json.wanted = jsonNumber(wanted);
   if (address !== 0n) json.address = `0x${address.toString(16)}`;
-  if (part.flags !== 0) {
-    const more = part.flags & ~(PartFlag.TRUNCATED | PartFlag.FAULT | PartFlag.LATE);
-    const flags = Object.entries(PartFlag).flatMap(([name, bit]) => ((part.flags & bit) !== 0 ? [name.toLowerCase()] : []));
-    json.flags = more === 0 ? flags : part.flags;
-  }
+  if (part.flags !== 0) json.flags = flagsJson(part.flags, PartFlag);
   if (!isTold) json.bytes = hexBytes(part.bytes);
   return json;
 }
@@ -125,7 +122,7 @@ function eventFields(frame: Frame, first: ReadonlySet<Part>, c: LineContext): Re
     if (part.kind === PartKind.IN || part.kind === PartKind.OUT)
       fields[part.kind === PartKind.IN ? 'in' : 'out'] = transferJson(frame, part, c);
   }
-  if (typeof fields.returnOf === 'bigint' && fields.returnOf <= BigInt(Number.MAX_SAFE_INTEGER)) fields.returnOf = Number(fields.returnOf);
+  if (typeof fields.returnOf === 'bigint') fields.returnOf = jsonNumber(fields.returnOf);
   return { ...(frame.kind === Kind.RETURN && frame.request !== 0 ? { request: `0x${frame.request.toString(16)}` } : {}), args, ...fields };
 }
 
@@ -378,7 +375,13 @@ const TELLING = ['out', 'in', 'returnOf'];
 
 const PART_KEYS = new Set(['kind', 'slot', 'wanted', 'address', 'flags', 'bytes', 'length']);
 
-/** Bits by their names, or as a number. */
+/** Bits by their names; as a number where one has none. */
+export function flagsJson(flags: number, names: Readonly<Record<string, number>>): readonly string[] | number {
+  const known = Object.values(names).reduce((all, bit) => all | bit, 0);
+  return (flags & ~known) === 0 ? bitNames(flags, names) : flags;
+}
+
+/** And back. */
 export function flagsFrom(json: unknown, names: Readonly<Record<string, number>>, where: string): number {
   if (json === undefined) return 0;
   if (!Array.isArray(json)) return numberIn(json, where, 0, 255);

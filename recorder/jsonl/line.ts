@@ -5,7 +5,7 @@
 import { errnoName, errnoNumber } from '../../hw/errno.ts';
 import { howFrom, retJson, saysHow } from '../../hw/event-json.ts';
 import { callName, FILE_NAMES, FOUND, GAP, KIND_NAMES, kindName, QUEUE, REGION, START } from '../../hw/event-words.ts';
-import { jsonText } from '../../hw/json-text.ts';
+import { jsonNumber, jsonText } from '../../hw/json-text.ts';
 import { isObject } from '../../hw/uapi/call-read.ts';
 import { bytesOf, JsonError, numberIn, shown, wordOf } from '../../hw/uapi/json-value.ts';
 import type { EventRow } from '../../store/append.ts';
@@ -21,7 +21,7 @@ import {
   type Part,
   State,
 } from '../../store/frame.ts';
-import { flagsFrom, hexBytes, type LineContext, type LineJson, partFields, partsFrom, type Telling } from './line-parts.ts';
+import { flagsFrom, flagsJson, hexBytes, type LineContext, type LineJson, partFields, partsFrom, type Telling } from './line-parts.ts';
 
 const HOW: Readonly<Record<number, readonly string[]>> = {
   [Kind.FD]: FOUND,
@@ -84,8 +84,8 @@ export class LineWriter {
     const fields = head.isExact && isWhole(bytes, frame.parts) ? exactFields(frame, this.#c) : undefined;
     if (fields === undefined) return `{"v":1,"seq":${frame.seq},"frame":"${hexBytes(bytes)}"${more}`;
     const { seq, pid, tid, fd, file, tEnter, tExit } = frame;
-    const t = numberText(BigInt.asIntN(64, tEnter - this.#c.base));
-    const took = tExit === 0n ? null : numberText(BigInt.asIntN(64, tExit - tEnter));
+    const t = jsonText(jsonNumber(BigInt.asIntN(64, tEnter - this.#c.base)));
+    const took = tExit === 0n ? null : jsonText(jsonNumber(BigInt.asIntN(64, tExit - tEnter)));
     const ret = frame.state === State.ENTERED && frame.ret === 0n ? null : jsonText(retJson(frame));
     const who = `"v":1,"seq":${seq},"t":${t},"took":${took},"pid":${pid},"tid":${tid}`;
     const what = `"fd":${fd},"file":${file},"context":${row.context},"object":${row.object},"ret":${ret}`;
@@ -105,17 +105,13 @@ export class LineWriter {
   }
 }
 
-const numberText = (n: bigint): string => jsonText(Number.isSafeInteger(Number(n)) ? Number(n) : n);
-
 function headOf(frame: Frame, call: string, odd: boolean, c: LineContext): Head {
   const { fileKind, flags, state, error } = frame;
-  const names = Object.entries(FrameFlag).flatMap(([name, bit]) => ((flags & bit) !== 0 ? [name.toLowerCase()] : []));
-  const named = flagsFrom(names, FrameFlag, 'flags') === flags;
   const front = { kind: kindName(frame.kind), call };
   const back = {
     errno: error === 0 ? null : errnoNumber(errnoName(error)) === error ? errnoName(error) : error,
     ...(state === State.RETURNED ? {} : { state: state === State.ENTERED ? 'entered' : state }),
-    ...(flags === 0 ? {} : { flags: named ? names : flags }),
+    ...(flags === 0 ? {} : { flags: flagsJson(flags, FrameFlag) }),
     ...(fileKind === 0 ? {} : { fileKind: FILE_NAMES[fileKind] ?? fileKind }),
   };
   return {

@@ -177,7 +177,7 @@ static void *argument(const struct irr_plan_step *s, uint32_t *bytes)
 	return at;
 }
 
-void ioctl_call(struct call *c)
+bool ioctl_call(struct call *c)
 {
 	const struct irr_plan_step *s = c->step;
 	uint32_t bytes;
@@ -194,10 +194,11 @@ void ioctl_call(struct call *c)
 	c->error = ret < 0 ? errno : 0;
 	c->ret = ret;
 	if (c->error)
-		return;
+		return true;
 	define(s, IRR_IN_RET, 0, &c->ret, sizeof c->ret);
 	if (bytes) {
 		define(s, IRR_IN_OUT, 0, arg, bytes);
 		define_buffers(s, before, bytes);
 	}
+	return true;
 }

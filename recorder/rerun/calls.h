@@ -38,21 +38,21 @@ void frame_leave(struct irr_call *f, struct call *c, long ret);
 
 /* ---- the kinds; false: it could not be issued ---- */
 
-void ioctl_call(struct call *c);
-void open_call(struct call *c);
-void close_call(struct call *c);
-void dup_call(struct call *c);
+bool ioctl_call(struct call *c);
+bool open_call(struct call *c);
+bool close_call(struct call *c);
+bool dup_call(struct call *c);
 bool mmap_call(struct call *c);
 bool munmap_call(struct call *c);
 bool mremap_call(struct call *c);
-void read_call(struct call *c);
-void write_call(struct call *c);
-void send_call(struct call *c);
+bool read_call(struct call *c);
+bool write_call(struct call *c);
+bool send_call(struct call *c);
 bool found_step(struct call *c);
-void start_step(struct call *c);
-void fork_call(struct call *c);
-void exit_call(struct call *c);
-void exec_call(struct call *c);
+bool start_step(struct call *c);
+bool fork_call(struct call *c);
+bool exit_call(struct call *c);
+bool exec_call(struct call *c);
 bool mmio_step(struct call *c);
 
 #endif

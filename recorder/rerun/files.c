@@ -11,7 +11,7 @@
 
 /* ---- descriptors ---- */
 
-void open_call(struct call *c)
+bool open_call(struct call *c)
 {
 	const struct irr_plan_step *s = c->step;
 	const struct irr_plan_part *text = plan_part(s, IRR_PART_TEXT, 0);
@@ -21,7 +21,7 @@ void open_call(struct call *c)
 	struct irr_call f;
 	c->fd = -1;
 	if (!frame_begin(&f, c, frame_texts_room(s)))
-		return;
+		return true;
 	frame_texts(&f, s);
 	frame_enter(&f, c);
 	long fd = irr_sys(SYS_openat, AT_FDCWD, (long)path, (long)c->word[1], 0, 0, 0);
@@ -37,16 +37,17 @@ void open_call(struct call *c)
 		define(s, IRR_IN_RET, 0, &c->ret, sizeof c->ret);
 		define(s, IRR_IN_FD, 0, &c->ret, sizeof c->ret);
 	}
+	return true;
 }
 
-void close_call(struct call *c)
+bool close_call(struct call *c)
 {
 	const struct irr_plan_step *s = c->step;
 	struct irr_call f;
 	if (s->request != IRR_CLOSE_CLOSE)
 		c->fd = -1;
 	if (!frame_begin(&f, c, 0))
-		return;
+		return true;
 	frame_enter(&f, c);
 	long ret;
 	if (s->request == IRR_CLOSE_CLOSE) {
@@ -58,14 +59,15 @@ void close_call(struct call *c)
 			irr_fd_clear_range((unsigned)c->word[0], (unsigned)c->word[1]);
 	}
 	frame_leave(&f, c, ret);
+	return true;
 }
 
-void dup_call(struct call *c)
+bool dup_call(struct call *c)
 {
 	const struct irr_plan_step *s = c->step;
 	struct irr_call f;
 	if (!frame_begin(&f, c, 0))
-		return;
+		return true;
 	frame_enter(&f, c);
 	long ret;
 	int to = (int)c->word[0];
@@ -91,6 +93,7 @@ void dup_call(struct call *c)
 	frame_leave(&f, c, ret);
 	if (!c->error)
 		define(s, IRR_IN_RET, 0, &c->ret, sizeof c->ret);
+	return true;
 }
 
 /* ---- read and write ---- */
@@ -124,14 +127,14 @@ static long transfer(const struct call *c, void *at, uint64_t count)
 	}
 }
 
-void read_call(struct call *c)
+bool read_call(struct call *c)
 {
 	const struct irr_plan_step *s = c->step;
 	uint64_t count = c->word[0], most = count < IRR_INLINE_LIMIT ? count : IRR_INLINE_LIMIT;
 	uint8_t *at = scratch(0, s->error == EFAULT ? 0 : count, s->error == EFAULT);
 	struct irr_call f;
 	if (!frame_begin(&f, c, irr_room(most)))
-		return;
+		return true;
 	frame_enter(&f, c);
 	await_events(c);
 	long ret = transfer(c, at, count);
@@ -140,9 +143,10 @@ void read_call(struct call *c)
 	frame_leave(&f, c, ret);
 	if (ret > 0)
 		define(s, IRR_IN_OUT, 0, at, (uint64_t)ret);
+	return true;
 }
 
-void write_call(struct call *c)
+bool write_call(struct call *c)
 {
 	const struct irr_plan_step *s = c->step;
 	const struct irr_plan_part *in = plan_part(s, IRR_PART_IN, -1);
@@ -158,16 +162,17 @@ void write_call(struct call *c)
 	most = in ? (taken < IRR_INLINE_LIMIT ? taken : IRR_INLINE_LIMIT) : 0;
 	struct irr_call f;
 	if (!frame_begin(&f, c, irr_room(most)))
-		return;
+		return true;
 	if (in)
 		frame_part(&f, IRR_PART_IN, 0, at, most, in->wanted);
 	frame_enter(&f, c);
 	frame_leave(&f, c, transfer(c, at, count));
+	return true;
 }
 
 /* ---- descriptors in messages ---- */
 
-void send_call(struct call *c)
+bool send_call(struct call *c)
 {
 	const struct irr_plan_step *s = c->step;
 	int socket = (int)c->word[0];
@@ -177,7 +182,7 @@ void send_call(struct call *c)
 	c->words = 2;
 	struct irr_call f;
 	if (!frame_begin(&f, c, 0))
-		return;
+		return true;
 	frame_enter(&f, c);
 	char byte = 0, control[CMSG_SPACE(sizeof(int))] = { 0 };
 	struct iovec one = { &byte, 1 };
@@ -190,6 +195,7 @@ void send_call(struct call *c)
 	long ret = irr_sys(SYS_sendmsg, socket, (long)&m, MSG_DONTWAIT, 0, 0, 0);
 	/* how many bytes went with it is not the plan's business */
 	frame_leave(&f, c, ret < 0 ? ret : s->ret);
+	return true;
 }
 
 /* The descriptor that the peer's step has sent. */

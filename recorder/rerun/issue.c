@@ -29,55 +29,29 @@ static void take_words(struct call *c)
 		free(all);
 }
 
+static bool (*const call_of[])(struct call *c) = {
+	[IRR_KIND_IOCTL] = ioctl_call,
+	[IRR_KIND_OPEN] = open_call,
+	[IRR_KIND_CLOSE] = close_call,
+	[IRR_KIND_DUP] = dup_call,
+	[IRR_KIND_MMAP] = mmap_call,
+	[IRR_KIND_MUNMAP] = munmap_call,
+	[IRR_KIND_MREMAP] = mremap_call,
+	[IRR_KIND_READ] = read_call,
+	[IRR_KIND_WRITE] = write_call,
+	[IRR_KIND_SENDFD] = send_call,
+	[IRR_KIND_FD] = found_step,
+	[IRR_KIND_START] = start_step,
+	[IRR_KIND_FORK] = fork_call,
+	[IRR_KIND_EXIT] = exit_call,
+	[IRR_KIND_EXEC] = exec_call,
+	[IRR_KIND_MMIO] = mmio_step,
+};
+
 static bool made(struct call *c)
 {
-	switch (c->step->kind) {
-	case IRR_KIND_IOCTL:
-		ioctl_call(c);
-		return true;
-	case IRR_KIND_OPEN:
-		open_call(c);
-		return true;
-	case IRR_KIND_CLOSE:
-		close_call(c);
-		return true;
-	case IRR_KIND_DUP:
-		dup_call(c);
-		return true;
-	case IRR_KIND_MMAP:
-		return mmap_call(c);
-	case IRR_KIND_MUNMAP:
-		return munmap_call(c);
-	case IRR_KIND_MREMAP:
-		return mremap_call(c);
-	case IRR_KIND_READ:
-		read_call(c);
-		return true;
-	case IRR_KIND_WRITE:
-		write_call(c);
-		return true;
-	case IRR_KIND_SENDFD:
-		send_call(c);
-		return true;
-	case IRR_KIND_FD:
-		return found_step(c);
-	case IRR_KIND_START:
-		start_step(c);
-		return true;
-	case IRR_KIND_FORK:
-		fork_call(c);
-		return true;
-	case IRR_KIND_EXIT:
-		exit_call(c);
-		return true;
-	case IRR_KIND_EXEC:
-		exec_call(c);
-		return true;
-	case IRR_KIND_MMIO:
-		return mmio_step(c);
-	default:
-		return false;
-	}
+	unsigned kind = c->step->kind;
+	return kind < sizeof call_of / sizeof *call_of && call_of[kind] && call_of[kind](c);
 }
 
 /* Makes the call of a step, whose turn it is. */

@@ -8,7 +8,7 @@
 /* ---- processes ---- */
 
 /* The program that is played is named as it was. */
-void start_step(struct call *c)
+bool start_step(struct call *c)
 {
 	c->word[0] = (uint64_t)getppid();
 	c->word[1] = irr_stat_field(22);
@@ -17,20 +17,21 @@ void start_step(struct call *c)
 	c->known = 0;
 	struct irr_call f;
 	if (!frame_begin(&f, c, frame_texts_room(c->step)))
-		return;
+		return true;
 	frame_texts(&f, c->step);
 	irr_enter(&f);
 	frame_leave(&f, c, 0);
+	return true;
 }
 
-void fork_call(struct call *c)
+bool fork_call(struct call *c)
 {
 	const struct irr_plan_step *s = c->step;
 	struct irr_call f;
 	c->fd = -1;
 	c->known = 0;
 	if (!frame_begin(&f, c, 0))
-		return;
+		return true;
 	frame_enter(&f, c);
 	pid_t child = fork();
 	if (child == 0) {
@@ -46,9 +47,10 @@ void fork_call(struct call *c)
 	frame_leave(&f, c, child < 0 ? -errno : child);
 	if (!c->error)
 		define(s, IRR_IN_RET, 0, &c->ret, sizeof c->ret);
+	return true;
 }
 
-void exit_call(struct call *c)
+bool exit_call(struct call *c)
 {
 	struct irr_call f;
 	c->fd = -1;
@@ -63,18 +65,20 @@ void exit_call(struct call *c)
 	}
 	atomic_fetch_add(&shared->issued, 1);
 	irr_sys(SYS_exit_group, (long)c->step->ret & 0xff, 0, 0, 0, 0, 0);
+	return true;
 }
 
 /* The image is this program again: what it is to do next, it knows. */
-void exec_call(struct call *c)
+bool exec_call(struct call *c)
 {
 	const struct irr_plan_step *s = c->step;
 	struct irr_call f;
 	c->fd = -1;
 	c->known = 0;
 	if (!frame_begin(&f, c, frame_texts_room(s)))
-		return;
+		return true;
 	frame_texts(&f, s);
 	frame_enter(&f, c);
 	frame_leave(&f, c, execute(s->process, c->index));
+	return true;
 }

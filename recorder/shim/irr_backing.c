@@ -55,20 +55,12 @@ static bool ask(uint64_t address, struct question *q)
 	return e == 0;
 }
 
-/* Returns what is behind it. */
-static char *put(char *to, const char *text)
-{
-	size_t n = strlen(text);
-	memcpy(to, text, n);
-	return to + n;
-}
-
 static size_t of_memory(uint64_t address, uint64_t bytes, char *to)
 {
 	struct question q;
 	if (address % HUGE != 0 || bytes < HUGE || !ask(address, &q))
 		return 0;
-	char *end = put(irr_put_number(put(to, "pages="), q.page_size), q.vma_flags & VMA_SHARED ? " shared" : " private");
+	char *end = stpcpy(irr_put_number(stpcpy(to, "pages="), q.page_size), q.vma_flags & VMA_SHARED ? " shared" : " private");
 	return (size_t)(end - to);
 }
 
@@ -79,7 +71,7 @@ static size_t of_file(int fd, char *to)
 	if (irr_sys(SYS_fstatfs, fd, (long)&fs, 0, 0, 0, 0) != 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
 		return 0;
 	uint64_t page = fs.f_type == HUGETLBFS_MAGIC ? (uint64_t)fs.f_bsize : 4096;
-	return (size_t)(irr_put_number(put(irr_put_number(put(to, "pages="), page), " bytes="), (uint64_t)st.st_size) - to);
+	return (size_t)(irr_put_number(stpcpy(irr_put_number(stpcpy(to, "pages="), page), " bytes="), (uint64_t)st.st_size) - to);
 }
 
 size_t irr_backing(unsigned long request, const void *arg, char *to)

@@ -11,11 +11,12 @@ import { type Numbers, plain } from './c-numbers.ts';
 import { errorText, note, type Statement, StepText, type Surroundings } from './c-step.ts';
 import { stringLiteral } from './c-text.ts';
 import { Transfers } from './c-transfers.ts';
-import { numberAt } from './parts.ts';
+import { numberAt, wordOf } from './parts.ts';
 
 const MAP_FIXED = 0x10n;
 /** Outputs that are the kernel's choice, or say nothing. */
 const CHOSEN = /(?:^|\.|_)iova$|mmap_|cookie|^size$|^argsz$/;
+
 export class Calls {
   readonly #step: StepText;
   readonly #transfers: Transfers;
@@ -133,16 +134,16 @@ export class Calls {
     return {
       declare: [],
       lines,
-      notes: [`close_range(${this.#step.word(step, 0).value}, ${this.#step.word(step, 1).value}): what it closed`],
+      notes: [`close_range(${wordOf(step, 0).value}, ${wordOf(step, 1).value}): what it closed`],
     };
   }
 
   #dup(step: Step): Statement {
     const fd = this.#step.fd(step);
-    const { value, use } = this.#step.word(step, 0);
+    const { value, use } = wordOf(step, 0);
     const to = use === undefined || this.#numbers.program.symbols[use.symbol]?.sort === 'nothing' ? undefined : this.#numbers.symbol(use);
     const least = plain(value & 0x7fff_ffffn, false);
-    const cloexec = (this.#step.word(step, 1).value & 0o2000000n) !== 0n ? 'O_CLOEXEC' : '0';
+    const cloexec = (wordOf(step, 1).value & 0o2000000n) !== 0n ? 'O_CLOEXEC' : '0';
     const call: Readonly<Record<number, string>> = {
       [Dup.DUP]: `dup(${fd})`,
       // a number that was free: the first that is from there on
@@ -157,7 +158,7 @@ export class Calls {
   // ---- mappings
 
   #mmap(step: Step): Statement {
-    const { use } = this.#step.word(step, 0);
+    const { use } = wordOf(step, 0);
     const flags = this.#step.int(step, 3);
     if ((flags & MAP_FIXED) !== 0n && use === undefined) return note('not made again: it mapped over what was there');
     const address = use === undefined ? 'NULL' : this.#numbers.pointer(use);
@@ -183,13 +184,13 @@ export class Calls {
   }
 
   #remap(step: Step): Statement {
-    const { use } = this.#step.word(step, 0);
+    const { use } = wordOf(step, 0);
     if (use === undefined) return note('not made again: of memory that the recording does not know');
     const address = this.#numbers.pointer(use);
     if (step.kind === Kind.MUNMAP)
       return { declare: [], lines: this.#step.checked(step, `munmap(${address}, ${this.#step.number(step, 1)})`), notes: [] };
     const flags = this.#step.int(step, 3);
-    const fixed = this.#step.word(step, 4).use;
+    const fixed = wordOf(step, 4).use;
     if ((flags & 2n) !== 0n && fixed === undefined) return note('not made again: it moved over what was there');
     const names = bits(flags, [
       [1, 'MREMAP_MAYMOVE'],
@@ -204,8 +205,8 @@ export class Calls {
   }
 
   #access(step: Step): Statement {
-    const { use } = this.#step.word(step, 0);
-    const width = Number(this.#step.word(step, 2).value);
+    const { use } = wordOf(step, 0);
+    const width = Number(wordOf(step, 2).value);
     if (use === undefined || ![1, 2, 4, 8].includes(width))
       return note('an access that is not made again: it is not known where, or how wide it was');
     const place = `*(volatile __u${8 * width} *)(${this.#numbers.pointer(use)})`;
@@ -226,7 +227,7 @@ export class Calls {
   }
 
   #send(step: Step): Statement {
-    const { use } = this.#step.word(step, 0);
+    const { use } = wordOf(step, 0);
     if (use === undefined || step.error !== 0) return note('not made again: a descriptor in a message');
     this.#numbers.used.helper('send_fd');
     return { declare: [], lines: this.#step.checked(step, `send_fd(${this.#numbers.symbol(use)}, ${this.#step.fd(step)})`), notes: [] };

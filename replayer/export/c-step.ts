@@ -1,9 +1,9 @@
 /** What the C of every step is made of: its numbers as they are written, the check of what it answers. */
 import { errnoName } from '../../hw/errno.ts';
 import { PartFlag, PartKind } from '../../store/frame.ts';
-import { fdUse, type Step, type Use, whereIs } from '../program/program.ts';
+import { fdUse, type Step, whereIs } from '../program/program.ts';
 import { type Numbers, plain } from './c-numbers.ts';
-import { numberAt, usesIn } from './parts.ts';
+import { wordOf } from './parts.ts';
 
 /** How a program says what it expects: plain C, or the kernel's test harness. */
 export interface Style {
@@ -50,20 +50,14 @@ export class StepText {
     this.numbers = around.numbers;
   }
 
-  word(step: Step, i: number): { readonly value: bigint; readonly use: Use | undefined } {
-    const args = step.parts.find((p) => p.kind === PartKind.ARGS);
-    if (args === undefined || args.bytes.length < 8 * i + 8) return { value: 0n, use: undefined };
-    return { value: numberAt(args.bytes, 8 * i, 8), use: usesIn(step, args).get(8 * i) };
-  }
-
-  /** One that the call takes as an int. */
+  /** A word of ARGS that the call takes as an int. */
   int(step: Step, i: number): bigint {
-    return BigInt.asUintN(32, this.word(step, i).value);
+    return BigInt.asUintN(32, wordOf(step, i).value);
   }
 
   /** A word of ARGS in C. */
   number(step: Step, i: number, hex = true): string {
-    const { value, use } = this.word(step, i);
+    const { value, use } = wordOf(step, i);
     return use === undefined ? plain(value, hex) : this.numbers.symbol(use);
   }
 

@@ -1,14 +1,19 @@
 /** read(2) and write(2) in C: records of queues by their structs, other bytes as they are. */
-import { FileKind, type Part, PartKind, Rw } from '../../store/frame.ts';
+import { FileKind, type Part, PartKind } from '../../store/frame.ts';
 import type { Step } from '../program/program.ts';
 import { plain } from './c-numbers.ts';
 import type { Statement, StepText } from './c-step.ts';
 import { byteItems, initialiser } from './c-text.ts';
-import { numberAt, usesIn } from './parts.ts';
+import { hasPosition, numberAt, usesIn, wordOf } from './parts.ts';
 
 const EFAULT = 14;
 /** Records that a queue's file gives or takes. */
 const MOST_DATA = 65536;
+
+function countOf(step: Step): bigint {
+  const asked = wordOf(step, 0).value;
+  return asked > BigInt(MOST_DATA) ? BigInt(MOST_DATA) : asked;
+}
 
 export class Transfers {
   readonly #step: StepText;
@@ -18,8 +23,7 @@ export class Transfers {
   }
 
   read(step: Step): Statement {
-    const asked = this.#step.word(step, 0).value;
-    const count = asked > BigInt(MOST_DATA) ? BigInt(MOST_DATA) : asked;
+    const count = countOf(step);
     const room = Math.max(1, Number(count));
     const out = step.parts.find((p) => p.kind === PartKind.OUT);
     const queue = step.fileKind === FileKind.FAULT || step.fileKind === FileKind.VEVENTQ;
@@ -33,8 +37,7 @@ export class Transfers {
     const lines = queue && step.ret > 0n ? [`${this.#step.numbers.used.helper('await_event')}(${this.#step.fd(step)});`] : [];
     const at = bad ? this.#step.numbers.nowhere() : 'data';
     const size = records === undefined || bad ? plain(count, false) : 'sizeof(data)';
-    const position = step.request === Rw.POSITION || step.request === Rw.POSITION_VECTOR;
-    const call = position
+    const call = hasPosition(step)
       ? `pread(${this.#step.fd(step)}, ${at}, ${size}, ${this.#step.number(step, 1)})`
       : `read(${this.#step.fd(step)}, ${at}, ${size})`;
     const declare = bad ? [] : [buffer];
@@ -64,9 +67,8 @@ export class Transfers {
 
   write(step: Step): Statement {
     const given = step.parts.find((p) => p.kind === PartKind.IN);
-    const asked = this.#step.word(step, 0).value;
-    const count = asked > BigInt(MOST_DATA) ? BigInt(MOST_DATA) : asked;
-    const position = step.request === Rw.POSITION || step.request === Rw.POSITION_VECTOR;
+    const count = countOf(step);
+    const position = hasPosition(step);
     const name = position ? 'pwrite' : 'write';
     const more = position ? `, ${this.#step.number(step, 1)}` : '';
     if (given === undefined || given.bytes.length === 0) return this.#writeUnknown(step, name, more, Number(count));

@@ -1,5 +1,5 @@
 /** Parts of a step: the numbers in them, and which of those are symbols. */
-import type { Part } from '../../store/frame.ts';
+import { type Part, PartKind, Rw } from '../../store/frame.ts';
 import type { Step, Use } from '../program/program.ts';
 
 export type Uses = ReadonlyMap<number, Use>;
@@ -15,6 +15,16 @@ export function numberAt(bytes: Uint8Array, at: number, width: number): bigint {
   for (let i = width - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[at + i] ?? 0);
   return value;
 }
+
+/** The i-th word of ARGS, and what it stands for; 0 where there is none. */
+export function wordOf(step: Step, i: number): { readonly value: bigint; readonly use: Use | undefined } {
+  const args = step.parts.find((p) => p.kind === PartKind.ARGS);
+  if (args === undefined || args.bytes.length < 8 * i + 8) return { value: 0n, use: undefined };
+  return { value: numberAt(args.bytes, 8 * i, 8), use: usesIn(step, args).get(8 * i) };
+}
+
+/** Does a read or write say where in the file? */
+export const hasPosition = ({ request }: Step): boolean => request === Rw.POSITION || request === Rw.POSITION_VECTOR;
 
 /** Bytes without zeros at the end. */
 export function trimmed(bytes: Uint8Array): Uint8Array {

@@ -7,14 +7,14 @@ import { testOpOf } from '../../hw/uapi/codec.ts';
 import { targetOfFileKind } from '../../hw/uapi/table.ts';
 import type { Command, Field, ObjectType, Struct, TestOp } from '../../hw/uapi/types.ts';
 import { SCALAR_BYTES } from '../../hw/uapi/types.ts';
-import { Close, Kind, type Part, PartFlag, PartKind, Rw } from '../../store/frame.ts';
+import { Close, Kind, type Part, PartFlag, PartKind } from '../../store/frame.ts';
 import { fdUse, type Program, type Step, type Use, whereIs } from '../program/program.ts';
 import { aboutOf } from './about.ts';
 import { castOf } from './actors.ts';
 import { tableOf } from './c-program.ts';
 import { commentText } from './c-text.ts';
 import { issuedOf, type Left } from './issued.ts';
-import { numberAt, usesIn } from './parts.ts';
+import { hasPosition, numberAt, usesIn, wordOf } from './parts.ts';
 import { Descriptions, describedFields, isResource, type Piece } from './syz-descriptions.ts';
 import { KNOWN, type KnownCall } from './syz-known.ts';
 import { hex, PAGE, SyzMemory } from './syz-memory.ts';
@@ -105,12 +105,6 @@ class Writer {
     return undefined;
   }
 
-  #word(step: Step, i: number): { readonly value: bigint; readonly use: Use | undefined } {
-    const args = step.parts.find((p) => p.kind === PartKind.ARGS);
-    if (args === undefined || args.bytes.length < 8 * i + 8) return { value: 0n, use: undefined };
-    return { value: numberAt(args.bytes, 8 * i, 8), use: usesIn(step, args).get(8 * i) };
-  }
-
   /** `r4 = ` where the result is asked with later. */
   #assigned(step: Step, call: string): string {
     const made = step.error === 0 && step.returned ? this.#resultOf(step) : undefined;
@@ -133,7 +127,7 @@ class Writer {
       case Kind.IOCTL:
         return this.#ioctl(step);
       case Kind.OPEN: {
-        const flags = hex(this.#word(step, 1).value);
+        const flags = hex(wordOf(step, 1).value);
         const text = step.text;
         const name = text.toString('latin1') === IOMMUFD ? 'openat$iommufd' : this.#descriptions.open(text.toString('latin1'));
         return this.#assigned(step, `${name}(${AT_FDCWD}, ${this.#memory.room(text.length + 1)}=${path(text)}, ${flags}, 0x0)`);
@@ -147,11 +141,11 @@ class Writer {
       case Kind.MMAP:
         return this.#mmap(step);
       case Kind.MUNMAP: {
-        const { use } = this.#word(step, 0);
+        const { use } = wordOf(step, 0);
         const at = use === undefined ? undefined : this.#memory.address(use);
         return at === undefined
           ? this.#leave(step, 'memory that is not known')
-          : `munmap(&(${hex(at)}/${hex(this.#word(step, 1).value)})=nil, ${hex(this.#word(step, 1).value)})`;
+          : `munmap(&(${hex(at)}/${hex(wordOf(step, 1).value)})=nil, ${hex(wordOf(step, 1).value)})`;
       }
       case Kind.READ:
       case Kind.WRITE:
@@ -177,17 +171,17 @@ class Writer {
   }
 
   #mmap(step: Step): string | undefined {
-    const length = this.#word(step, 1).value;
+    const length = wordOf(step, 1).value;
     const whole = ((length + PAGE - 1n) / PAGE) * PAGE;
     const at = this.#memory.mapping(step, whole);
     if (at === undefined) return this.#leave(step, 'a mapping that is larger than the memory of a program');
-    const flags = hex(this.#word(step, 3).value | MAP_FIXED);
-    return `mmap(&(${hex(at)}/${hex(whole)})=nil, ${hex(length)}, ${hex(this.#word(step, 2).value)}, ${flags}, ${this.#memory.fd(step)}, ${hex(this.#word(step, 4).value)})`;
+    const flags = hex(wordOf(step, 3).value | MAP_FIXED);
+    return `mmap(&(${hex(at)}/${hex(whole)})=nil, ${hex(length)}, ${hex(wordOf(step, 2).value)}, ${flags}, ${this.#memory.fd(step)}, ${hex(wordOf(step, 4).value)})`;
   }
 
   #transfer(step: Step): string | undefined {
-    const count = this.#word(step, 0).value;
-    const position = step.request === Rw.POSITION || step.request === Rw.POSITION_VECTOR ? `, ${hex(this.#word(step, 1).value)}` : '';
+    const count = wordOf(step, 0).value;
+    const position = hasPosition(step) ? `, ${hex(wordOf(step, 1).value)}` : '';
     const name = `${position === '' ? '' : 'p'}${step.kind === Kind.READ ? 'read' : 'write'}${position === '' ? '' : '64'}`;
     if (count > 0x1_0000n) return this.#leave(step, 'more bytes than a program of syzkaller has room for');
     if (step.kind === Kind.READ)
@@ -205,7 +199,7 @@ class Writer {
     const asked = step.parts.find((p) => p.kind === PartKind.IN);
     const request = hex(step.request);
     if (asked === undefined) {
-      const { value, use } = this.#word(step, 0);
+      const { value, use } = wordOf(step, 0);
       const name = this.#descriptions.raw({ given: 'NUMBER', file: this.#makesFile(step) });
       return this.#assigned(step, `${name}(${this.#memory.fd(step)}, ${request}, ${this.#memory.number(value, use, false)})`);
     }

@@ -6,7 +6,6 @@
  * The frames that come of it are folded as they are made, by the Checker that follows recordings, too: it keeps descriptors, files, mappings and
  * processes, and holds the frames against the rules a second time.
  */
-
 import { errnoNumber } from '../../hw/errno.ts';
 import { fileNumber } from '../../hw/event-words.ts';
 import type { Answer } from '../../hw/iommufd/call.ts';

@@ -7,7 +7,7 @@ import type { EventLike, TextOptions } from '../../hw/event-text.ts';
 import { kindName } from '../../hw/event-words.ts';
 import { recordsJson } from '../../hw/uapi/records.ts';
 import { callJson } from '../../hw/uapi/text.ts';
-import { FileKind, Kind, PartFlag, PartKind, State } from '../../store/frame.ts';
+import { bitNames, FileKind, Kind, PartFlag, PartKind, State } from '../../store/frame.ts';
 import type { SelectedEvent } from './events.ts';
 import type { Opened } from './trace.ts';
 
@@ -100,7 +100,7 @@ function transferJson(frame: EventLike, began: EventLike, opened: Opened, text: 
 }
 
 function partJson(part: EventLike['parts'][number]): object {
-  const flags = Object.entries(PartFlag).flatMap(([name, bit]) => ((part.flags & bit) !== 0 ? [name.toLowerCase()] : []));
+  const flags = bitNames(part.flags, PartFlag);
   return {
     kind: part.kind,
     slot: part.slot,
